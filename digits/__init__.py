@@ -1,0 +1,1 @@
+"""What the stages know: importable and testable without DVC."""

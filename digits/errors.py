@@ -1,0 +1,9 @@
+"""The error a user can mend."""
+
+
+class InputError(Exception):
+    """Something given to the pipeline is wrong: a parameter, a file, a source.
+
+    The message says what is wrong, where, and what to do; a stage prints it
+    without a traceback and exits with status 1.
+    """

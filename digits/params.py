@@ -1,0 +1,273 @@
+"""The only reader of `params.yaml`: typed, checked as a whole, immutable.
+
+The models below are also the source of `params.schema.json`, which lets an
+editor complete and check the file (`make schema` writes it).
+"""
+
+import difflib
+import re
+from collections.abc import Hashable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from digits.errors import InputError
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+Digit = Annotated[int, Field(ge=0, le=9)]
+LogisticModel = Literal[
+    "logistic_regression", "one_vs_rest_logistic", "multinomial_logistic"
+]
+MODELS = ("linear_regression", *get_args(LogisticModel))
+
+# metrics/ keeps the pictures and counts of the data beside the variants' results.
+BINARY = 2  # classes
+RESERVED_VARIANTS = ("dataset", "subsets")
+
+
+class _Block(BaseModel):
+    """A mapping of `params.yaml`: no other keys, no conversions, no `nan`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Dataset(_Block):
+    """Where the images come from."""
+
+    name: Literal["mnist", "custom"] = Field(
+        description="mnist: the arrays must be MNIST, to the byte. "
+        "custom: your own arrays, under data/own/."
+    )
+    source: Annotated[str, Field(min_length=1)] = Field(
+        description="auto: try MNIST's mirrors in turn. "
+        "Otherwise the path of an npz file or of a folder with IDX files."
+    )
+
+    @model_validator(mode="after")
+    def _custom_data_is_watched(self) -> Self:
+        """Images that no checksum pins must lie where DVC sees them change."""
+        if self.name == "custom":
+            folder = Path("data/own")
+            path = Path(self.source)
+            if ".." in path.parts or not path.is_relative_to(folder):
+                raise PydanticCustomError(
+                    "dataset",
+                    "source must be a path under data/own/ for custom data "
+                    "(so that DVC notices when it changes), got {source}",
+                    {"source": repr(self.source)},
+                )
+        return self
+
+
+class Subset(_Block):
+    """The digits to tell apart. In ascending order they are the classes."""
+
+    digits: Annotated[tuple[Digit, ...], Field(min_length=2, strict=False)] = Field(
+        description="At least two different digits."
+    )
+
+    @model_validator(mode="after")
+    def _no_digit_twice(self) -> Self:
+        if len(set(self.digits)) < len(self.digits):
+            raise PydanticCustomError(
+                "digits",
+                "digits must differ, got {digits}",
+                {"digits": list(self.digits)},
+            )
+        return self
+
+
+class LeastSquares(_Block):
+    """Ordinary least squares on the class index."""
+
+    model: Literal["linear_regression"]
+
+
+class Logistic(_Block):
+    """L2-regularised logistic regression: C · Σ log-loss + ½‖w‖²."""
+
+    model: LogisticModel
+    C: Annotated[float, Field(gt=0)] = Field(description="Inverse strength of the penalty.")
+    max_iter: Annotated[int, Field(ge=1)] = Field(description="Most iterations.")
+    tol: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="Stop when no partial derivative of the mean objective is larger."
+    )
+
+
+class Evaluate(_Block):
+    """How scores become digits: thresholds for linear regression, else nothing."""
+
+    threshold: float | None = Field(
+        default=None, description="Linear regression, two digits: the cut, about 0.5."
+    )
+    thresholds: Annotated[tuple[float, ...] | None, Field(strict=False)] = Field(
+        default=None, description="Linear regression: one ascending cut between classes."
+    )
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """The thresholds in ascending order; empty if the model needs none."""
+        return self.thresholds or (() if self.threshold is None else (self.threshold,))
+
+
+class Variant(_Block):
+    """One model on one subset, with the way it is trained and evaluated."""
+
+    subset: str = Field(description="A name from `subsets`.")
+    train: LeastSquares | Logistic = Field(discriminator="model")
+    evaluate: Evaluate
+
+
+class Params(_Block):
+    """All of `params.yaml`."""
+
+    dataset: Dataset
+    subsets: Annotated[dict[Name, Subset], Field(min_length=1)]
+    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _variants_fit_their_subsets(self) -> Self:
+        broken = [
+            f"variants.{name}{key}: {rule}"
+            for name, variant in self.variants.items()
+            for key, rule in self._broken_rules(name, variant)
+        ]
+        if broken:
+            raise PydanticCustomError("variants", "{lines}", {"lines": "\n".join(broken)})
+        return self
+
+    def _broken_rules(self, name: str, variant: Variant) -> Iterator[tuple[str, str]]:
+        """Yield the key and the rule of each mistake that no single block shows."""
+        if name in RESERVED_VARIANTS:
+            yield "", "this name is taken by a folder of metrics/; choose another"
+        if variant.subset not in self.subsets:
+            known = ", ".join(self.subsets)
+            yield ".subset", f"must be one of {known}, got {variant.subset!r}"
+            return
+        model, evaluate = variant.train.model, variant.evaluate
+        n_classes = len(self.subsets[variant.subset].digits)
+        given = [f".evaluate.{key}" for key in evaluate.model_fields_set]
+        if model != "linear_regression":
+            for key in given:
+                yield key, f"{model} decides without thresholds; remove it"
+        elif len(given) != 1:
+            yield ".evaluate", "needs either threshold (two digits) or thresholds"
+        elif len(evaluate.cuts) != n_classes - 1:
+            needed = f"{n_classes} digits take {n_classes - 1} thresholds"
+            yield given[0], f"{needed}, got {len(evaluate.cuts)}"
+        elif any(low >= high for low, high in pairwise(evaluate.cuts)):
+            yield given[0], f"must be ascending, got {list(evaluate.cuts)}"
+        if model == "logistic_regression" and n_classes > BINARY:
+            others = "one_vs_rest_logistic or multinomial_logistic"
+            yield ".train.model", f"{model} tells two digits apart; for more use {others}"
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe YAML loader that agrees with DVC's, which reads the file as well.
+
+    It refuses a key given twice, and reads 1e-05 as a number: so `-S` writes one.
+    """
+
+    def construct_mapping(
+        self,
+        node: yaml.MappingNode,
+        deep: bool = False,  # noqa: FBT001, FBT002 (PyYAML's signature)
+    ) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is there twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+# PyYAML knows YAML 1.1, where a number has a point. The form below is the one that
+# Python, and so DVC, writes; a hand-written 1e-3 stays a text and is refused.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^-?[1-9]e[-+]\d{2,}$"), list("-123456789")
+)
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and check all of `path`.
+
+    Raises `InputError` with a line for each mistake: key, rule and value got.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            content = yaml.load(file, _Loader)  # noqa: S506 (it is a SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        lines = [line for detail in error.errors() for line in _describe(detail)]
+        raise InputError("\n".join(f"{path}: {line}" for line in lines)) from error
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of `params.yaml`, for editors."""
+    return Params.model_json_schema()
+
+
+# The rules that pydantic words for programmers, or whose input says nothing.
+_RULES = {
+    "missing": "is missing",
+    "union_tag_not_found": "model is missing",
+    "union_tag_invalid": f"model must be one of {', '.join(MODELS)}",
+    "model_type": "must be a mapping of keys",
+    "model_attributes_type": "must be a mapping of keys",
+    "dict_type": "must be a mapping of keys",
+    "tuple_type": "must be a list",
+    "string_pattern_mismatch": (
+        "a name has lower-case letters, digits and _, and starts with a letter"
+    ),
+}
+
+
+def _describe(error: ErrorDetails) -> list[str]:
+    """Say in a line each which key breaks which rule, and what it was given."""
+    kind, value = error["type"], error["input"]
+    if kind == "variants":
+        return error["msg"].splitlines()  # name their keys themselves
+    # pydantic adds to the path the chosen model, and "[key]" for a key itself.
+    path = [
+        step
+        for before, step in zip((None, *error["loc"]), error["loc"], strict=False)
+        if step != "[key]" and not (before == "train" and step in MODELS)
+    ]
+    rule = _RULES.get(kind, error["msg"].replace("Input should be", "must be"))
+    got = f", got {value!r}"
+    if kind in ("missing", "digits", "dataset"):
+        got = ""  # the rule says it
+    elif kind == "extra_forbidden":
+        near = difflib.get_close_matches(str(path[-1]), _keys(), n=1)
+        rule = "is not a known key" + (f"; did you mean {near[0]!r}?" if near else "")
+        got = ""
+    elif kind == "too_short":
+        rule = f"needs at least {error['ctx']['min_length']} entries"
+    elif kind in ("float_type", "int_type") and isinstance(value, str):
+        got += _hint(value)
+    return [f"{'.'.join(map(str, path)) or 'the whole file'}: {rule}{got}"]
+
+
+def _hint(text: str) -> str:
+    """Say how to write the number that YAML reads as text, if it is one."""
+    try:
+        number = float(text)
+    except ValueError:
+        return ""
+    plain = int(number) if number.is_integer() else number
+    return f", which YAML reads as text; write {plain!r}"
+
+
+def _keys() -> list[str]:
+    """Return every key that some block of the file may have."""
+    blocks = (Params, Dataset, Subset, Variant, LeastSquares, Logistic, Evaluate)
+    return sorted({key for block in blocks for key in block.model_fields})

@@ -1,0 +1,61 @@
+"""The generated data, and a project in which DVC has run on it."""
+
+import shutil
+
+import numpy as np
+import pytest
+from tiny import ROOT, Project, as_arrays, generate
+
+from digits import dataset
+from digits.dataset import Dataset
+
+FILES = (
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".dvcignore",
+    ".gitignore",
+    "dvc.yaml",
+    "params.yaml",
+)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Dataset:
+    return generate(300, 120)
+
+
+@pytest.fixture
+def as_mnist(tiny, monkeypatch):
+    """Let the tiny data pass for MNIST."""
+    monkeypatch.setattr(dataset, "MNIST_SHA256", dataset.checksums(tiny))
+    return tiny
+
+
+@pytest.fixture(scope="session")
+def fresh(tmp_path_factory, tiny) -> Project:
+    """The project on the tiny data, nothing run yet. Not to be changed: copy it."""
+    project = Project(tmp_path_factory.mktemp("fresh") / "a path with spaces, ä and ☃")
+    for name in ("digits", "stages", ".dvc/plots"):
+        shutil.copytree(
+            ROOT / name, project.root / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    for name in FILES:
+        shutil.copy(ROOT / name, project.root / name)
+    project.edit("name: mnist", "name: custom")
+    project.edit("source: auto", "source: data/own/tiny.npz")
+    (project.root / "data/own").mkdir(parents=True)
+    np.savez(project.root / "data/own/tiny.npz", **as_arrays(tiny))
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.run("git", "config", "user.name", "test")
+    project.run("git", "config", "user.email", "test@localhost")
+    project.commit("Start")
+    return project
+
+
+@pytest.fixture(scope="session")
+def done(tmp_path_factory, fresh) -> Project:
+    """The same after `dvc repro` and a commit. Not to be changed: copy it."""
+    project = fresh.copy(tmp_path_factory.mktemp("done") / "project")
+    project.repro()
+    project.commit("Run")
+    return project

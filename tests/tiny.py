@@ -1,0 +1,79 @@
+"""Small generated data, and a copy of the project to run DVC in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from digits.dataset import Dataset, Split
+
+ROOT = Path(__file__).parents[1]
+
+
+def generate(n_train: int, n_test: int, seed: int = 0) -> Dataset:
+    """Return noisy 8 by 8 images of ten random shapes; some pixels never vary."""
+    rng = np.random.default_rng(seed)
+    shapes = rng.integers(0, 160, (10, 8, 8))
+    shapes[:, 0] = 0  # the upper edge is always black
+
+    def split(n_samples: int) -> Split:
+        labels = np.arange(n_samples, dtype=np.uint8) % 10
+        noise = rng.integers(0, 96, (n_samples, 8, 8)) * (shapes[labels] > 0)
+        return Split((shapes[labels] + noise).astype(np.uint8), labels)
+
+    return Dataset(split(n_train), split(n_test))
+
+
+def as_arrays(data: Dataset) -> dict[str, np.ndarray]:
+    """Return the four arrays by the names of Keras's npz."""
+    return {
+        "x_train": data.train.images,
+        "y_train": data.train.labels,
+        "x_test": data.test.images,
+        "y_test": data.test.labels,
+    }
+
+
+class Project:
+    """A copy of this project, with the commands that a user gives in it."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project and return what it printed."""
+        result = subprocess.run(
+            command,
+            cwd=self.root,
+            env=os.environ
+            | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and result.returncode:
+            raise AssertionError(f"{command}: {result.stdout}\n{result.stderr}")
+        return result
+
+    def repro(self, *arguments: str) -> list[str]:
+        """Run `dvc repro` and return the stages that it ran."""
+        lines = self.run("dvc", "repro", *arguments).stdout.splitlines()
+        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+    def edit(self, old: str, new: str) -> None:
+        """Replace `old`, which must be there, in params.yaml."""
+        path = self.root / "params.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+    def copy(self, root: Path) -> "Project":
+        shutil.copytree(self.root, root, symlinks=True)
+        return Project(root)
