@@ -1,0 +1,25 @@
+"""Images in, pictures of them out."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from digits.files import replacing
+
+
+def first_digits(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Draw the first twelve images in a grid of 3 by 4, each titled with its label.
+
+    images: (n_samples, height, width) uint8; labels: (n_samples,)
+    """
+    figure = Figure(figsize=(5, 4.4), layout="constrained")
+    for axes, image, label in zip(
+        figure.subplots(3, 4).flat, images[:12], labels[:12], strict=False
+    ):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(str(label))
+    for axes in figure.axes:
+        axes.axis("off")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})

