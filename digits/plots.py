@@ -1,0 +1,115 @@
+"""Numbers in, pictures out.
+
+Every function writes one PNG. The colours are sequential or far apart in lightness,
+so that they can be told apart without colour vision.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from digits.files import replacing
+
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"  # Okabe and Ito's palette, and grey
+
+
+def confusion(path: Path, counts: np.ndarray, classes: list[int], variant: str) -> None:
+    """Draw a confusion matrix: the number in each cell, shaded by share of its row.
+
+    counts: (n_classes, n_classes), actual class by predicted class
+    """
+    n_classes = len(classes)
+    side = 2.2 + 0.5 * n_classes
+    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004
+        axes.text(
+            column,
+            row,
+            str(count),
+            ha="center",
+            va="center",
+            color=colour if count else "#999999",
+            fontsize=9,
+        )
+    axes.set_xticks(range(n_classes), map(str, classes))
+    axes.set_yticks(range(n_classes), map(str, classes))
+    axes.set(xlabel="predicted digit", ylabel="actual digit", title=variant)
+    bar = figure.colorbar(image, label="share of the actual digit", shrink=0.8)
+    bar.outline.set_visible(False)
+    _save(figure, path)
+
+
+def scores(
+    path: Path,
+    edges: np.ndarray,
+    counts: np.ndarray,
+    thresholds: np.ndarray,
+    *,
+    classes: list[int],
+    variant: str,
+    of_margin: bool,
+) -> None:
+    """Draw how the scores of each digit's images are spread, with the thresholds.
+
+    edges: (n_bins + 1,) bounds of the bins; counts: (n_classes, n_bins) images
+    thresholds: (n_thresholds,) where the decision changes
+    of_margin: the scores are margins, of the actual digit above the best other
+    """
+    figure = Figure(figsize=(7, 1.4 + 0.55 * len(classes)), layout="constrained")
+    all_axes = figure.subplots(len(classes), sharex=True, squeeze=False)[:, 0]
+    for axes, digit, row in zip(all_axes, classes, counts, strict=True):
+        axes.stairs(row, edges, fill=True, color=BLUE)
+        for threshold in thresholds:
+            axes.axvline(threshold, color=ORANGE, linestyle="--", linewidth=1.2)
+        axes.set_ylabel(str(digit), rotation=0, ha="right", va="center")
+        axes.set_yticks([])
+        _bare(axes)
+    all_axes[0].set_title(f"{variant}: scores of the test images, by actual digit")
+    what = (
+        "margin: the actual digit's score minus the best other's; right of 0 is correct"
+        if of_margin
+        else "score; the dashed lines are the thresholds"
+    )
+    all_axes[-1].set_xlabel(f"{what}\n(the outermost bars hold everything beyond)")
+    _save(figure, path)
+
+
+def threshold_sweep(path: Path, sweep: np.ndarray, threshold: float, variant: str) -> None:
+    """Draw accuracy, precision and recall against the threshold.
+
+    sweep: (n_thresholds, 4) as `metrics.threshold_sweep` returns it
+    threshold: the one in use
+    """
+    figure = Figure(figsize=(7, 3.8), layout="constrained")
+    axes = figure.subplots()
+    for column, (label, colour, style) in enumerate(
+        [("accuracy", BLUE, "-"), ("precision", ORANGE, "--"), ("recall", GREY, ":")], 1
+    ):
+        axes.plot(sweep[:, 0], sweep[:, column], style, color=colour, label=label)
+    axes.axvline(threshold, color="black", linewidth=0.8)
+    axes.annotate(
+        f"in use: {threshold:g}",
+        (threshold, 0),
+        (4, 6),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+    )
+    axes.set(xlabel="threshold", ylabel="share", title=f"{variant}: what a threshold gives")
+    axes.legend(loc="lower left", bbox_to_anchor=(0.15, 0.08), frameon=False)
+    _bare(axes)
+    _save(figure, path)
+
+
+def _bare(axes: Axes) -> None:
+    axes.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn import metrics as reference
+
+from digits import metrics
+
+labels = arrays(
+    np.int64, st.shared(st.integers(1, 60), key="n"), elements=st.integers(0, 3)
+)
+
+
+@given(labels, labels)
+def test_everything_of_a_confusion_matrix_is_as_scikit_learn_has_it(actual, predicted):
+    counts = metrics.confusion(actual, predicted, 4)
+    classes = range(4)
+    expected = reference.confusion_matrix(actual, predicted, labels=classes)
+    np.testing.assert_array_equal(counts, expected)
+    report = metrics.report(counts)
+    precision, recall, f1, support = reference.precision_recall_fscore_support(
+        actual, predicted, labels=classes, zero_division=0
+    )
+    np.testing.assert_allclose(report.precision, precision)
+    np.testing.assert_allclose(report.recall, recall)
+    np.testing.assert_allclose(report.f1, f1)
+    np.testing.assert_array_equal(report.support, support)
+    scalars = metrics.scalars(counts)
+    assert scalars["accuracy"] == pytest.approx(np.mean(actual == predicted))
+    assert scalars["errors"] == np.sum(actual != predicted)
+    assert scalars["precision_macro"] == pytest.approx(precision.mean())
+    assert scalars["recall_macro"] == pytest.approx(recall.mean())
+    assert scalars["f1_macro"] == pytest.approx(f1.mean())
+
+
+def test_an_absent_class_keeps_its_row_and_column():
+    counts = metrics.confusion(np.array([0, 2, 2]), np.array([0, 2, 0]), 3)
+    assert counts.tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 1]]
+
+
+def test_log_loss_is_that_of_scikit_learn():
+    p = np.random.default_rng(0).dirichlet([1, 1, 1], size=30)
+    actual = np.arange(30) % 3
+    assert metrics.log_loss(np.log(p), actual) == pytest.approx(
+        reference.log_loss(actual, p)
+    )
+
+
+def test_rmse_is_the_root_of_the_mean_squared_error():
+    assert metrics.rmse(np.array([0.0, 3.0]), np.array([0, 1])) == pytest.approx(2**0.5)
+
+
+def test_the_sweep_gives_at_each_threshold_what_cutting_there_gives():
+    rng = np.random.default_rng(0)
+    actual = rng.integers(0, 2, 500)
+    scores = actual + rng.normal(scale=0.6, size=500)
+    sweep = metrics.threshold_sweep(scores, actual)
+    assert sweep[:, 0].tolist() == [round(i / 100, 2) for i in range(101)]
+    for threshold, *values in sweep[::10]:
+        predicted = scores > threshold
+        np.testing.assert_allclose(
+            values,
+            [
+                reference.accuracy_score(actual, predicted),
+                reference.precision_score(actual, predicted),
+                reference.recall_score(actual, predicted),
+            ],
+        )
+
+
+def test_a_distribution_counts_every_sample_once_outliers_too():
+    scores = np.concatenate([np.linspace(0, 1, 1000), [-50, 50]])
+    actual = np.arange(1002) % 3
+    spread = metrics.distribution(scores, actual, 4, (0.49,))
+    assert spread.counts.sum(axis=1).tolist() == [334, 334, 334, 0]
+    assert spread.edges[0] >= -0.1
+    assert spread.edges[-1] <= 1.1
+    assert len(spread.edges) == 61
+
+
+def test_a_distribution_shows_thresholds_beyond_the_scores():
+    spread = metrics.distribution(np.array([0.5, 0.6]), np.array([0, 1]), 2, (-3.0, 7.0))
+    assert spread.edges[0] <= -3
+    assert spread.edges[-1] >= 7
+
+
+def test_a_distribution_of_equal_scores_has_room():
+    spread = metrics.distribution(np.zeros(4), np.arange(4) % 2, 2, (0.0,))
+    assert np.all(np.diff(spread.edges) > 0)
+    assert spread.counts.sum() == 4
+
+
+def test_the_margin_is_positive_exactly_where_the_largest_score_is_right():
+    scores = np.random.default_rng(0).normal(size=(200, 5))
+    actual = np.arange(200) % 5
+    margin = metrics.margin(scores, actual)
+    np.testing.assert_array_equal(margin > 0, scores.argmax(axis=1) == actual)
+    assert margin[0] == pytest.approx(scores[0, 0] - scores[0, 1:].max())

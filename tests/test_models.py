@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import log_expit, log_softmax
+from sklearn.preprocessing import StandardScaler
+
+from digits import models
+from digits.errors import InputError
+from digits.models import LinearModel
+
+
+@pytest.fixture
+def model(tiny):
+    mean, scale = models.pixel_statistics(tiny.train.images)
+    rng = np.random.default_rng(0)
+    return LinearModel(
+        mean,
+        scale,
+        rng.normal(size=(10, 64)),
+        rng.normal(size=10),
+        np.arange(10, dtype=np.uint8),
+        "softmax",
+    )
+
+
+def test_what_is_saved_loads_back_equal_and_is_the_same_bytes(tmp_path, model):
+    for name in "ab":
+        model.save(tmp_path / f"{name}.npz")
+    loaded = LinearModel.load(tmp_path / "a.npz")
+    for name in ("mean", "scale", "coef", "intercept", "classes"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(model, name))
+    assert loaded.decision == model.decision
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"coef": np.zeros((9, 64))}, "coef has shape"),
+        ({"scale": np.full(64, np.nan)}, "scale holds values that are not finite"),
+        ({"decision": "oracle"}, "unknown decision 'oracle'"),
+        ({"mean": np.array([{}])}, "cannot be read as a model"),
+        ({"intercept": None}, "cannot be read as a model"),
+    ],
+)
+def test_a_wrong_model_is_refused(tmp_path, model, change, expected):
+    arrays = {
+        name: value for name, value in (vars(model) | change).items() if value is not None
+    }
+    np.savez(tmp_path / "model.npz", **arrays)
+    with pytest.raises(InputError, match=rf"model\.npz: {expected}.*dvc repro"):
+        LinearModel.load(tmp_path / "model.npz")
+
+
+def test_standardised_pixels_are_those_of_scikit_learn(tiny):
+    mean, scale = models.pixel_statistics(tiny.train.images)
+    X = tiny.train.images.reshape(300, 64).astype(float)
+    reference = StandardScaler().fit(X)
+    np.testing.assert_allclose(mean, reference.mean_, rtol=1e-13)
+    np.testing.assert_allclose(scale, reference.scale_, rtol=1e-12)
+    np.testing.assert_allclose(
+        models.standardise(tiny.test.images, mean, scale),
+        reference.transform(tiny.test.images.reshape(120, 64).astype(float)),
+        atol=1e-12,
+    )
+
+
+def test_a_pixel_that_never_varies_stays_zero():
+    images = np.full((5000, 2, 2), 255, np.uint8)
+    images[::2, 0, 0] = 0
+    mean, scale = models.pixel_statistics(images)
+    assert scale[1:].tolist() == [1, 1, 1]
+    assert not models.standardise(images, mean, scale)[:, 1:].any()
+
+
+def test_scores_are_one_affine_map_of_the_standardised_pixels(model, tiny):
+    X = (tiny.test.images.reshape(120, 64) - model.mean) / model.scale
+    expected = np.einsum("np,kp->nk", X, model.coef) + model.intercept
+    np.testing.assert_allclose(model.scores(tiny.test.images), expected, atol=1e-10)
+
+
+def test_a_score_is_cut_at_the_thresholds():
+    scores = np.array([[-9.0], [0.5], [0.51], [1.5], [1.6], [99.0]])
+    decided = models.decide(scores, "threshold", (0.5, 1.5))
+    assert decided.tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_log_odds_are_cut_at_zero():
+    assert models.decide(np.array([[-1.0], [0.0], [1.0]]), "sigmoid").tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("decision", ["one_vs_rest", "softmax"])
+def test_the_largest_score_decides(decision):
+    assert models.decide(np.array([[1.0, 3.0, 2.0]]), decision).tolist() == [1]
+
+
+@given(st.lists(st.floats(-800, 800), min_size=3, max_size=3))
+def test_log_probabilities_are_those_of_scipy(row):
+    scores = np.array([row])
+    softmax = models.log_probabilities(scores, "softmax")
+    np.testing.assert_allclose(softmax, log_softmax(scores, axis=1), atol=1e-9)
+    sigmoid = models.log_probabilities(scores[:, :1], "sigmoid")
+    expected = [[log_expit(-row[0]), log_expit(row[0])]]
+    np.testing.assert_allclose(sigmoid, expected, atol=1e-12)
+    each = np.exp(log_expit(scores))
+    one_vs_rest = np.exp(models.log_probabilities(scores, "one_vs_rest"))
+    if each.sum() > 0:
+        np.testing.assert_allclose(one_vs_rest, each / each.sum(), atol=1e-9)
