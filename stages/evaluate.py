@@ -1,0 +1,134 @@
+"""Score one variant on its subset's test images.
+
+reads   params.yaml: variants.<variant>.subset and .evaluate;
+        data/models/<variant>.npz, data/subsets/<subset>/test/
+writes  metrics/<variant>.json
+        metrics/<variant>/: confusion.csv, scores.csv, and
+            tables/: the report per class, the threshold sweep of a two-digit line
+            pictures/: the same as PNG
+        data/predictions/<variant>.npz: scores, predicted, actual
+"""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from digits import cli, dataset, files, metrics, models, plots
+from digits.metrics import Distribution
+from digits.models import LinearModel
+from digits.params import Params
+
+log = logging.getLogger(__name__)
+
+
+def scalars(
+    model: LinearModel, scores: np.ndarray, actual: np.ndarray, counts: np.ndarray
+) -> dict[str, float]:
+    """Return the numbers that `dvc metrics diff` compares, rounded to six decimals."""
+    values = metrics.scalars(counts)
+    if model.decision == "threshold":
+        values["rmse"] = metrics.rmse(scores[:, 0], actual)
+    else:
+        log_probabilities = models.log_probabilities(scores, model.decision)
+        values["log_loss"] = metrics.log_loss(log_probabilities, actual)
+    return {name: round(value, 6) for name, value in values.items()}
+
+
+def score_distribution(
+    scores: np.ndarray, actual: np.ndarray, n_classes: int, cuts: tuple[float, ...]
+) -> Distribution:
+    """Return the scores' distribution per digit; of many scores, the margin's."""
+    if scores.shape[1] == 1:
+        return metrics.distribution(scores[:, 0], actual, n_classes, cuts or (0.0,))
+    return metrics.distribution(metrics.margin(scores, actual), actual, n_classes, (0.0,))
+
+
+def write_tables(
+    folder: Path, counts: np.ndarray, spread: Distribution, classes: list[int]
+) -> None:
+    """Write the confusion matrix, the scores' distribution and the report as CSV."""
+    files.write_csv(
+        folder / "confusion.csv",
+        ("actual", "predicted", "count"),
+        (
+            (actual, predicted, counts[i, j])
+            for i, actual in enumerate(classes)
+            for j, predicted in enumerate(classes)
+        ),
+    )
+    centres = (spread.edges[:-1] + spread.edges[1:]) / 2
+    files.write_csv(
+        folder / "scores.csv",
+        ("kind", "digit", "score", "count"),
+        [
+            ("images", digit, float(centre), count)
+            for digit, row in zip(classes, spread.counts, strict=True)
+            for centre, count in zip(centres, row, strict=True)
+        ]
+        + [
+            ("threshold", digit, float(threshold), "")
+            for digit in classes
+            for threshold in spread.thresholds
+        ],
+    )
+    report = metrics.report(counts)
+    files.write_csv(
+        folder / "tables/report.csv",
+        ("digit", "precision", "recall", "f1", "support"),
+        zip(
+            classes,
+            report.precision.tolist(),
+            report.recall.tolist(),
+            report.f1.tolist(),
+            report.support.tolist(),
+            strict=True,
+        ),
+    )
+
+
+def main(params: Params, variant: str, root: Path) -> None:
+    """Load, score, save."""
+    chosen = params.variants[variant]
+    cuts = chosen.evaluate.cuts
+    model = LinearModel.load(root / "data/models" / f"{variant}.npz")
+    split = dataset.load_split(root / "data/subsets" / chosen.subset / "test")
+
+    classes = model.classes.tolist()
+    actual = np.searchsorted(model.classes, split.labels)
+    scores = model.scores(split.images)
+    predicted = models.decide(scores, model.decision, cuts)
+    counts = metrics.confusion(actual, predicted, len(classes))
+    spread = score_distribution(scores, actual, len(classes), cuts)
+
+    values = scalars(model, scores, actual, counts)
+    files.write_json(root / "metrics" / f"{variant}.json", values)
+    folder = root / "metrics" / variant
+    write_tables(folder, counts, spread, classes)
+    pictures = folder / "pictures"
+    plots.confusion(pictures / "confusion.png", counts, classes, variant)
+    plots.scores(
+        pictures / "scores.png",
+        spread.edges,
+        spread.counts,
+        spread.thresholds,
+        classes=classes,
+        variant=variant,
+        of_margin=scores.shape[1] > 1,
+    )
+    if model.decision == "threshold" and len(classes) == 2:  # noqa: PLR2004
+        sweep = metrics.threshold_sweep(scores[:, 0], actual)
+        header = ("threshold", "accuracy", "precision", "recall")
+        files.write_csv(folder / "tables/thresholds.csv", header, sweep.tolist())
+        plots.threshold_sweep(pictures / "thresholds.png", sweep, cuts[0], variant)
+    files.write_npz(
+        root / "data/predictions" / f"{variant}.npz",
+        scores=scores,
+        predicted=model.classes[predicted],
+        actual=split.labels,
+    )
+    log.info("%s: %d of %d right", variant, np.trace(counts), counts.sum())
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__, of="variant")
