@@ -5,7 +5,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup repro test test-mnist check format lock schema page clean
+.PHONY: help setup repro test test-slow check format lock schema page clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,8 @@ repro: setup  ## run the whole pipeline, or what has changed of it
 test: setup  ## run the tests, on small generated data
 	pytest
 
-test-mnist: repro  ## run the pipeline on MNIST, then hold its results against the notebook's
-	pytest -m mnist
+test-slow: repro  ## run the pipeline on MNIST and hold it against the notebook; other slow tests
+	pytest -m slow
 
 check: setup  ## lint, check the format and the types
 	ruff check

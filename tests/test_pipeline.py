@@ -1,0 +1,140 @@
+"""dvc.yaml tells the truth: what each stage imports, reads and writes, both ways."""
+
+import ast
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+from tiny import ROOT
+
+from digits import params
+
+STAGES = ("download", "filter", "train", "evaluate")
+SUBSET = "binary"
+VARIANT = "linear_binary"
+NAME = {"download": None, "filter": SUBSET, "train": VARIANT, "evaluate": VARIANT}
+
+
+def declared(stage: str) -> dict[str, list[str]]:
+    """Return a stage's entries in dvc.yaml, its templates filled for one name."""
+    block = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    block = block.get("do", block)
+    entries = {}
+    for key in ("params", "deps", "outs", "metrics", "plots"):
+        entries[key] = [
+            (entry if isinstance(entry, str) else next(iter(entry)))
+            .replace("${key}", str(NAME[stage]))
+            .replace("${item.subset}", SUBSET)
+            for entry in block.get(key, [])
+        ]
+    return entries
+
+
+def imports(path: Path) -> set[str]:
+    """Return the project's files that a file imports, directly or not."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    found = set()
+    for name in names:
+        module = ROOT / (name.replace(".", "/") + ".py")
+        package = ROOT / name.replace(".", "/") / "__init__.py"
+        found |= {file for file in (module, package) if file.is_file()}
+    relative = {str(file.relative_to(ROOT)) for file in found}
+    return relative.union(*(imports(file) for file in found if file != path))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_exactly_the_modules_it_imports(stage):
+    path = ROOT / "stages" / f"{stage}.py"
+    code = {dep for dep in declared(stage)["deps"] if dep.endswith(".py")}
+    assert code == imports(path) | {f"stages/{stage}.py"}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_a_stage_really_loads_is_among_what_it_imports(stage, done):
+    code = (
+        f"import sys, stages.{stage}; print(*(m.__file__ for n, m in sys.modules.items()"
+        " if n.partition('.')[0] in ('digits', 'stages') and m.__file__))"
+    )
+    loaded = done.run(sys.executable, "-c", code).stdout.replace(f"{done.root}/", "")
+    assert {name for name in loaded.split() if name.endswith(".py")} <= set(
+        declared(stage)["deps"]
+    )
+
+
+class Recorder:
+    """Stands for a part of the parameters, and notes which values are read."""
+
+    def __init__(self, value, path, seen):
+        self.__dict__.update(_value=value, _path=path, _seen=seen)
+
+    def _at(self, key, value):
+        path = f"{self._path}.{key}".lstrip(".")
+        if isinstance(value, (BaseModel, dict)):
+            return Recorder(value, path, self._seen)
+        self._seen.add(self._path if callable(value) or key == "cuts" else path)
+        return value
+
+    def __getattr__(self, key):
+        return self._at(key, getattr(self._value, key))
+
+    def __getitem__(self, key):
+        return self._at(key, self._value[key])
+
+
+@pytest.fixture(params=STAGES)
+def traced(request, done, tmp_path, monkeypatch):
+    """Run a stage in a project; return its name, the parameters and files it touched."""
+    project = done.copy(tmp_path / "project")
+    stage, opened = request.param, set()
+    tracing = True
+
+    def hook(event, arguments):
+        if tracing and event == "open" and isinstance(arguments[0], (str, Path)):
+            opened.add((Path(arguments[0]), arguments[1]))
+
+    module = importlib.import_module(f"stages.{stage}")
+    checked, seen = params.load(project.root / "params.yaml"), set()
+    recorder = Recorder(checked, "", seen)
+    monkeypatch.chdir(project.root)
+    sys.addaudithook(hook)  # stays for good, but does nothing once tracing is off
+    name = [NAME[stage]] if NAME[stage] else []
+    module.main(recorder, *name, project.root)
+    tracing = False
+    inside = {
+        (str(path.relative_to(project.root)), mode)
+        for path, mode in opened
+        if path.is_relative_to(project.root) and not path.is_dir()
+    }
+    reads = {path for path, mode in inside if mode is None or "r" in mode}
+    written = set(project.run("git", "status", "--porcelain").stdout.split())
+    writes = {path for path, mode in inside if mode and "w" in mode} | written
+    return stage, seen, reads - writes, {path.replace(".tmp-", "") for path in writes}
+
+
+def under(path: str, roots: list[str]) -> bool:
+    return any(path == root or path.startswith((f"{root}/", f"{root}.")) for root in roots)
+
+
+def test_a_stage_reads_and_writes_exactly_what_dvc_yaml_says(traced):
+    stage, seen, reads, writes = traced
+    entries = declared(stage)
+
+    assert all(under(path, entries["params"]) for path in seen), seen
+    assert all(any(under(path, [param]) for path in seen) for param in entries["params"])
+
+    data = [dep for dep in entries["deps"] if not dep.endswith(".py")]
+    assert all(under(path, data) for path in reads), reads
+    assert all(any(under(path, [dep]) for path in reads) for dep in data)
+
+    outs = entries["outs"] + entries["metrics"] + entries["plots"]
+    # A temporary name is in the folder of the final one, with the process number before.
+    folders = [str(Path(out).parent) for out in outs]
+    assert all(under(path, folders) for path in writes), writes

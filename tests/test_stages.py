@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import confusion_matrix
+from sklearn.preprocessing import StandardScaler
+from tiny import generate
+
+from digits import dataset, models
+from digits.dataset import Dataset
+from digits.errors import InputError
+from digits.models import LinearModel
+from digits.params import LeastSquares, Logistic
+from stages import download, filter, train  # noqa: A004 (the stage is named after what it does)
+
+
+def logistic(model):
+    return Logistic(model=model, C=1.0, max_iter=1000, tol=1e-6)
+
+
+LINEAR = LeastSquares(model="linear_regression")
+
+
+def test_filter_keeps_every_image_of_the_digits_and_no_other(tiny):
+    kept = filter.keep(tiny, (8, 3))
+    assert [len(split.labels) for split in kept] == [60, 24]
+    assert set(kept.train.labels) == {3, 8}
+
+
+def test_filter_refuses_a_digit_without_training_images(tiny):
+    without = Dataset(dataset.select(tiny.train, tuple(range(9))), tiny.test)
+    with pytest.raises(InputError, match=r"no training image of the digits \[9\]"):
+        filter.keep(without, (0, 9))
+
+
+def test_filter_refuses_a_subset_without_test_images(tiny):
+    without = Dataset(tiny.train, dataset.select(tiny.test, (2,)))
+    with pytest.raises(InputError, match=r"no test image of the digits \[0, 1\]"):
+        filter.keep(without, (1, 0))
+
+
+def test_a_file_of_ones_own_must_be_mnist_if_it_is_called_so(tmp_path, tiny):
+    np.savez(tmp_path / "own.npz", x_train=tiny.train.images, y_train=tiny.train.labels,
+             x_test=tiny.test.images, y_test=tiny.test.labels)  # fmt: skip
+    assert download.download("custom", "own.npz", tmp_path) is not None
+    with pytest.raises(InputError, match=r"own\.npz: x_train is not MNIST's"):
+        download.download("mnist", "own.npz", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "digits", "n_outputs"),
+    [
+        ("linear_regression", (3, 8), 1),
+        ("logistic_regression", (3, 8), 1),
+        ("multinomial_logistic", (3, 8), 2),
+        ("linear_regression", (1, 3, 8), 1),
+        ("one_vs_rest_logistic", (1, 3, 8), 3),
+        ("multinomial_logistic", (1, 3, 8), 3),
+    ],
+)
+def test_a_variant_learns_its_digits(tiny, model, digits, n_outputs):
+    data = filter.keep(tiny, digits)
+    fitted = train.train(
+        data.train, LINEAR if model == "linear_regression" else logistic(model)
+    )
+    assert fitted.coef.shape == (n_outputs, 64)
+    assert fitted.classes.tolist() == list(digits)
+    cuts = tuple(i + 0.5 for i in range(len(digits) - 1))
+    scores = fitted.scores(data.test.images)
+    predicted = fitted.classes[models.decide(scores, fitted.decision, cuts)]
+    assert np.mean(predicted == data.test.labels) > 0.9
+
+
+def test_the_linear_variant_is_the_notebooks_computation(tiny):
+    noisy = filter.keep(generate(200, 200, seed=5), (3, 8))
+    fitted = train.train(noisy.train, LINEAR)
+    scaler = StandardScaler()
+    X = scaler.fit_transform(noisy.train.images.reshape(-1, 64).astype(float))
+    line = LinearRegression().fit(X, noisy.train.labels == 8)
+    expected = line.predict(
+        scaler.transform(noisy.test.images.reshape(-1, 64).astype(float))
+    )
+    np.testing.assert_allclose(fitted.scores(noisy.test.images)[:, 0], expected, atol=1e-9)
+    decided = models.decide(fitted.scores(noisy.test.images), "threshold", (0.49,))
+    np.testing.assert_array_equal(
+        confusion_matrix(noisy.test.labels == 8, decided),
+        confusion_matrix(noisy.test.labels == 8, expected > 0.49),
+    )
+
+
+def test_training_twice_gives_the_same_bytes(tmp_path, tiny):
+    for name in "ab":
+        train.train(tiny.train, logistic("multinomial_logistic")).save(
+            tmp_path / f"{name}.npz"
+        )
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_a_saved_model_scores_as_the_fitted_one(tmp_path, tiny):
+    fitted = train.train(tiny.train, LINEAR)
+    fitted.save(tmp_path / "model.npz")
+    loaded = LinearModel.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(
+        loaded.scores(tiny.test.images), fitted.scores(tiny.test.images)
+    )
