@@ -44,6 +44,8 @@ def run(
             main(checked, root)
     except (InputError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell reports it; what was begun is already removed
     log.info("done in %.1f s", time.perf_counter() - start)
 
 

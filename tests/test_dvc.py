@@ -94,7 +94,11 @@ def test_a_threshold_re_runs_one_evaluate(project):
     params = json.loads(project.run("dvc", "params", "diff", "--json").stdout)
     assert params == {
         "params.yaml": {
-            "variants.linear_binary.evaluate.threshold": {"old": 0.49, "new": 5.0}
+            "variants.linear_binary.evaluate.threshold": {
+                "old": 0.49,
+                "new": 5.0,
+                "diff": 4.51,
+            }
         }
     }
 
@@ -218,7 +222,7 @@ def test_plots_have_the_right_labels_and_need_no_network(three_or_eight, tmp_pat
 def test_the_page_of_plots_needs_no_network(done, tmp_path):
     done.run("dvc", "plots", "show", "--out", str(tmp_path))
     page = (tmp_path / "index.html").read_text()
-    assert len(re.findall(r"vegaEmbed\('#\w+', spec", page)) == 2 * len(VARIANTS) + 1
+    assert len(re.findall(r"vegaEmbed\('#\w+', spec\);", page)) == 2 * len(VARIANTS) + 1
     assert not re.search(r'<(script|link|img)[^>]+(src|href)="(?!data:)', page)
 
 

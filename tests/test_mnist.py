@@ -120,7 +120,7 @@ def test_pixels_that_never_vary_get_no_weight():
 
 def test_predictions_are_the_decision_on_the_scores():
     for variant in ("multinomial", "one_vs_rest"):
-        model, data, _ = load(variant)
+        _, data, _ = load(variant)
         with np.load(ROOT / f"data/predictions/{variant}.npz") as predictions:
             np.testing.assert_array_equal(predictions["actual"], data.test.labels)
             np.testing.assert_array_equal(
