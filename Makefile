@@ -5,7 +5,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup repro test test-slow check format lock schema page clean
+.PHONY: help setup repro test test-slow check format lock page clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,9 +41,6 @@ format: setup  ## format the code, mend what the linter can
 
 lock: setup  ## pin the newest packages that pyproject.toml allows
 	uv pip compile --quiet --upgrade --universal --generate-hashes --group dev pyproject.toml --output-file requirements.lock
-
-schema: setup  ## write params.schema.json, from which editors know params.yaml
-	python -c 'import json; from digits import params; print(json.dumps(params.schema(), indent=2))' > params.schema.json
 
 page:  ## build the page of dvc plots anew, for another Vega (needs npm)
 	$(PYTHON) .dvc/page/build.py

@@ -7,18 +7,21 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:  # slow to import, and most stages draw nothing
+    from matplotlib.figure import Figure
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write a file or a folder to, then rename it to `path`.
 
-    The temporary path lies in the same folder, so the rename is atomic, and it
-    keeps the suffix. When the block raises, what was written is removed and
-    whatever stood at `path` before is still there.
+    The temporary path lies in the same folder, so that the rename is atomic. When the
+    block raises, what was written is removed, and whatever stood at `path` before is
+    still there. (An old folder is removed just before the rename.)
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
@@ -53,3 +56,9 @@ def write_npz(path: Path, **arrays: np.ndarray | str) -> None:
     """Write arrays without pickle; the same arrays give the same bytes."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
+
+
+def write_png(path: Path, figure: "Figure") -> None:
+    """Draw a figure of matplotlib's; the same figure gives the same bytes."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from digits.files import replacing
+from digits.files import write_png
 
 
 def first_digits(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
@@ -21,5 +21,4 @@ def first_digits(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
         axes.set_title(str(label))
     for axes in figure.axes:
         axes.axis("off")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})
+    write_png(path, figure)

@@ -1,10 +1,11 @@
 """The only reader of `params.yaml`: typed, checked as a whole, immutable.
 
-The models below are also the source of `params.schema.json`, which lets an
-editor complete and check the file (`make schema` writes it).
+The models below are also the source of `params.schema.json`, by which editors complete
+and check the file.
 """
 
 import difflib
+import math
 import re
 from collections.abc import Hashable, Iterator
 from itertools import pairwise
@@ -24,8 +25,9 @@ LogisticModel = Literal[
 ]
 MODELS = ("linear_regression", *get_args(LogisticModel))
 
-# metrics/ keeps the pictures and counts of the data beside the variants' results.
 BINARY = 2  # classes
+
+# metrics/ keeps the pictures and counts of the data beside the variants' results.
 RESERVED_VARIANTS = ("dataset", "subsets")
 
 
@@ -167,9 +169,11 @@ class Params(_Block):
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe YAML loader that agrees with DVC's, which reads the file as well.
+    """A safe YAML loader that reads no value otherwise than DVC does.
 
-    It refuses a key given twice, and reads 1e-05 as a number: so `-S` writes one.
+    DVC reads YAML 1.2, PyYAML YAML 1.1, where 1:30 is 90, `no` is false and a date is
+    one. Here all of these are text. So is a hand-written 1e-3, which the two read
+    differently; 1e-05, as DVC writes it, is a number. A key given twice is refused.
     """
 
     def construct_mapping(
@@ -187,11 +191,16 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# PyYAML knows YAML 1.1, where a number has a point. The form below is the one that
-# Python, and so DVC, writes; a hand-written 1e-3 stays a text and is refused.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^-?[1-9]e[-+]\d{2,}$"), list("-123456789")
-)
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern in {
+    "null": r"~|null|",
+    "bool": r"true|false",
+    "int": r"[-+]?(0|[1-9]\d*)",
+    "float": r"[-+]?(\d+\.\d*|\.\d+)(e[-+]\d+)?|-?[1-9]e[-+]\d\d+|[-+]?\.inf|\.nan",
+}.items():
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$", re.IGNORECASE), None
+    )
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
@@ -207,7 +216,14 @@ def load(path: Path = Path("params.yaml")) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        lines = [line for detail in error.errors() for line in _describe(detail)]
+        details = error.errors()
+        inner = {detail["loc"][:-1] for detail in details if detail["loc"]}
+        lines = [
+            line
+            for detail in details
+            if detail["loc"] not in inner  # what fails in a part fails the whole as well
+            for line in _describe(detail)
+        ]
         raise InputError("\n".join(f"{path}: {line}" for line in lines)) from error
 
 
@@ -263,8 +279,11 @@ def _hint(text: str) -> str:
         number = float(text)
     except ValueError:
         return ""
-    plain = int(number) if number.is_integer() else number
-    return f", which YAML reads as text; write {plain!r}"
+    if not math.isfinite(number):
+        return ""
+    whole = int(number) if number.is_integer() else number
+    plain = re.sub(r"^(-?\d)e", r"\1.0e", repr(whole))
+    return f", which YAML reads as text; write {plain}"
 
 
 def _keys() -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from digits.files import replacing
+from digits.files import write_png
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"  # Okabe and Ito's palette, and grey
 
@@ -42,7 +42,7 @@ def confusion(path: Path, counts: np.ndarray, classes: list[int], variant: str) 
     axes.set(xlabel="predicted digit", ylabel="actual digit", title=variant)
     bar = figure.colorbar(image, label="share of the actual digit", shrink=0.8)
     bar.outline.set_visible(False)
-    _save(figure, path)
+    write_png(path, figure)
 
 
 def scores(
@@ -76,8 +76,10 @@ def scores(
         if of_margin
         else "score; the dashed lines are the thresholds"
     )
-    all_axes[-1].set_xlabel(f"{what}\n(the outermost bars hold everything beyond)")
-    _save(figure, path)
+    all_axes[-1].set_xlabel(
+        f"{what}\n(each row on its own scale; the outermost bars hold everything beyond)"
+    )
+    write_png(path, figure)
 
 
 def threshold_sweep(path: Path, sweep: np.ndarray, threshold: float, variant: str) -> None:
@@ -103,13 +105,8 @@ def threshold_sweep(path: Path, sweep: np.ndarray, threshold: float, variant: st
     axes.set(xlabel="threshold", ylabel="share", title=f"{variant}: what a threshold gives")
     axes.legend(loc="lower left", bbox_to_anchor=(0.15, 0.08), frameon=False)
     _bare(axes)
-    _save(figure, path)
+    write_png(path, figure)
 
 
 def _bare(axes: Axes) -> None:
     axes.spines[["top", "right", "left"]].set_visible(False)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})

@@ -9,13 +9,32 @@ The logistic models minimise
 
     C · Σ log-loss + ½‖coef‖²
 
-until no partial derivative of the objective divided by C · n_samples exceeds `tol`.
+until no partial derivative of the objective divided by C · n_samples exceeds `tol`, or
+until `max_iter` iterations, with a warning.
 """
 
+import logging
+import warnings
+
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
+log = logging.getLogger(__name__)
+
 Fit = tuple[np.ndarray, np.ndarray]
+
+
+def _logistic(
+    X: np.ndarray, y: np.ndarray, solver: str, *, C: float, max_iter: int, tol: float
+) -> Fit:
+    model = LogisticRegression(C=C, max_iter=max_iter, tol=tol, solver=solver)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # said in a line, next
+        model.fit(X, y)
+    if model.n_iter_.max() >= max_iter:
+        log.warning("not at the optimum after max_iter = %d iterations; raise it", max_iter)
+    return model.coef_, model.intercept_
 
 
 def least_squares(X: np.ndarray, y: np.ndarray) -> Fit:
@@ -32,10 +51,7 @@ def binary_logistic(
     Newton's method: on the 60,000 images of MNIST it needs a dozen steps to where
     L-BFGS needs about a thousand.
     """
-    model = LogisticRegression(
-        C=C, max_iter=max_iter, tol=tol, solver="newton-cholesky"
-    ).fit(X, y)
-    return model.coef_, model.intercept_
+    return _logistic(X, y, "newton-cholesky", C=C, max_iter=max_iter, tol=tol)
 
 
 def one_vs_rest_logistic(
@@ -65,5 +81,4 @@ def multinomial_logistic(
         # -w/2 and w/2, whose penalty is half of w's: hence twice the C.
         coef, intercept = binary_logistic(X, y, C=2 * C, max_iter=max_iter, tol=tol)
         return np.vstack([-coef, coef]) / 2, np.hstack([-intercept, intercept]) / 2
-    model = LogisticRegression(C=C, max_iter=max_iter, tol=tol, solver="lbfgs").fit(X, y)
-    return model.coef_, model.intercept_
+    return _logistic(X, y, "lbfgs", C=C, max_iter=max_iter, tol=tol)

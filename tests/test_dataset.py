@@ -83,4 +83,6 @@ def test_select_keeps_the_digits_in_their_order(tiny):
 def test_the_summary_counts_every_image_once(tiny):
     summary = dataset.summary(tiny)
     assert summary["train"]["shape"] == [300, 8, 8]
+    assert summary["train"]["images"] == 300
+    assert summary["test"]["images"] == 120
     assert summary["test"]["images_per_digit"] == {str(digit): 12 for digit in range(10)}

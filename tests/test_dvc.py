@@ -3,9 +3,12 @@
 import csv
 import json
 import re
+from collections import Counter
 
+import numpy as np
 import pytest
 import yaml
+from test_params import GOOD, MISTAKES
 from tiny import Project
 
 VARIANTS = {
@@ -89,7 +92,7 @@ def test_the_sweep_agrees_with_the_metrics_at_the_threshold_in_use(done):
 
 def test_a_threshold_re_runs_one_evaluate(project):
     project.edit("threshold: 0.49", "threshold: 5.0")
-    assert project.repro() == ["evaluate@linear_binary"]
+    assert project.repro() == ["check", "evaluate@linear_binary"]
     assert set(metrics_diff(project)) == {"metrics/linear_binary.json"}
     params = json.loads(project.run("dvc", "params", "diff", "--json").stdout)
     assert params == {
@@ -105,7 +108,7 @@ def test_a_threshold_re_runs_one_evaluate(project):
 
 def test_a_penalty_re_runs_one_variant(project):
     project.edit("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.001")
-    assert project.repro() == ["train@multinomial", "evaluate@multinomial"]
+    assert project.repro() == ["check", "train@multinomial", "evaluate@multinomial"]
     assert set(metrics_diff(project)) == {"metrics/multinomial.json"}
 
 
@@ -121,14 +124,47 @@ def three_or_eight(done, tmp_path_factory):
 
 def test_other_digits_re_run_their_two_variants(three_or_eight):
     project, ran = three_or_eight
-    assert ran[0] == "filter@binary"
-    assert sorted(ran[1:]) == [
+    assert ran[:2] == ["check", "filter@binary"]
+    assert sorted(ran[2:]) == [
         f"{stage}@{variant}"
         for stage in ("evaluate", "train")
         for variant in ("linear_binary", "logistic_binary")
     ]
     rows = read_csv(project.root / "metrics/logistic_binary/confusion.csv")
     assert [row["actual"] for row in rows] == ["3", "3", "8", "8"]
+
+
+def test_tables_and_predictions_name_digits_not_indices(three_or_eight):
+    project, _ = three_or_eight
+    folder = project.root / "metrics/linear_binary"
+    counts = {
+        (int(row["actual"]), int(row["predicted"])): int(row["count"])
+        for row in read_csv(folder / "confusion.csv")
+    }
+    with np.load(project.root / "data/predictions/linear_binary.npz") as predictions:
+        pairs = Counter(
+            zip(
+                predictions["actual"].tolist(),
+                predictions["predicted"].tolist(),
+                strict=True,
+            )
+        )
+    assert counts == {pair: pairs[pair] for pair in counts}
+    for row in read_csv(folder / "tables/report.csv"):
+        digit = int(row["digit"])
+        called = counts[3, digit] + counts[8, digit]
+        assert int(row["support"]) == counts[digit, 3] + counts[digit, 8]
+        assert float(row["precision"]) == pytest.approx(
+            counts[digit, digit] / called, abs=1e-6
+        )
+    # 8 is the upper class, so its scores are the higher ones.
+    spread = [row for row in read_csv(folder / "scores.csv") if row["kind"] == "images"]
+    mean = {}
+    for digit in "38":
+        rows = [row for row in spread if row["digit"] == digit]
+        scores = [float(row["score"]) for row in rows]
+        mean[digit] = np.average(scores, weights=[int(row["count"]) for row in rows])
+    assert mean["3"] < 0.49 < mean["8"]
 
 
 def test_commits_are_compared_in_a_clone_without_a_cache(three_or_eight, tmp_path):
@@ -165,8 +201,6 @@ def test_a_variant_is_added_from_the_command_line_and_numbers_survive(project):
 
 @pytest.mark.slow
 def test_a_queued_experiment_runs_and_shows(project):
-    project.run("git", "add", "--force", "data/own/tiny.npz")
-    project.run("git", "commit", "--quiet", "--message", "Keep the data")
     project.run("dvc", "exp", "run", "--queue", "--set-param",
                 "variants.linear_binary.evaluate.threshold=0.2")  # fmt: skip
     project.run("dvc", "exp", "run", "--run-all")
@@ -176,15 +210,43 @@ def test_a_queued_experiment_runs_and_shows(project):
     assert {row[key] for row in rows} == {"0.49", "0.2"}
 
 
-def test_a_mistake_in_params_stops_dvc_before_anything_runs(fresh, tmp_path):
-    project = fresh.copy(tmp_path / "project")
-    project.edit("C: 0.01", "C: 1e-3")
+def refuse(project, old, new):
+    """Make a mistake in params.yaml; `dvc repro` must refuse it and touch nothing."""
+    project.edit(old, new)
+    before = sorted(project.root.rglob("*.*"))
     result = project.run("dvc", "repro", check=False)
     assert result.returncode != 0
-    assert "write 0.001" in result.stderr
     assert "Traceback" not in result.stderr
-    assert [path.name for path in (project.root / "data").iterdir()] == ["own"]
-    assert not (project.root / "metrics").exists()
+    assert not set(project.stages_run(result)) - {"check"}
+    assert project.run("git", "status", "--porcelain").stdout.split() == [
+        "M",
+        "params.yaml",
+    ]
+    assert sorted(project.root.rglob("*.*")) == before
+    return result.stderr
+
+
+def test_a_mistake_in_params_stops_dvc_before_anything_runs(project):
+    assert "write 0.001" in refuse(project, "C: 0.01", "C: 1e-3")
+
+
+def test_a_mistake_where_no_stage_looks_stops_dvc_too(project):
+    assert "seed: is not a known key" in refuse(project, "dataset:", "seed: 1\ndataset:")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("old", "new", "expected"), MISTAKES.values(), ids=MISTAKES)
+def test_every_mistake_stops_dvc_and_loses_nothing(done, tmp_path, old, new, expected):
+    project = done.copy(tmp_path / "project")
+    own = (project.root / "params.yaml").read_text()
+    text = GOOD.replace(old, new, 1)
+    for name, value in (("name: mnist", "name: custom"), ("auto", "data/own/tiny.npz")):
+        if name not in new and "custom" not in new:
+            text = text.replace(name, value, 1)
+    (project.root / "params.yaml").write_text(own)
+    message = refuse(project, own, text)
+    # What DVC itself can't read, it refuses in words of its own.
+    assert expected in message or "params.yaml" in message
 
 
 def test_an_unknown_variant_is_refused_with_those_that_are_known(done):
@@ -194,7 +256,7 @@ def test_an_unknown_variant_is_refused_with_those_that_are_known(done):
     assert "multinomial" in result.stderr
 
 
-@pytest.mark.parametrize("stage", ["download", "filter", "train", "evaluate"])
+@pytest.mark.parametrize("stage", ["check", "download", "filter", "train", "evaluate"])
 def test_every_stage_explains_itself(done, stage):
     shown = done.run("python", "-m", f"stages.{stage}", "--help").stdout
     assert re.search(r"reads .*params\.yaml", shown)
@@ -219,6 +281,27 @@ def test_plots_have_the_right_labels_and_need_no_network(three_or_eight, tmp_pat
     }
 
 
+def test_the_confusion_template_puts_each_count_at_its_digits(done):
+    """Every field that DVC fills in, and the order that its stock template gets wrong."""
+    shown = done.run("dvc", "plots", "show", "--json", "metrics/multinomial/confusion.csv")
+    (plot,) = json.loads(shown.stdout)["data"]["metrics/multinomial/confusion.csv"]
+    spec = plot["content"]
+    derived = {step["as"]: step["calculate"] for step in spec["transform"] if "as" in step
+               and "calculate" in step}  # fmt: skip
+    assert derived["actual digit"] == "toNumber(datum['actual'])"
+    assert derived["predicted digit"] == "toNumber(datum['predicted'])"
+    assert derived["images"] == "toNumber(datum.count)"
+    assert spec["facet"]["sort"] == {"op": "min", "field": "nr"}  # [] mixes up the titles
+    assert spec["resolve"]["scale"] == {"x": "independent", "y": "independent"}
+    cell = spec["spec"]
+    assert cell["encoding"]["x"]["field"] == "predicted digit"
+    assert cell["encoding"]["x"]["title"] == "predicted digit"
+    assert cell["encoding"]["y"]["field"] == "actual digit"
+    assert cell["encoding"]["y"]["title"] == "actual digit"
+    (text,) = (layer for layer in cell["layer"] if "text" in layer["encoding"])
+    assert text["encoding"]["text"]["field"] == "images"
+
+
 def test_the_page_of_plots_needs_no_network(done, tmp_path):
     done.run("dvc", "plots", "show", "--out", str(tmp_path))
     page = (tmp_path / "index.html").read_text()
@@ -233,6 +316,7 @@ def test_the_graph_is_drawn(done):
     nodes = dict(re.findall(r'(node\d)\["(\w+)"\]', graph))
     edges = {(nodes[a], nodes[b]) for a, b in re.findall(r"(node\d)-->(node\d)", graph)}
     assert edges == {
+        ("check", "download"),
         ("download", "filter"),
         ("filter", "train"),
         ("filter", "evaluate"),

@@ -36,22 +36,55 @@ def test_a_picture_is_the_same_bytes_each_time_and_not_blank(tmp_path, name):
     assert 0.01 < np.mean(pixels < 0.9) < 0.9
 
 
-def texts(monkeypatch, draw_it):
-    """Return the texts in the figure that `draw_it` would save."""
-    figures = []
-    monkeypatch.setattr(plots, "_save", lambda figure, _path: figures.append(figure))
-    draw_it()
-    (axes, *_) = figures[0].axes
-    return axes, [text.get_text() for text in axes.texts]
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that would be written."""
+    drawn = []
+    for module in (plots, gallery):
+        monkeypatch.setattr(module, "write_png", lambda _path, figure: drawn.append(figure))
+    return drawn
 
 
-def test_a_confusion_matrix_shows_every_count_in_its_cell(monkeypatch, tmp_path):
-    counts = np.array([[7, 1], [2, 30]])
-    axes, shown = texts(
-        monkeypatch, lambda: plots.confusion(tmp_path / "x", counts, [3, 8], "toy")
-    )
-    assert shown == ["7", "1", "2", "30"]
+def test_a_confusion_matrix_shows_every_count_in_its_cell(figures):
+    plots.confusion(None, np.array([[7, 1], [2, 30]]), [3, 8], "toy")
+    axes = figures[0].axes[0]
+    assert [text.get_text() for text in axes.texts] == ["7", "1", "2", "30"]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["3", "8"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["3", "8"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted digit", "actual digit")
     # row 0, column 1 is drawn to the right, one up from row 1
     assert axes.texts[1].get_position() == (1, 0)
+
+
+def test_each_row_of_scores_has_its_digit_its_counts_and_all_thresholds(figures):
+    counts = np.array([[4, 0], [1, 9]])
+    plots.scores(
+        None,
+        np.array([0.0, 0.5, 1.0]),
+        counts,
+        np.array([0.3, 0.6]),
+        classes=[3, 8],
+        variant="toy",
+        of_margin=False,
+    )
+    rows = figures[0].axes
+    assert [axes.get_ylabel() for axes in rows] == ["3", "8"]
+    for axes, row in zip(rows, counts, strict=True):
+        assert axes.patches[0].get_data().values.tolist() == row.tolist()
+        assert [line.get_xdata()[0] for line in axes.lines] == [0.3, 0.6]
+
+
+def test_the_lines_of_the_sweep_are_what_their_labels_say(figures):
+    sweep = np.random.default_rng(0).random((101, 4))
+    plots.threshold_sweep(None, sweep, 0.49, "toy")
+    lines = {line.get_label(): line.get_ydata() for line in figures[0].axes[0].lines}
+    for column, name in enumerate(("accuracy", "precision", "recall"), 1):
+        np.testing.assert_array_equal(lines[name], sweep[:, column])
+
+
+def test_each_digit_of_the_gallery_has_its_label(figures, tiny):
+    gallery.first_digits(None, *tiny.train)
+    shown = [axes for axes in figures[0].axes if axes.images]
+    assert [axes.get_title() for axes in shown] == [str(d % 10) for d in range(12)]
+    for axes, image in zip(shown, tiny.train.images, strict=False):
+        np.testing.assert_array_equal(axes.images[0].get_array(), image)

@@ -94,3 +94,10 @@ def test_the_multinomial_model_of_two_classes_is_at_its_own_optimum(X, y):
 def test_a_constant_column_gets_no_weight(X, y, fit):
     coef, _ = fit(X, (y > 0).astype(int), **OPTIONS)
     np.testing.assert_array_equal(coef[:, 5], 0)
+
+
+def test_a_fit_that_is_not_at_the_optimum_says_so_in_a_line(X, y, caplog):
+    solvers.multinomial_logistic(X, y, C=0.5, max_iter=2, tol=1e-10)
+    assert [record.message for record in caplog.records] == [
+        "not at the optimum after max_iter = 2 iterations; raise it"
+    ]

@@ -3,9 +3,9 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
-from tiny import generate
+from tiny import ROOT, generate
 
-from digits import dataset, models
+from digits import dataset, gallery, models, params, sources
 from digits.dataset import Dataset
 from digits.errors import InputError
 from digits.models import LinearModel
@@ -44,6 +44,23 @@ def test_a_file_of_ones_own_must_be_mnist_if_it_is_called_so(tmp_path, tiny):
     assert download.download("custom", "own.npz", tmp_path) is not None
     with pytest.raises(InputError, match=r"own\.npz: x_train is not MNIST's"):
         download.download("mnist", "own.npz", tmp_path)
+
+
+def test_download_asks_the_mirrors_if_the_source_is_auto(tmp_path, tiny, monkeypatch):
+    monkeypatch.setattr(sources, "fetch_mnist", lambda: tiny)
+    assert download.download("mnist", "auto", tmp_path) is tiny
+
+
+def test_the_pictures_show_training_images(tmp_path, tiny, monkeypatch):
+    shown = []
+    monkeypatch.setattr(sources, "fetch_mnist", lambda: tiny)
+    monkeypatch.setattr(
+        gallery, "first_digits", lambda _path, _images, labels: shown.append(labels)
+    )
+    checked = params.load(ROOT / "params.yaml")
+    download.main(checked, tmp_path)
+    filter.main(checked, "binary", tmp_path)
+    assert [len(labels) for labels in shown] == [300, 60]
 
 
 @pytest.mark.parametrize(

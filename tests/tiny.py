@@ -20,7 +20,7 @@ def generate(n_train: int, n_test: int, seed: int = 0) -> Dataset:
     shapes[:, 0] = 0  # the upper edge is always black
 
     def split(n_samples: int) -> Split:
-        labels = np.arange(n_samples, dtype=np.uint8) % 10
+        labels = (np.arange(n_samples) % 10).astype(np.uint8)
         noise = rng.integers(0, 96, (n_samples, 8, 8)) * (shapes[labels] > 0)
         return Split((shapes[labels] + noise).astype(np.uint8), labels)
 
@@ -60,7 +60,12 @@ class Project:
 
     def repro(self, *arguments: str) -> list[str]:
         """Run `dvc repro` and return the stages that it ran."""
-        lines = self.run("dvc", "repro", *arguments).stdout.splitlines()
+        return self.stages_run(self.run("dvc", "repro", *arguments))
+
+    @staticmethod
+    def stages_run(result: subprocess.CompletedProcess[str]) -> list[str]:
+        """Return the stages that `dvc repro` says it ran."""
+        lines = result.stdout.splitlines()
         return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
 
     def edit(self, old: str, new: str) -> None:
