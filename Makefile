@@ -5,7 +5,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup repro test test-slow check format lock page clean
+.PHONY: help setup repro test test-slow check format bench lock page clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ check: setup  ## lint, check the format and the types
 format: setup  ## format the code, mend what the linter can
 	ruff format
 	ruff check --fix
+
+bench: repro  ## time the solvers beside scikit-learn's, for half an hour
+	python benchmarks/solvers.py
 
 lock: setup  ## pin the newest packages that pyproject.toml allows
 	uv pip compile --quiet --upgrade --universal --generate-hashes --group dev pyproject.toml --output-file requirements.lock

@@ -96,24 +96,6 @@ class LinearModel:
         return None
 
 
-def pixel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of each pixel, (n_pixels,) float64 each.
-
-    images: (n_samples, height, width) uint8
-
-    A pixel that never varies gets a scale of 1, so that it stays 0 when
-    standardised. The sums are integers, so the result is the same on every machine.
-    """
-    pixels = images.reshape(len(images), -1)
-    n = len(pixels)
-    total = pixels.sum(axis=0, dtype=np.int64)
-    squares = np.zeros_like(total)
-    for start in range(0, n, 4096):  # in blocks: the squares need eight times the room
-        squares += np.square(pixels[start : start + 4096], dtype=np.int64).sum(axis=0)
-    scale = np.sqrt(n * squares - total**2) / n
-    return total / n, np.where(scale == 0, 1.0, scale)
-
-
 def standardise(images: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return flattened, standardised images, (n_samples, n_pixels) float64."""
     X = images.reshape(len(images), -1).astype(np.float64)

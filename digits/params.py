@@ -23,6 +23,7 @@ Digit = Annotated[int, Field(ge=0, le=9)]
 LogisticModel = Literal[
     "logistic_regression", "one_vs_rest_logistic", "multinomial_logistic"
 ]
+Solver = Literal["fast", "scikit_learn"]
 MODELS = ("linear_regression", *get_args(LogisticModel))
 
 BINARY = 2  # classes
@@ -87,6 +88,7 @@ class LeastSquares(_Block):
     """Ordinary least squares on the class index."""
 
     model: Literal["linear_regression"]
+    solver: Solver = Field(default="fast", description="Both find the same model.")
 
 
 class Logistic(_Block):
@@ -96,8 +98,10 @@ class Logistic(_Block):
     C: Annotated[float, Field(gt=0)] = Field(description="Inverse strength of the penalty.")
     max_iter: Annotated[int, Field(ge=1)] = Field(description="Most iterations.")
     tol: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="Stop when no partial derivative of the mean objective is larger."
+        description="fast: stop when the objective is proven to be at most this far, "
+        "relative to it, above the optimum. scikit_learn: its own tol."
     )
+    solver: Solver = Field(default="fast", description="Both find the same model.")
 
 
 class Evaluate(_Block):

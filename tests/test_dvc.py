@@ -182,6 +182,7 @@ def test_a_change_of_ones_own_data_is_noticed(project):
     assert "download" in project.run("dvc", "status").stdout
 
 
+@pytest.mark.slow
 def test_a_variant_is_added_from_the_command_line_and_numbers_survive(project):
     project.run(
         "dvc", "exp", "run", "--set-param", "+variants.sixth.subset=digits",
