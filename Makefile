@@ -41,6 +41,7 @@ format: setup  ## format the code, mend what the linter can
 
 bench: repro  ## time the solvers beside scikit-learn's, for half an hour
 	python benchmarks/solvers.py
+	python benchmarks/pipeline.py
 
 lock: setup  ## pin the newest packages that pyproject.toml allows
 	uv pip compile --quiet --upgrade --universal --generate-hashes --group dev pyproject.toml --output-file requirements.lock

@@ -66,18 +66,18 @@ def _solvers(name: str) -> ModuleType:
 
 
 def _progress(tol: float) -> Callback:
-    """Return a callback that shows on a terminal how far the gap has fallen."""
+    """Return a callback that shows on a terminal how near the optimum is."""
     bar = tqdm(
         total=-math.log10(tol),
         disable=None,
         leave=False,
-        desc="distance from the optimum",
-        bar_format="{desc}: {bar} {postfix} after {elapsed}",
+        bar_format="{bar} {desc} after {elapsed}",
     )
 
-    def show(iteration: int, _objective: np.ndarray, gap: float) -> None:
+    def show(iteration: int, objective: np.ndarray, gap: float) -> None:
         bar.n = min(max(0.0, -math.log10(gap or tol)), bar.total)
-        bar.set_postfix_str(f"at most {gap:.0e} in iteration {iteration}")
+        proven = f"at most {gap:.0e} too high" if gap < 1 else f"iteration {iteration}"
+        bar.set_description_str(f"objective {objective.sum():,.2f}, {proven}")
         if gap <= tol:
             bar.close()
 

@@ -1,0 +1,184 @@
+"""`dvc repro` beside the notebook's five variants in one scikit-learn script, on MNIST.
+
+    python benchmarks/pipeline.py            three rounds; writes pipeline.md and .png
+
+Both start from the downloaded arrays. The script fits, predicts and prints reports; the
+pipeline runs in a clone with an empty cache, and writes all metrics, tables, pictures.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from digits import dataset  # noqa: E402 (found by the line above)
+
+Steps = list[tuple[str, float]]
+
+
+def notebook() -> Steps:
+    """Do what the notebook does, as it does; return the seconds of each variant."""
+    clock = time.perf_counter()
+    from sklearn.linear_model import LinearRegression, LogisticRegression  # noqa: PLC0415
+    from sklearn.metrics import classification_report, confusion_matrix  # noqa: PLC0415
+    from sklearn.multiclass import OneVsRestClassifier  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
+    whole = dataset.load(ROOT / "data/raw")
+    two = dataset.Dataset(*(dataset.select(split, (0, 1)) for split in whole))
+    variants = {
+        "linear_binary": (two, LinearRegression(), [0.49]),
+        "logistic_binary": (two, LogisticRegression(C=0.01), None),
+        "linear_digits": (whole, LinearRegression(), np.arange(9) + 0.5),
+        "one_vs_rest": (
+            whole,
+            OneVsRestClassifier(LogisticRegression(max_iter=2000)),
+            None,
+        ),
+        "multinomial": (whole, LogisticRegression(max_iter=2000), None),
+    }
+    steps = []
+    for name, (data, model, cuts) in variants.items():
+        scaler = StandardScaler()
+        X, T = (split.images.reshape(len(split.images), -1) for split in data)
+        model.fit(scaler.fit_transform(X), data.train.labels)
+        predicted = model.predict(scaler.transform(T))
+        if cuts is not None:
+            predicted = np.digitize(predicted, cuts)
+        report = classification_report(data.test.labels, predicted, zero_division=0)
+        print(report, confusion_matrix(data.test.labels, predicted), file=sys.stderr)
+        now = time.perf_counter()
+        steps.append((name, now - clock))
+        clock = now
+    return steps
+
+
+def pipeline() -> Steps:
+    """Run `dvc repro` in a fresh clone; return the seconds of each stage with DVC's."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        clone_command = ["git", "clone", "--quiet", ROOT, clone]
+        subprocess.run(clone_command, check=True)  # noqa: S603
+        shutil.copytree(ROOT / "data/raw", clone / "data/raw")
+        steps: Steps = []
+        clock, name = time.perf_counter(), "DVC's start"
+        process = subprocess.Popen(  # noqa: S603
+            [Path(sys.executable).parent / "dvc", "repro"],
+            cwd=clone,
+            env=os.environ
+            | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for line in process.stdout or ():
+            if line.startswith("Running stage"):
+                now = time.perf_counter()
+                steps.append((name, now - clock))
+                clock, name = now, line.split("'")[1]
+        if process.wait():
+            raise SystemExit("dvc repro failed")
+        return [*steps, (name, time.perf_counter() - clock)]
+
+
+def draw(path: Path, runs: dict[str, Steps]) -> None:
+    """Draw where the time goes: a bar for each run, a piece for each step."""
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    axes = figure.subplots()
+    for row, steps in enumerate(runs.values()):
+        left = 0.0
+        for step, (name, seconds) in enumerate(steps):
+            colour = ("#9ecae1", "#4292c6")[step % 2]
+            axes.barh(row, seconds, left=left, color=colour, edgecolor="white")
+            if seconds > 0.08 * sum(s for _, s in runs["notebook"]):
+                middle = (left + seconds / 2, row)
+                axes.annotate(f"{name}\n{seconds:.0f} s", middle, ha="center", va="center",
+                              fontsize=8)  # fmt: skip
+            left += seconds
+        axes.annotate(f" {left:.0f} s", (left, row), va="center")
+    axes.set_yticks(range(len(runs)), list(runs))
+    axes.margins(x=0.08)
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+
+
+def main(rounds: int) -> None:
+    """Measure in turn, and write the table and the figure."""
+    runs: dict[str, list[Steps]] = {"notebook": [], "dvc repro": []}
+    for _ in range(rounds):
+        command = [sys.executable, __file__, "--notebook"]
+        printed = subprocess.check_output(command)  # noqa: S603
+        runs["notebook"].append(json.loads(printed))
+        runs["dvc repro"].append(pipeline())
+        print({name: round(sum(s for _, s in run[-1]), 1) for name, run in runs.items()})
+    totals = {
+        name: [sum(s for _, s in steps) for steps in run] for name, run in runs.items()
+    }
+    ratio = statistics.median(
+        a / b for a, b in zip(totals["notebook"], totals["dvc repro"], strict=True)
+    )
+    median = {
+        name: [
+            (step, statistics.median(dict(steps)[step] for steps in run))
+            for step, _ in run[0]
+        ]
+        for name, run in runs.items()
+    }
+    draw(ROOT / "benchmarks/pipeline.png", median)
+    lines = [
+        "# The pipeline beside the notebook",
+        "",
+        f"Five variants on MNIST from the downloaded arrays, {rounds} rounds",
+        f"(lowest to highest). {os.cpu_count()} processors ({platform.machine()}), Python",
+        f"{platform.python_version()}. Made by `make bench`.",
+        "",
+        "| what | s |",
+        "|---|---|",
+        *(
+            f"| {name} | {statistics.median(t):.1f} ({min(t):.1f} to {max(t):.1f}) |"
+            for name, t in totals.items()
+        ),
+        "",
+        f"Median ratio: {ratio:.1f}.",
+        "",
+        "![Where the time goes](pipeline.png)",
+        "",
+        "| step | s |",
+        "|---|---|",
+        *(
+            f"| {name}: {step} | {seconds:.1f} |"
+            for name, steps in median.items()
+            for step, seconds in steps
+        ),
+        "",
+    ]
+    (ROOT / "benchmarks/pipeline.md").write_text("\n".join(lines))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="how often (3)")
+    parser.add_argument("--notebook", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.notebook:
+        print(json.dumps(notebook()))
+    else:
+        main(arguments.rounds)
