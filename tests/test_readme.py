@@ -46,3 +46,14 @@ def test_every_parameter_named_exists():
         value = params
         for key in path.split("."):
             value = value[key]
+
+
+def test_the_speeds_are_those_of_the_benchmark():
+    measured = (ROOT / "benchmarks/solvers.md").read_text()
+    rows = re.findall(
+        r"^\| (.+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", README, re.MULTILINE
+    )
+    assert len(rows) == 7
+    for what, ours, theirs, ratio in rows:
+        pattern = rf"{re.escape(what)} \| {ours} \(.*\) \| {theirs} \(.*\) \| {ratio} \|"
+        assert re.search(pattern, measured), what
