@@ -87,6 +87,23 @@ def test_a_variant_learns_its_digits(tiny, model, digits, n_outputs):
     assert np.mean(predicted == data.test.labels) > 0.9
 
 
+@pytest.mark.parametrize("solver", ["fast", "scikit_learn"])
+def test_the_softmax_of_two_digits_is_at_its_own_optimum(tiny, solver):
+    """Of two classes the solvers fit one problem, whose penalty is another."""
+    data = filter.keep(tiny, (3, 8))
+    options = Logistic(
+        model="multinomial_logistic", C=0.3, max_iter=1000, tol=1e-10, solver=solver
+    )
+    fitted = train.train(data.train, options)
+    scores = fitted.scores(data.train.images)
+    p = np.exp(models.log_probabilities(scores, fitted.decision))
+    member = data.train.labels[:, None] == fitted.classes
+    X = models.standardise(data.train.images, fitted.mean, fitted.scale)
+    gradient = 0.3 * (p - member).T @ X + fitted.coef
+    np.testing.assert_allclose(gradient, 0, atol=1e-3)
+    assert np.abs(fitted.coef).max() > 0.01
+
+
 def test_the_linear_variant_is_the_notebooks_computation(tiny):
     noisy = filter.keep(generate(200, 200, seed=5), (3, 8))
     fitted = train.train(noisy.train, LINEAR)
