@@ -18,12 +18,6 @@ from digits import dataset, sources
 from digits.errors import InputError
 from digits.sources import HttpMirror, NpmMirror
 
-# pooch leaves it to the garbage collector to close the connection to a bad mirror.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:unclosed:ResourceWarning",
-    "ignore::pytest.PytestUnraisableExceptionWarning",
-)
-
 
 def as_npz(data):
     file = io.BytesIO()
