@@ -9,7 +9,7 @@ that needs no pass, because scores are linear in the coefficients, and a backwar
 (the gradient). All classes share each pass. There are two phases.
 
 1. L-BFGS in the metric 0.05 C XᵀX + I, the same for all classes, until an iteration
-   gains less than 3 parts in 10,000.
+   gains less than one part in 10,000.
 2. Newton's method with conjugate directions. The Hessian of a class is Xᵀ diag(w) X + I
    with w = C p(1 - p), and ten exact ones would be most of the cost. A few thousand rows
    are enough if they are drawn with probability proportional to their leverage
@@ -42,9 +42,10 @@ from digits.solvers.rows import BLOCK, Rows, add_up
 log = logging.getLogger(__name__)
 
 MEMORY = 30  # pairs that L-BFGS keeps
-SWITCH = 3e-4  # relative gain of an iteration below which phase 2 begins
+SWITCH = 1e-4  # relative gain of an iteration below which phase 2 begins
 FIRST_PHASE = 60  # iterations after which it begins in any case
-DRAWN = 4000  # rows drawn for a class's Hessian, 5 % more with each draw
+DRAWN = 4000  # rows drawn at least for a class's Hessian, 5 % more with each draw
+DRAWN_SHARE = 1 / 15  # and this share of all
 PROJECTIONS = 6  # for the leverages
 STALLED = 12  # iterations of phase 2 without progress before float64 takes over
 FREE = 1e-3  # times C: a curvature for the intercept, which has no penalty
@@ -131,6 +132,12 @@ class Sigmoid:
         return np.log1p(E) - np.minimum(M, 0), -Y * q, q * (1 - q)
 
     @staticmethod
+    def curvature(R: np.ndarray, _Y: np.ndarray) -> np.ndarray:
+        """Return p(1 - p), of the derivatives that `loss` gave."""
+        q = np.abs(R)
+        return q - q * q
+
+    @staticmethod
     def loss_of_nothing(_n_outputs: int) -> float:
         """Return a sample's loss where all scores are 0."""
         return float(np.log(2))
@@ -155,6 +162,11 @@ class Softmax:
         P /= total
         loss = np.log(total) + top - (Z * Y).sum(axis=1, keepdims=True)
         return loss, P - Y, P
+
+    @staticmethod
+    def curvature(R: np.ndarray, Y: np.ndarray) -> np.ndarray:
+        """Return p, of the derivatives that `loss` gave."""
+        return R + Y
 
     @staticmethod
     def loss_of_nothing(n_outputs: int) -> float:
@@ -196,7 +208,7 @@ class _Minimiser:
         self.factors = [_cholesky(0.05 * self.C * rows.gram() + self.ridge)]
         self.pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.step: tuple[np.ndarray, np.ndarray] | None = None
-        self.n_drawn = min(DRAWN, rows.n_samples)
+        self.n_drawn = min(max(DRAWN, int(DRAWN_SHARE * rows.n_samples)), rows.n_samples)
         self.decrement = np.full(len(self.f), np.inf)
         self.g = self._gradient()
 
@@ -249,6 +261,8 @@ class _Minimiser:
 
     def _solve(self, V: np.ndarray) -> np.ndarray:
         """Return metric⁻¹ V, class by class."""
+        if len(self.factors) == 1:
+            return linalg.cho_solve((self.factors[0], True), V.T, check_finite=False).T
         return np.array(
             [
                 linalg.cho_solve((self._factor(c), True), v, check_finite=False)
@@ -325,22 +339,24 @@ class _Minimiser:
         unit[:, -1] = 1
         ones = self.rows.fold(np.ones((self.rows.n_samples, self.n_outputs)))
         self.Z, self.step = self.rows.scores(self.W, float), None
-        (a,) = self._search([(unit, ones)])
+        (a,) = self._search([(unit, ones)], known=False)
         self.W = self.W + a[:, None] * unit
         self.g = self._gradient(float)
         self.gaps = self._bounds()
 
-    def _search(self, directions: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    def _search(
+        self, directions: list[tuple[np.ndarray, np.ndarray]], *, known: bool = True
+    ) -> np.ndarray:
         """Minimise f over W + Σ a[j] · direction j, each class with an a of its own.
 
         directions: pairs of coefficients (n_outputs, width) and their scores. Newton's
         method on the stored scores: no pass over the data. Sets Z, R and f; returns a,
-        (n_directions, n_outputs).
+        (n_directions, n_outputs). known: f and R are those of Z already.
         """
         rounding = 1e-7 if self.Z.dtype == np.float32 else 1e-14
         line = _Span(self, directions)
         a = np.zeros((len(directions), self.n_outputs))
-        f, g, H = line.at(a)
+        f, g, H = line.at(a, known=known)
         start = f
         for attempt in range(8):
             newton, decrement = _newton_step(g, H, coupled=self.model.coupled)
@@ -415,16 +431,25 @@ class _Span:
         self.constant = (P * W * W).sum(axis=1) / 2
         self.Z, self.R = np.empty_like(of.Z), np.empty_like(of.Z)
 
-    def at(self, a: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return f, its gradient by a and its Hessian; keep the scores and residuals."""
+    def at(
+        self, a: np.ndarray, *, known: bool = False
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return f, its gradient by a and its Hessian; keep the scores and residuals.
+
+        known: a is 0, and what the last search kept is still true.
+        """
         of = self.of
         weights = a.astype(of.Z.dtype)[:, None, :, None]
 
         def chunk(i: int, j: int) -> tuple[Any, ...]:
             parts = [scores[i:j] for scores in self.scores]
-            Z = of.Z[i:j] + sum(c * D for c, D in zip(weights, parts, strict=True))
-            loss, R, w = of.model.loss(Z, of.Y[i:j])
-            self.Z[i:j], self.R[i:j] = Z, R
+            loss: Any = np.zeros((1, 1, 1))
+            if known:
+                R, w = of.R[i:j], of.model.curvature(of.R[i:j], of.Y[i:j])
+            else:
+                Z = of.Z[i:j] + sum(c * D for c, D in zip(weights, parts, strict=True))
+                loss, R, w = of.model.loss(Z, of.Y[i:j])
+                self.Z[i:j], self.R[i:j] = Z, R
             g = np.stack([(R * D).sum(axis=(0, 2)) for D in parts]).astype(float)
             T = [w * D for D in parts]
             H = np.stack([[(t * D).sum(axis=(0, 2)) for D in parts] for t in T]).astype(
@@ -444,8 +469,10 @@ class _Span:
         g = of.C * g + self.linear + np.einsum("ijk,jk->ik", self.quadratic, a)
         H = of.C * H + self.quadratic
         if not of.model.coupled:
-            return of.C * loss + penalty - of.padding_loss, g, H
+            f = of.f if known else of.C * loss + penalty - of.padding_loss
+            return f, g, H
         f = of.C * loss.sum(keepdims=True) + penalty.sum() - of.padding_loss
+        f = of.f if known else f
         J, _, k = H.shape
         full = -of.C * coupling
         blocks = full.reshape(J, k, J, k)

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 BLOCK = 120  # rows of a product: few enough for OpenBLAS's kernels without packing
-CHUNK = 40  # blocks that a thread takes at once
-CACHE_BYTES = 400e6  # up to this size the standardised float32 rows are kept
-EXACT = 256  # rows whose products of bytes a float32 sums exactly: 256 · 255² < 2²⁴
+CHUNK = 40  # blocks that a thread takes at once, or an eighth of all if that is less
+SQUARES = 256  # so many squares of bytes a float32 sums exactly: 256 · 255² < 2²⁴
+MIDDLE, EXACT = np.float32(128), 1024  # less 128, so many: 1024 · 128² = 2²⁴
 
 
 def add_up(results: Iterable[tuple[Any, ...]]) -> list[Any]:
@@ -38,29 +38,23 @@ class Rows:
     filled up with rows of zeros, which change no product.
     """
 
-    def __init__(
-        self, X: np.ndarray, pool: ThreadPoolExecutor, n_threads: int, *, keep: bool = True
-    ) -> None:
+    def __init__(self, X: np.ndarray, pool: ThreadPoolExecutor, n_threads: int) -> None:
         self.X, self.pool = X.reshape(len(X), -1), pool
         self.is_bytes = self.X.dtype == np.uint8
         self.n_samples = len(X)
         self.n_blocks = -(-self.n_samples // BLOCK)
         self.padding = self.n_blocks * BLOCK - self.n_samples
-        starts = np.arange(0, self.n_blocks, CHUNK)
+        self.chunk = min(CHUNK, -(-self.n_blocks // 8))
+        starts = np.arange(0, self.n_blocks, self.chunk)
         self.parts = [part for part in np.array_split(starts, n_threads) if len(part)]
         self._set_moments()
         self.width = int(self.varies.sum()) + 1
-        self.kept: np.ndarray | None = None
-        if keep and self.n_blocks * BLOCK * self.width * 4 <= CACHE_BYTES:
-            kept = np.empty((self.n_blocks, BLOCK, self.width), np.float32)
-            self.map(lambda a, b: kept.__setitem__(slice(a, b), self.read(a, b)))
-            self.kept = kept
 
     def map(self, function: Callable[[int, int], Any]) -> list[Any]:
         """Return `function(first, end)` of all chunks of blocks, in their order."""
 
         def run(starts: np.ndarray) -> list[Any]:
-            return [function(a, min(a + CHUNK, self.n_blocks)) for a in starts]
+            return [function(a, min(a + self.chunk, self.n_blocks)) for a in starts]
 
         return [result for part in self.pool.map(run, self.parts) for result in part]
 
@@ -80,9 +74,9 @@ class Rows:
                 U = U.astype(float) - shift
                 return U.sum(axis=0), np.einsum("ij,ij->j", U, U)
             F = U.astype(np.float32)
-            parts = (F[i : i + EXACT] for i in range(0, len(F), EXACT))
+            parts = (F[i : i + SQUARES] for i in range(0, len(F), SQUARES))
             squares: Any = sum(np.einsum("ij,ij->j", x, x).astype(float) for x in parts)
-            return U.sum(axis=0, dtype=np.uint64).astype(float), squares
+            return F.sum(axis=0).astype(float), squares
 
         total, squares = add_up(self.map(moments))
         n = self.n_samples
@@ -99,35 +93,29 @@ class Rows:
         U *= (1 / self._spread).astype(U.dtype)
         return U.astype(dtype, copy=False)
 
-    def read(self, a: int, b: int, dtype: DTypeLike = np.float32) -> np.ndarray:
-        """Return the standardised blocks a to b, (b - a, BLOCK, width)."""
-        if self.kept is not None and dtype is np.float32:
-            return self.kept[a:b]
-        U = self.X[a * BLOCK : b * BLOCK][:, self.varies]
-        F = np.zeros(((b - a) * BLOCK, self.width), dtype)
-        F[: len(U), :-1] = self._standardise(U, dtype)
-        F[: len(U), -1] = 1
-        return F.reshape(b - a, BLOCK, self.width)
-
     def take(self, index: np.ndarray) -> np.ndarray:
         """Return the standardised rows of `index`, (n, width) float32."""
-        if self.kept is not None:
-            return self.kept.reshape(-1, self.width)[index]
-        U = self._standardise(self.X[index][:, self.varies], np.float32)
-        return np.hstack([U, np.ones((len(U), 1), np.float32)])
+        F = np.ones((len(index), self.width), np.float32)
+        F[:, :-1] = self._standardise(self.X[index][:, self.varies], np.float32)
+        return F
 
-    def _folded(self, dtype: DTypeLike) -> bool:
-        """Whether products use the raw pixels, with the standardisation folded in."""
-        return self.is_bytes and (self.kept is None or dtype is not np.float32)
+    def _tiles(self, a: int, b: int, dtype: DTypeLike) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield blocks a to b, two at a time: they stay in the processor's cache.
 
-    def _raw(self, a: int, b: int, dtype: DTypeLike) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield the raw pixels of blocks a to b, two at a time: they stay in the cache."""
+        Of bytes the raw pixels, else the standardised columns that vary; rows of zeros
+        at the end. The array is the same one each time.
+        """
+        columns = self.X.shape[1] if self.is_bytes else self.width - 1
+        tile = np.empty((2, BLOCK, columns), dtype)
+        rows = tile.reshape(2 * BLOCK, columns)
         for i in range(a, b, 2):
-            U = self.X[i * BLOCK : min(i + 2, b) * BLOCK].astype(dtype)
-            missing = -len(U) % BLOCK
-            if missing:
-                U = np.vstack([U, np.zeros((missing, U.shape[1]), dtype)])
-            yield i, U.reshape(-1, BLOCK, U.shape[1])
+            end = min(i + 2, b)
+            U = self.X[i * BLOCK : end * BLOCK]
+            rows[: len(U)] = (
+                U if self.is_bytes else self._standardise(U[:, self.varies], dtype)
+            )
+            rows[len(U) :] = 0
+            yield i, tile[: end - i]
 
     def product(
         self, W: np.ndarray, dtype: DTypeLike = np.float32
@@ -136,17 +124,17 @@ class Rows:
 
         W: (n_outputs, width)
         """
-        if not self._folded(dtype):
-            W = np.ascontiguousarray(W, dtype)
-            return lambda a, b: np.matmul(W, self.read(a, b, dtype).transpose(0, 2, 1))
-        V = np.zeros((len(W), len(self.varies)))
-        V[:, self.varies] = W[:, :-1] / self._spread
-        shift = (W[:, -1] - V @ self.mean).astype(dtype)[:, None]
-        V = V.astype(dtype)
+        V, shift = W[:, :-1], W[:, -1]
+        if self.is_bytes:  # the standardisation is folded into the weights
+            V = np.zeros((len(W), len(self.varies)))
+            V[:, self.varies] = W[:, :-1] / self._spread
+            shift = W[:, -1] - V @ self.mean
+        V, shift = np.ascontiguousarray(V, dtype), shift.astype(dtype)[:, None]
 
         def scores(a: int, b: int) -> np.ndarray:
-            parts = [np.matmul(V, U.transpose(0, 2, 1)) for _, U in self._raw(a, b, dtype)]
-            Z = np.concatenate(parts)
+            Z = np.empty((b - a, len(V), BLOCK), dtype)
+            for i, tile in self._tiles(a, b, dtype):
+                np.matmul(V, tile.transpose(0, 2, 1), out=Z[i - a : i - a + len(tile)])
             Z += shift
             self._clear_padding(Z, b)
             return Z
@@ -169,43 +157,49 @@ class Rows:
         R: (n_blocks, n_outputs, BLOCK)
         """
 
-        def standardised(a: int, b: int) -> np.ndarray:
-            r = R[a:b].astype(dtype, copy=False)
-            return np.matmul(r, self.read(a, b, dtype)).sum(axis=0, dtype=float)
-
-        def raw(a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+        def chunk(a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
             r = R[a:b].astype(dtype)
             self._clear_padding(r, b)
-            G: Any = sum(
-                np.matmul(r[i - a : i - a + len(U)], U).sum(axis=0, dtype=float)
-                for i, U in self._raw(a, b, dtype)
-            )
+            G: Any = 0.0
+            for i, tile in self._tiles(a, b, dtype):
+                for j, block in enumerate(tile, i - a):
+                    G = G + np.matmul(r[j], block)
             return G, r.sum(axis=(0, 2), dtype=float)
 
-        if not self._folded(dtype):
-            return sum(self.map(standardised))
-        G, total = add_up(self.map(raw))
-        G -= np.outer(total, self.mean)
-        return np.column_stack([G[:, self.varies] / self._spread, total])
+        G, total = add_up(self.map(chunk))
+        if self.is_bytes:
+            G -= np.outer(total, self.mean)
+            G = G[:, self.varies] / self._spread
+        return np.column_stack([G, total])
 
     def gram(self) -> np.ndarray:
         """Return XᵀX, (width, width) float64; of uint8 exact up to the centring."""
         dtype = np.float32 if self.is_bytes else np.float64
         n_varying = self.width - 1
+        edges = np.flatnonzero(np.diff(self.varies, prepend=False, append=False))
+        runs = list(zip(edges[::2], edges[1::2], strict=True))  # copied faster than masked
 
         def run(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             G, total = np.zeros((n_varying, n_varying)), np.zeros(n_varying)
-            block = np.empty_like(G, dtype)
-            for a in starts * BLOCK:
-                end = min(a + CHUNK * BLOCK, self.n_samples)
-                for i in range(a, end, EXACT):
-                    U = self.X[i : min(i + EXACT, end)][:, self.varies]
-                    F = U.astype(dtype) if self.is_bytes else self._standardise(U, dtype)
-                    G += np.matmul(F.T, F, out=block)
-                    total += F.sum(axis=0)
+            product, F = np.empty_like(G, dtype), np.empty((EXACT, n_varying), dtype)
+            for i in starts:
+                U = self.X[i : i + EXACT]
+                f, column = F[: len(U)], 0
+                if self.is_bytes:
+                    for a, b in runs:
+                        np.subtract(U[:, a:b], MIDDLE, out=f[:, column : column + b - a])
+                        column += b - a
+                else:
+                    f[:] = self._standardise(U[:, self.varies], dtype)
+                G += np.matmul(f.T, f, out=product)
+                total += f.sum(axis=0)
             return G, total
 
-        G, total = add_up(self.pool.map(run, self.parts))
+        starts = np.arange(0, self.n_samples, EXACT)
+        G, total = add_up(self.pool.map(run, np.array_split(starts, len(self.parts))))
+        if self.is_bytes:  # whole numbers below 2⁵³, so exactly that of the grey values
+            G += MIDDLE * (total + total[:, None]) + float(MIDDLE) ** 2 * self.n_samples
+            total += float(MIDDLE) * self.n_samples
         G -= np.outer(total, total / self.n_samples)
         if self.is_bytes:
             G /= np.outer(self._spread, self._spread)
