@@ -44,8 +44,7 @@ log = logging.getLogger(__name__)
 MEMORY = 30  # pairs that L-BFGS keeps
 SWITCH = 1e-4  # relative gain of an iteration below which phase 2 begins
 FIRST_PHASE = 60  # iterations after which it begins in any case
-DRAWN = 4000  # rows drawn at least for a class's Hessian, 5 % more with each draw
-DRAWN_SHARE = 1 / 15  # and this share of all
+DRAWN = 4000  # rows drawn for a class's Hessian, 5 % more with each draw
 PROJECTIONS = 6  # for the leverages
 STALLED = 12  # iterations of phase 2 without progress before float64 takes over
 FREE = 1e-3  # times C: a curvature for the intercept, which has no penalty
@@ -208,7 +207,7 @@ class _Minimiser:
         self.factors = [_cholesky(0.05 * self.C * rows.gram() + self.ridge)]
         self.pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.step: tuple[np.ndarray, np.ndarray] | None = None
-        self.n_drawn = min(max(DRAWN, int(DRAWN_SHARE * rows.n_samples)), rows.n_samples)
+        self.n_drawn = min(DRAWN, rows.n_samples)
         self.decrement = np.full(len(self.f), np.inf)
         self.g = self._gradient()
 
