@@ -39,9 +39,11 @@ format: setup  ## format the code, mend what the linter can
 	ruff format
 	ruff check --fix
 
-bench: repro  ## time the solvers beside scikit-learn's, for half an hour
+bench: repro  ## time the solvers and the pipeline, for half an hour
 	python benchmarks/solvers.py
 	python benchmarks/pipeline.py
+	python benchmarks/answer.py
+	python benchmarks/large.py
 
 lock: setup  ## pin the newest packages that pyproject.toml allows
 	uv pip compile --quiet --upgrade --universal --generate-hashes --group dev pyproject.toml --output-file requirements.lock

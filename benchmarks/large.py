@@ -1,0 +1,86 @@
+"""Ten times the rows: MNIST shifted by a pixel each way, from a memory-mapped file.
+
+    python benchmarks/large.py                 least squares and one-versus-rest
+    python benchmarks/large.py --multinomial   and the softmax, which takes many minutes
+
+Each fit is a process of its own. Resident memory counts the pages of the file, too.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from digits import dataset, solvers  # noqa: E402 (found by the line above)
+
+SHIFTS = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1),
+          (0, 2)]  # fmt: skip
+
+
+def write(folder: Path, copies: int) -> None:
+    """Write `copies` shifted copies of the training images, and their labels."""
+    images, labels = dataset.load_split(ROOT / "data/subsets/digits/train")
+    n, shape = len(images), (copies * len(images), *images.shape[1:])
+    X = np.lib.format.open_memmap(folder / "X.npy", "w+", np.uint8, shape)
+    for i, shift in enumerate(SHIFTS[:copies]):
+        X[i * n : (i + 1) * n] = np.roll(images, shift, (1, 2))
+    X.flush()
+    np.save(folder / "y.npy", np.tile(labels, copies))
+
+
+def fit(folder: Path, model: str) -> dict:
+    """Fit; return seconds, the bound on the gap, and the most memory in MB."""
+    X, y = np.load(folder / "X.npy", mmap_mode="r"), np.load(folder / "y.npy")
+    start, gap = time.perf_counter(), 0.0
+    if model == "least_squares":
+        solvers.LinearRegression().fit(X, y.astype(float))
+    else:
+        gap = solvers.LogisticRegression(multi_class=model, tol=1e-6).fit(X, y).gap_
+    seconds = time.perf_counter() - start
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "gap": gap, "memory": memory}
+
+
+def main(models: list[str]) -> None:
+    """Fit each model to the data as they are and ten times as many; print a table."""
+    with tempfile.TemporaryDirectory() as name:
+        folders = {copies: Path(name) / str(copies) for copies in (1, len(SHIFTS))}
+        for copies, folder in folders.items():
+            folder.mkdir()
+            write(folder, copies)
+        print("| model | rows | s | gap at most | MB | times as long |")
+        print("|---|---|---|---|---|---|")
+        for model in models:
+            alone = 0.0
+            for copies, folder in folders.items():
+                command = [sys.executable, __file__, "--one", str(folder), model]
+                result = json.loads(subprocess.check_output(command))  # noqa: S603
+                alone = alone or result["seconds"]
+                print(
+                    f"| {model} | {copies * 60_000} | {result['seconds']:.2f} "
+                    f"| {result['gap']:.0e} | {result['memory']:.0f} "
+                    f"| {result['seconds'] / alone:.1f} |"
+                )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--multinomial", action="store_true", help="fit the softmax, too")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(fit(Path(arguments.one[0]), arguments.one[1])))
+    else:
+        more = ["multinomial"] if arguments.multinomial else []
+        main(["least_squares", "one_vs_rest", *more])
