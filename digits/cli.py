@@ -1,10 +1,12 @@
-"""What the command lines of all stages share: arguments, log, errors, exit status."""
+"""What all command lines share: arguments, log, errors, exit status."""
 
 import argparse
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -31,25 +33,37 @@ def run(
     if of:
         parser.add_argument(of, help=f"a name under `{of}s` in params.yaml")
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.captureWarnings(capture=True)
     root, start = Path(), time.perf_counter()
-    try:
+    with reporting(1):
         checked = params.load(root / "params.yaml")
         if of:
             name = getattr(arguments, of)
-            _check_name(checked, of, name)
+            check_name(checked, of, name)
             main(checked, name, root)
         else:
             main(checked, root)
-    except (InputError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit(130)  # as a shell reports it; what was begun is already removed
     log.info("done in %.1f s", time.perf_counter() - start)
 
 
-def _check_name(checked: Params, of: Literal["subset", "variant"], name: str) -> None:
+@contextmanager
+def reporting(status: int) -> Iterator[None]:
+    """Log to stderr; end with one message and `status` on what a user can mend."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.captureWarnings(capture=True)
+    try:
+        yield
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as a shell reports it
+    except (InputError, OSError) as error:
+        log.error("error: %s", error)  # noqa: TRY400 (a message, not a traceback)
+        sys.exit(status)
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell reports it; what was begun is already removed
+
+
+def check_name(checked: Params, of: Literal["subset", "variant"], name: str) -> None:
+    """Raise `InputError` unless params.yaml has a subset or variant of that name."""
     known = checked.subsets if of == "subset" else checked.variants
     if name not in known:
         raise InputError(

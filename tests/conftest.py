@@ -41,7 +41,7 @@ def as_mnist(tiny, monkeypatch):
 def fresh(tmp_path_factory, tiny) -> Project:
     """The project on the tiny data, nothing run yet. Not to be changed: copy it."""
     project = Project(tmp_path_factory.mktemp("fresh") / "a path with spaces, ä and ☃")
-    for name in ("digits", "stages", ".dvc/plots", ".dvc/page"):
+    for name in ("commands", "digits", "stages", ".dvc/plots", ".dvc/page"):
         shutil.copytree(
             ROOT / name, project.root / name, ignore=shutil.ignore_patterns("__pycache__")
         )

@@ -1,0 +1,327 @@
+"""Say what changed between two commits, as Markdown: parameters, metrics, mistakes.
+
+It shows what `dvc params diff`, `dvc metrics diff` and `dvc plots diff` find, sorted, with
+the direction that is better; works in a clone without data.
+"""
+
+import argparse
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import PurePath
+from typing import Any
+
+from digits import cli
+from digits.errors import InputError
+
+EXAMPLES = """\
+examples:
+  python -m commands.compare                   the last commit with the files here
+  python -m commands.compare HEAD~1            the commit before with the files here
+  python -m commands.compare main my-branch    two commits, branches, tags or experiments
+  python -m commands.compare --tolerance 0     fail if any metric got worse
+
+exit status: 0; 1 if a metric got worse by more than the tolerance; 2 if nothing could be
+compared, for instance because there is no such commit
+"""
+
+HIGHER_IS_BETTER = frozenset({"accuracy", "precision_macro", "recall_macro", "f1_macro"})
+LOWER_IS_BETTER = frozenset({"errors", "log_loss", "rmse"})
+# Accuracy says the same in a unit that does not depend on how many images there are.
+WITHOUT_TOLERANCE = frozenset({"errors"})
+
+N_CELLS = 5  # of a confusion matrix that are shown
+DIGITS = 6  # after the point; the metrics have no more
+NOTHING = "\N{EN DASH}"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A parameter, a metric or a cell of a confusion matrix with its two values.
+
+    `old` is None for what is new, `new` is None for what is gone.
+    """
+
+    of: str
+    name: str
+    old: Any
+    new: Any
+
+    @property
+    def difference(self) -> float | None:
+        """The new value less the old one, if both are numbers."""
+        if _is_number(self.old) and _is_number(self.new):
+            return round(self.new - self.old, DIGITS)
+        return None
+
+    @property
+    def worsening(self) -> float | None:
+        """By how much it got worse: negative if better, None if nobody knows."""
+        if self.difference is None:
+            return None
+        if self.name in HIGHER_IS_BETTER:
+            return -self.difference
+        return self.difference if self.name in LOWER_IS_BETTER else None
+
+    def exceeds(self, tolerance: float | None) -> bool:
+        """Tell whether it got worse by more than is tolerated."""
+        return (
+            tolerance is not None
+            and self.name not in WITHOUT_TOLERANCE
+            and (self.worsening or 0) > tolerance
+        )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def dvc(*arguments: str) -> dict[str, Any]:
+    """Return what a command of DVC's prints as JSON.
+
+    Raises `InputError` if DVC fails, or leaves something out that it could not read.
+    """
+    result = subprocess.run(  # noqa: S603 (DVC itself; no shell)
+        (sys.executable, "-m", "dvc", *arguments, "--json"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    printed = json.loads(result.stdout) if result.stdout.strip() else {}
+    # DVC passes over a file that it can't read, and says so on stderr alone.
+    if result.returncode or "failed to load" in result.stderr or printed.get("errors"):
+        said = result.stderr.strip().replace("ERROR: ", "").splitlines()
+        hint = " (a result is missing or damaged there; `dvc repro` writes it anew)"
+        raise InputError(
+            f"dvc {' '.join(arguments)}: {'; '.join(said) or printed}"
+            + ("" if result.returncode else hint)
+        )
+    return printed
+
+
+def parameters(revisions: list[str]) -> list[Change]:
+    """Return the changed parameters, sorted by name."""
+    return [
+        Change("" if path == "params.yaml" else path, name, value["old"], value["new"])
+        for path, values in sorted(dvc("params", "diff", *revisions).items())
+        for name, value in sorted(values.items())
+    ]
+
+
+def metrics(revisions: list[str]) -> list[Change]:
+    """Return the changed metrics, sorted by variant and name.
+
+    Raises `InputError` if a metric whose direction is known is no finite number.
+    """
+    changes = [
+        Change(PurePath(path).stem, name, value["old"], value["new"])
+        for path, values in dvc("metrics", "diff", *revisions).items()
+        for name, value in values.items()
+    ]
+    for change in changes:
+        for value in (change.old, change.new):
+            known = change.name in HIGHER_IS_BETTER | LOWER_IS_BETTER
+            finite = _is_number(value) and math.isfinite(value)
+            if known and value is not None and not finite:
+                raise InputError(f"metrics of {change.of}: {change.name} is {value!r}")
+    return sorted(changes, key=lambda change: (change.of, change.name))
+
+
+def mistakes(revisions: list[str], in_one: set[str]) -> list[Change]:
+    """Return the changed cells of the confusion matrices off the diagonal.
+
+    in_one: the variants that only one of the revisions has
+
+    Sorted by variant, those that changed most first. A matrix that is of other digits in
+    the other revision is left out. Raises `InputError` if one can't be read.
+    """
+    changes: list[Change] = []
+    plots = dvc("plots", "diff", *revisions).get("data", {})
+    shown = {name for (plot, *_) in plots.values() for name in plot["revisions"]}
+    if len(shown) == 1:  # DVC shows one alone if both are the same commit
+        return []
+    for path, (plot, *_) in plots.items():
+        variant = PurePath(path).parent.name
+        if PurePath(path).name == "confusion.csv" and variant not in in_one:
+            try:
+                before, after = (_matrix(plot, name) for name in both(revisions))
+            except (KeyError, ValueError) as error:
+                raise InputError(f"{path}: is no confusion matrix ({error!r})") from error
+            changes += (
+                Change(variant, " called ".join(cell), count, after[cell])
+                for cell, count in before.items()
+                if before.keys() == after.keys() and count != after[cell]
+                if len(set(cell)) > 1  # an actual digit, and another that was predicted
+            )
+    return sorted(changes, key=lambda c: (c.of, -abs(c.difference or 0), c.name))
+
+
+def _matrix(plot: dict[str, Any], revision: str) -> dict[tuple[str, str], int]:
+    cells = {
+        (row["actual"], row["predicted"]): int(row["count"])
+        for row in plot["content"]["data"]["values"]
+        if row["rev"] == revision
+    }
+    if not cells:
+        raise ValueError(f"nothing in it in {revision}")
+    return cells
+
+
+def both(revisions: list[str]) -> tuple[str, str]:
+    """Return the two revisions that DVC compares."""
+    before, after = (*revisions, *("HEAD", "workspace")[len(revisions) :])
+    return before, after
+
+
+def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]], n_text: int) -> str:
+    """Return a Markdown table; all columns but the first `n_text` are set to the right."""
+    rule = (*["---"] * n_text, *["---:"] * (len(header) - n_text))
+    return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *rows))
+
+
+def number(value: Any, sign: str = "") -> str:
+    """Return a value for a cell: numbers without idle zeros, text in backquotes."""
+    if value is None:
+        return NOTHING
+    if not _is_number(value):
+        return code(str(value))
+    rounded = f"{value:{sign}.{DIGITS}f}".rstrip("0").rstrip(".")
+    return rounded if float(rounded) or not value else f"{value:{sign}g}"
+
+
+def code(text: str) -> str:
+    """Return text as code that cannot break out of its cell."""
+    return "`" + re.sub(r"[`|\s]+", " ", text) + "`"
+
+
+def verdict(change: Change, tolerance: float | None) -> str:
+    """Say whether a change is for the better."""
+    if change.old is None or change.new is None:
+        return "new" if change.old is None else "removed"
+    if not change.worsening:
+        return NOTHING
+    arrow = "↑" if (change.difference or 0) > 0 else "↓"
+    word = "worse" if change.worsening > 0 else "better"
+    return f"{arrow} {word}" + (", **too much**" if change.exceeds(tolerance) else "")
+
+
+def markdown(
+    names: tuple[str, str],
+    changed: dict[str, list[Change]],
+    tolerance: float | None,
+) -> str:
+    """Return the comparison of two revisions, of those `names`, as Markdown."""
+    before, after = (
+        code(name[:7] if re.fullmatch("[0-9a-f]{40}", name) else name) for name in names
+    )
+    if not any(changed.values()):
+        return f"No parameter, metric or mistake differs between {before} and {after}."
+    parts = []
+    if changed["parameters"]:
+        settings = (
+            (code(f"{c.of} {c.name}".strip()), number(c.old), number(c.new))
+            for c in changed["parameters"]
+        )
+        parts += ["### Parameters", table(("parameter", before, after), settings, 1)]
+    if changed["metrics"]:
+        header = ("variant", "metric", before, after, "change", "")
+        rows = (
+            (
+                code(c.of),
+                code(c.name),
+                number(c.old),
+                number(c.new),
+                number(c.difference, "+"),
+                verdict(c, tolerance),
+            )
+            for c in changed["metrics"]
+        )
+        parts += ["### Metrics", table(header, rows, 2)]
+    if changed["mistakes"]:
+        parts += ["### Mistakes", *_mistakes(changed["mistakes"], before, after)]
+    n_worse = sum(change.exceeds(tolerance) for change in changed["metrics"])
+    if n_worse:
+        parts.append(f"**Worse by more than {tolerance:g}: {n_worse} of the metrics.**")
+    return "\n\n".join(parts)
+
+
+def _mistakes(changes: list[Change], before: str, after: str) -> Iterator[str]:
+    """Yield a table of the cells that changed most, and where the pictures are."""
+    rows: list[tuple[str, ...]] = []
+    pictures, cut = [], []
+    for variant, group in groupby(changes, key=lambda change: change.of):
+        cells = list(group)
+        rows += (
+            (code(variant), c.name, number(c.old), number(c.new), number(c.difference, "+"))
+            for c in cells[:N_CELLS]
+        )
+        pictures.append(code(f"metrics/{variant}/pictures/"))
+        if len(cells) > N_CELLS:
+            cut.append(f"{len(cells) - N_CELLS} more of {code(variant)}")
+    yield table(("variant", "digit", before, after, "change"), rows, 2)
+    yield (f"Smaller changes: {', '.join(cut)}. " if cut else "") + (
+        f"Pictures: {', '.join(pictures)}."
+    )
+
+
+def _tolerance(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
+    return value
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m commands.compare",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("A", nargs="?", help="the older commit (default: HEAD)")
+    parser.add_argument("B", nargs="?", help="the newer one (default: the files here)")
+    parser.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        metavar="X",
+        help="fail if a metric got worse by more than X, in its own unit, for instance "
+        "0.001 of accuracy or of log-loss; errors are judged by accuracy",
+    )
+    parser.add_argument("--json", action="store_true", help="print all of it as JSON")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Compare, print, and return the exit status."""
+    arguments = _arguments()
+    revisions = [name for name in (arguments.A, arguments.B) if name is not None]
+    scores = metrics(revisions)
+    in_one = {change.of for change in scores if change.old is None or change.new is None}
+    changed = {
+        "parameters": parameters(revisions),
+        "metrics": scores,
+        "mistakes": mistakes(revisions, in_one),
+    }
+    tolerance = arguments.tolerance
+    if arguments.json:
+        printed = {
+            kind: [asdict(change) | {"change": change.difference} for change in changes]
+            for kind, changes in changed.items()
+        }
+        for entry, change in zip(printed["metrics"], changed["metrics"], strict=True):
+            entry["worsening"] = change.worsening
+            entry["too_much"] = change.exceeds(tolerance)
+        print(json.dumps(printed, indent=2))
+    else:
+        print(markdown(both(revisions), changed, tolerance))
+    return int(any(change.exceeds(tolerance) for change in changed["metrics"]))
+
+
+if __name__ == "__main__":
+    with cli.reporting(2):
+        sys.exit(main())

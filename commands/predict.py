@@ -1,0 +1,281 @@
+"""Ask the trained models about pictures of a digit.
+
+A picture may be of any size and colour, dark on light or light on dark, with the digit
+anywhere on it. It is brought to the form of the images that the models were trained on.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from digits import cli, models, params, pictures
+from digits.errors import InputError
+from digits.models import LinearModel
+from digits.normal_form import CENTRED
+from digits.params import Params
+
+log = logging.getLogger(__name__)
+
+EXAMPLES = """\
+examples:
+  python -m commands.predict seven.png                        what each variant says
+  python -m commands.predict scans/                           all pictures in a folder
+  python -m commands.predict --variant multinomial seven.png  its scores as well
+  python -m commands.predict --json seven.png                 all scores, as JSON
+
+exit status: 0; 1 if a picture could not be read, the others are answered; 2 if nothing
+could be answered, for instance because no model is trained yet
+"""
+
+BATCH = 256  # pictures that are in memory at a time
+GAP = "  "
+
+
+class Variant:
+    """A trained variant: its model, and the thresholds by which it decides."""
+
+    def __init__(self, name: str, model: LinearModel, cuts: tuple[float, ...]) -> None:
+        self.name = name
+        self.model = model
+        self.cuts = cuts
+        self.digits: list[int] = model.classes.tolist()
+
+    @property
+    def knows(self) -> str:
+        """The digits that it can tell apart, for a heading."""
+        first, last = self.digits[0], self.digits[-1]
+        if last - first + 1 == len(self.digits) > len("01"):
+            return f"{first} to {last}"
+        return " or ".join(map(str, self.digits))
+
+    def answers(self, images: np.ndarray) -> list[dict[str, Any]]:
+        """Return for each of (n_samples, height, width) images the digit and the scores.
+
+        scores: one for each digit, or the one that is cut at thresholds
+        probabilities: of each digit; only logistic models have them
+        """
+        scores = self.model.scores(images)
+        classes = models.decide(scores, self.model.decision, self.cuts)
+        answers: list[dict[str, Any]] = [
+            {"digit": self.digits[index], "scores": row}
+            for index, row in zip(classes, scores.tolist(), strict=True)
+        ]
+        if self.model.decision != "threshold":
+            shares = np.exp(models.log_probabilities(scores, self.model.decision))
+            for answer, row in zip(answers, shares.tolist(), strict=True):
+                answer["probabilities"] = dict(zip(map(str, self.digits), row, strict=True))
+        return answers
+
+
+def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
+    """Return the variants of those names, or all.
+
+    Raises `InputError` if a name is unknown or a model is missing.
+    """
+    variants = []
+    for name in dict.fromkeys(names or checked.variants):
+        cli.check_name(checked, "variant", name)
+        path = root / "data/models" / f"{name}.npz"
+        if not path.is_file():
+            raise InputError(
+                f"{path} is missing; `dvc repro` trains it, `dvc pull` gets it"
+            )
+        cuts = checked.variants[name].evaluate.cuts
+        variants.append(Variant(name, LinearModel.load(path), cuts))
+    return variants
+
+
+def frame(variants: list[Variant], root: Path) -> tuple[int, int]:
+    """Return height and width of the images that the variants were trained on.
+
+    Raises `InputError` if that is not known, or a model is of another size.
+    """
+    path = root / "metrics/dataset/summary.json"
+    try:
+        _, height, width = json.loads(path.read_text())["train"]["shape"]
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
+        ) from error
+    for variant in variants:
+        if len(variant.model.mean) != height * width:
+            raise InputError(
+                f"{variant.name} was trained on images of another size than {height} by "
+                f"{width}; `dvc repro` trains it anew"
+            )
+    return height, width
+
+
+def find(path: Path) -> list[Path]:
+    """Return a file as it is, of a folder all pictures in it, sorted.
+
+    Raises `InputError` if there are none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = sorted(
+        file
+        for file in path.rglob("*")
+        if file.suffix.lower() in pictures.SUFFIXES and not file.name.startswith(".")
+    )
+    if not found:
+        raise InputError(f"{path}: no picture is in this folder")
+    return found
+
+
+def printable(file: Path) -> str:
+    """Return a file's name, whatever bytes are in it."""
+    return os.fsencode(file).decode(errors="backslashreplace")
+
+
+class Table:
+    """Prints a line a picture: the digits, and the scores of variants that were chosen."""
+
+    def __init__(self, files: list[Path], variants: list[Variant], *, scores: bool) -> None:
+        self.scores = scores
+        width = max(map(len, ("file", *map(printable, files))))
+        self.widths = [width]
+        above, below = [""], ["file"]
+        for variant in variants:
+            above += [variant.name]
+            below += [variant.knows]
+            self.widths += [max(len(variant.name), len(variant.knows))]
+            if scores and variant.model.decision == "threshold":
+                above += [""]
+                below += ["score"]
+            elif scores:
+                above += ["probability of", *[""] * (len(variant.digits) - 1)]
+                below += map(str, variant.digits)
+            self.widths += [7] * (len(above) - len(self.widths))
+        self.heading: list[list[str]] | None = [above, below]
+
+    def row(self, file: Path, answers: dict[str, dict[str, Any]]) -> None:
+        """Print a picture's line, before the first of them the heading."""
+        for line in self.heading or []:
+            self._print(line)
+        self.heading = None
+        cells = [printable(file)]
+        for answer in answers.values():
+            cells.append(str(answer["digit"]))
+            if self.scores:
+                shown = answer.get("probabilities", {"": answer["scores"][0]})
+                cells += (f"{value:.4f}" for value in shown.values())
+        self._print(cells)
+
+    def close(self) -> None:
+        """Nothing is left to print."""
+
+    def _print(self, cells: list[str]) -> None:
+        pairs = zip(cells, self.widths, strict=True)
+        print(GAP.join(cell.ljust(width) for cell, width in pairs).rstrip())
+
+
+class Json:
+    """Prints a list, an element a line."""
+
+    def __init__(self) -> None:
+        self.separator = "["
+
+    def row(self, file: Path, answers: dict[str, dict[str, Any]]) -> None:
+        """Print a picture's element."""
+        element = json.dumps({"file": str(file), "variants": answers})
+        print(f"{self.separator}\n{element}", end="")
+        self.separator = ","
+
+    def close(self) -> None:
+        """Print what closes the list."""
+        print("[]" if self.separator == "[" else "\n]")
+
+
+def predict(
+    files: list[Path],
+    variants: list[Variant],
+    printer: Table | Json,
+    see: Callable[[Path], np.ndarray],
+) -> bool:
+    """Print the answers for all files, and a line on stderr for each that can't be read.
+
+    see: returns what the models see of a picture, (height, width) uint8, or raises
+        `InputError`
+
+    Returns whether all could be read.
+    """
+    complete = True
+    # Where the answers are on the terminal, they show the progress.
+    hidden = True if sys.stdout.isatty() else None
+    with tqdm(total=len(files), unit=" pictures", leave=False, disable=hidden) as bar:
+        for start in range(0, len(files), BATCH):
+            seen = {}
+            for file in files[start : start + BATCH]:
+                try:
+                    seen[file] = see(file)
+                except InputError as error:
+                    complete = False
+                    bar.clear()
+                    log.error("error: %s", error)  # noqa: TRY400 (no traceback)
+                bar.update()
+            if seen:
+                images = np.stack(list(seen.values()))
+                columns = [variant.answers(images) for variant in variants]
+                names = [variant.name for variant in variants]
+                for file, *answers in zip(seen, *columns, strict=True):
+                    printer.row(file, dict(zip(names, answers, strict=True)))
+    printer.close()
+    return complete
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m commands.predict",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH",
+        help=f"a picture ({', '.join(pictures.FORMATS)}), or a folder of them",
+    )  # fmt: skip
+    parser.add_argument(
+        "--variant", action="append", default=[], metavar="NAME",
+        help="ask this variant alone, and show its scores; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print all scores as JSON")
+    return parser.parse_args()
+
+
+def main(root: Path) -> int:
+    """Load the models, ask them, and return the exit status."""
+    arguments = _arguments()
+    checked = params.load(root / "params.yaml")
+    variants = load(checked, arguments.variant, root)
+    shape = frame(variants, root)
+    centred = checked.dataset.name in CENTRED
+    files: dict[Path, None] = {}
+    complete = True
+    for path in arguments.paths:
+        try:
+            files |= dict.fromkeys(find(path))
+        except InputError as error:
+            complete = False
+            log.error("error: %s", error)  # noqa: TRY400 (no traceback)
+    table = Table(list(files), variants, scores=bool(arguments.variant))
+    complete &= predict(
+        list(files),
+        variants,
+        Json() if arguments.json else table,
+        lambda path: pictures.see(path, shape, centred=centred),
+    )
+    return int(not complete)
+
+
+if __name__ == "__main__":
+    with cli.reporting(2):
+        sys.exit(main(Path()))
