@@ -22,6 +22,8 @@ $(VENV)/complete: requirements.lock
 	@touch $@
 
 repro: setup  ## run the whole pipeline, or what has changed of it
+	@# killed while it wrote its list of locks, DVC would refuse to start
+	@find .dvc -path .dvc/tmp/rwlock -empty -delete
 	dvc repro
 
 test: setup  ## run the tests, on small generated data

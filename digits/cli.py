@@ -3,7 +3,9 @@
 import argparse
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +37,7 @@ def run(
     arguments = parser.parse_args()
     root, start = Path(), time.perf_counter()
     with reporting(1):
+        _end_with_parent()
         checked = params.load(root / "params.yaml")
         if of:
             name = getattr(arguments, of)
@@ -60,6 +63,23 @@ def reporting(status: int) -> Iterator[None]:
         sys.exit(status)
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell reports it; what was begun is already removed
+
+
+def _end_with_parent() -> None:
+    """End in good order on SIGTERM, and when the parent has gone.
+
+    A killed `dvc repro` leaves its stage running, and the next one would start a second
+    beside it.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def check_name(checked: Params, of: Literal["subset", "variant"], name: str) -> None:

@@ -24,6 +24,9 @@ def replacing(path: Path) -> Iterator[Path]:
     still there. (An old folder is removed just before the rename.)
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".tmp-*-{path.name}"):
+        if not _runs(left.name.split("-")[1]):  # killed before it could tidy up
+            _remove(left)
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         yield temporary
@@ -31,10 +34,25 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         temporary.replace(path)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _runs(process: str) -> bool:
+    """Return whether a process of that number runs."""
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -1,11 +1,8 @@
 """The generated data, and a project in which DVC has run on it."""
 
-import shutil
-
 import hypothesis
-import numpy as np
 import pytest
-from tiny import ROOT, Project, as_arrays, generate
+from tiny import Project, generate, make
 
 from digits import dataset
 from digits.dataset import Dataset
@@ -13,16 +10,6 @@ from digits.dataset import Dataset
 # The same examples each time, and no clock: a busy machine is no failure.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
-
-FILES = (
-    ".dvc/config",
-    ".dvc/.gitignore",
-    ".dvcignore",
-    ".gitignore",
-    "dvc.yaml",
-    "params.schema.json",
-    "params.yaml",
-)
 
 
 @pytest.fixture(scope="session")
@@ -40,22 +27,7 @@ def as_mnist(tiny, monkeypatch):
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory, tiny) -> Project:
     """The project on the tiny data, nothing run yet. Not to be changed: copy it."""
-    project = Project(tmp_path_factory.mktemp("fresh") / "a path with spaces, ä and ☃")
-    for name in ("commands", "digits", "stages", ".dvc/plots", ".dvc/page"):
-        shutil.copytree(
-            ROOT / name, project.root / name, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    for name in FILES:
-        shutil.copy(ROOT / name, project.root / name)
-    project.edit("name: mnist", "name: custom")
-    project.edit("source: auto", "source: data/own/tiny.npz")
-    (project.root / "data/own").mkdir(parents=True)
-    np.savez(project.root / "data/own/tiny.npz", **as_arrays(tiny))
-    project.run("git", "init", "--quiet", "--initial-branch", "main")
-    project.run("git", "config", "user.name", "test")
-    project.run("git", "config", "user.email", "test@localhost")
-    project.commit("Start")
-    return project
+    return make(tmp_path_factory.mktemp("fresh") / "a path with spaces, ä and ☃", tiny)
 
 
 @pytest.fixture(scope="session")

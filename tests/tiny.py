@@ -11,6 +11,16 @@ import numpy as np
 from digits.dataset import Dataset, Split
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = ("commands", "digits", "stages", ".dvc/plots", ".dvc/page")
+FILES = (
+    ".dvc/config",
+    ".dvc/.gitignore",
+    ".dvcignore",
+    ".gitignore",
+    "dvc.yaml",
+    "params.schema.json",
+    "params.yaml",
+)
 
 
 def generate(n_train: int, n_test: int, seed: int = 0) -> Dataset:
@@ -82,3 +92,23 @@ class Project:
     def copy(self, root: Path) -> "Project":
         shutil.copytree(self.root, root, symlinks=True)
         return Project(root)
+
+
+def make(root: Path, data: Dataset) -> Project:
+    """Return a copy of this project at `root`, on `data`, committed; nothing run yet."""
+    project = Project(root)
+    for name in FOLDERS:
+        shutil.copytree(
+            ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    for name in FILES:
+        shutil.copy(ROOT / name, root / name)
+    project.edit("name: mnist", "name: custom")
+    project.edit("source: auto", "source: data/own/tiny.npz")
+    (root / "data/own").mkdir(parents=True)
+    np.savez(root / "data/own/tiny.npz", **as_arrays(data))
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.run("git", "config", "user.name", "test")
+    project.run("git", "config", "user.email", "test@localhost")
+    project.commit("Start")
+    return project

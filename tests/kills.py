@@ -1,0 +1,197 @@
+"""Kill `dvc repro` at random instants, and see that nothing is lost and nothing wrong.
+
+    python tests/kills.py --count 200 --seed 0
+    python tests/kills.py --count 10 --mnist      on MNIST, from the data in data/raw
+
+Each time `dvc repro`, its stage, or both are killed by SIGKILL, SIGTERM or Ctrl-C. Then
+no process may be left, and no file may stand under its final name that is not, to the
+byte, that of an undisturbed run. It is started again until it ends, and `dvc.lock` must
+be that of the undisturbed run; then all over again, until there were `count` kills.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tiny import ROOT, Project, generate, make  # noqa: E402 (found by the line above)
+
+PATIENCE = 10.0  # seconds after which a process that still runs is left over
+LONGEST = 3.0  # seconds after which `dvc repro` is killed, at most
+
+
+def processes(root: Path) -> dict[int, str]:
+    """Return the processes that work in the project, by number: what they run."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cwd").resolve() == root.resolve():
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().decode()
+        except OSError:
+            continue  # it has ended, or is another user's
+    return {pid: command for pid, command in found.items() if command}
+
+
+def kill(root: Path, whom: str, how: signal.Signals) -> None:
+    """Send a signal to `dvc`, to its stage, or to both."""
+    for pid, command in processes(root).items():
+        is_stage = "stages." in command
+        if whom == "both" or (whom == "stage") == is_stage:
+            try:
+                os.kill(pid, how)
+            except ProcessLookupError:
+                continue
+
+
+def left_running(root: Path) -> list[str]:
+    """Return what still runs after a while."""
+    end = time.monotonic() + PATIENCE
+    while running := processes(root):
+        if time.monotonic() > end:
+            return list(running.values())
+        time.sleep(0.05)
+    return []
+
+
+def results(root: Path) -> dict[str, bytes]:
+    """Return the files under data/ and metrics/, except those that are being written."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for top in ("data", "metrics", "report")
+        for path in (root / top).rglob("*")
+        if path.is_file() and not any(p.startswith(".tmp-") for p in path.parts)
+    }
+
+
+def empty_lock(root: Path) -> bool:
+    """Remove DVC's list of locks if it was killed while writing it, as `make repro` does."""
+    path = root / ".dvc/tmp/rwlock"
+    empty = path.exists() and path.stat().st_size == 0
+    if empty:
+        path.unlink()
+    return empty
+
+
+def start(project: Project) -> subprocess.Popen:
+    """Start `dvc repro` without the cache of earlier runs, in a group of its own."""
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.Popen(
+        ["dvc", "repro", "--no-run-cache"],
+        cwd=project.root,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+    )
+
+
+def torment(fresh: Project, count: int, seed: int, longest: float = LONGEST) -> Counter:
+    """Kill `count` times; return what came of it. All counts but "kills" and "runs"
+    should be 0.
+    """
+    rng = random.Random(seed)
+    counts: Counter = Counter(kills=0, runs=0, wrong=0, lost=0, left_running=0)
+    with tempfile.TemporaryDirectory() as name:
+        calm = fresh.copy(Path(name) / "calm")
+        calm.repro()
+        expected, lock = results(calm.root), (calm.root / "dvc.lock").read_text()
+        while counts["kills"] < count:
+            project = fresh.copy(Path(name) / "tormented")
+            ended = False
+            while not ended:
+                process = start(project)
+                try:
+                    if counts["kills"] >= count:
+                        longest = 1e4
+                    output, _ = process.communicate(timeout=rng.uniform(0, longest))
+                    ended = process.returncode == 0
+                    if not ended and empty_lock(project.root):
+                        counts["DVC's own lock left empty"] += 1
+                    elif not ended:
+                        print(f"dvc repro failed after kill {counts['kills']}: {output}")
+                        counts["lost"] += 1
+                        break
+                except subprocess.TimeoutExpired:
+                    whom = rng.choice(["dvc", "stage", "both"])
+                    how = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+                    kill(project.root, whom, how)
+                    counts["kills"] += 1
+                    counts[f"{whom} by {how.name}"] += 1
+                    if whom == "stage":  # DVC then ends by itself, or it was between two
+                        try:
+                            process.communicate(timeout=PATIENCE)
+                        except subprocess.TimeoutExpired:
+                            kill(project.root, "both", signal.SIGKILL)
+                    if running := left_running(project.root):
+                        print(f"left running after {how.name} to {whom}: {running}")
+                        counts["left_running"] += 1
+                        kill(project.root, "both", signal.SIGKILL)
+                    process.communicate()
+                    for path, content in results(project.root).items():
+                        if content != expected.get(path):
+                            print(f"wrong after {how.name} to {whom}: {path}")
+                            counts["wrong"] += 1
+            counts["runs"] += 1
+            same = (project.root / "dvc.lock").exists() and (
+                (project.root / "dvc.lock").read_text() == lock
+            )
+            if not same or results(project.root) != expected:
+                print(f"not the results of an undisturbed run, seed {seed}")
+                counts["lost"] += 1
+            if list(project.root.rglob(".tmp-*")):
+                counts["untidy"] += 1
+            shutil.rmtree(project.root)
+    return counts
+
+
+def on_mnist(root: Path) -> Project:
+    """Return a clone with the raw data in place, nothing run on it."""
+    subprocess.run(["git", "clone", "--quiet", ROOT, root], check=True)
+    (root / "dvc.lock").unlink()
+    shutil.rmtree(root / "metrics")
+    project = Project(root)
+    (root / "data/own/raw").mkdir(parents=True, exist_ok=True)
+    raw = {}
+    import numpy as np  # noqa: PLC0415 (only here)
+
+    from digits import dataset  # noqa: PLC0415 (only here)
+
+    for split, letter in ((s, x) for s in ("train", "test") for x in "xy"):
+        array = dataset.load_split(ROOT / "data/raw" / split)["xy".index(letter)]
+        raw[f"{letter}_{split}"] = array
+    np.savez(root / "data/own/raw/mnist.npz", **raw)
+    project.edit("source: auto", "source: data/own/raw")
+    return project
+
+
+def main() -> None:
+    """Run, and print the counts; status 1 if anything was lost, wrong or left running."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=200, help="kills (200)")
+    parser.add_argument("--seed", type=int, default=0, help="of the instants (0)")
+    parser.add_argument("--mnist", action="store_true", help="on MNIST")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name) / "fresh"
+        fresh = on_mnist(root) if arguments.mnist else make(root, generate(300, 120))
+        longest = 20 if arguments.mnist else LONGEST
+        counts = torment(fresh, arguments.count, arguments.seed, longest)
+    print(", ".join(f"{what}: {n}" for what, n in sorted(counts.items())))
+    bad = sum(counts[what] for what in ("wrong", "lost", "left_running", "untidy"))
+    sys.exit(bool(bad))
+
+
+if __name__ == "__main__":
+    main()
