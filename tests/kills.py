@@ -23,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tiny import ROOT, Project, generate, make  # noqa: E402 (found by the line above)
+from tiny import ROOT, Project, generate, make  # found by the line above
 
 PATIENCE = 10.0  # seconds after which a process that still runs is left over
 LONGEST = 3.0  # seconds after which `dvc repro` is killed, at most
@@ -73,7 +73,7 @@ def results(root: Path) -> dict[str, bytes]:
 
 
 def empty_lock(root: Path) -> bool:
-    """Remove DVC's list of locks if it was killed while writing it, as `make repro` does."""
+    """Remove DVC's list of locks if it was killed while writing it, like `make repro`."""
     path = root / ".dvc/tmp/rwlock"
     empty = path.exists() and path.stat().st_size == 0
     if empty:
@@ -96,9 +96,7 @@ def start(project: Project) -> subprocess.Popen:
 
 
 def torment(fresh: Project, count: int, seed: int, longest: float = LONGEST) -> Counter:
-    """Kill `count` times; return what came of it. All counts but "kills" and "runs"
-    should be 0.
-    """
+    """Kill `count` times; return what came of it, and how often."""
     rng = random.Random(seed)
     counts: Counter = Counter(kills=0, runs=0, wrong=0, lost=0, left_running=0)
     with tempfile.TemporaryDirectory() as name:

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from digits import files
@@ -46,3 +48,12 @@ def test_json_refuses_nan(tmp_path):
 def test_csv_rounds_to_six_decimals(tmp_path):
     files.write_csv(tmp_path / "table.csv", ("a", "b"), [(1 / 3, 2), ("x", "")])
     assert (tmp_path / "table.csv").read_text() == "a,b\n0.333333,2\nx,\n"
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    gone, here = 2**22 + 1, os.getppid()  # above Linux's highest number; pytest's parent
+    for process in (gone, here):
+        (tmp_path / f".tmp-{process}-value.json").write_text("half")
+    files.write_json(tmp_path / "value.json", {})
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"value.json", f".tmp-{here}-value.json"}
