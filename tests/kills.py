@@ -122,6 +122,8 @@ def torment(fresh: Project, count: int, seed: int, longest: float = LONGEST) -> 
                 except subprocess.TimeoutExpired:
                     whom = rng.choice(["dvc", "stage", "both"])
                     how = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+                    if how == signal.SIGINT:
+                        whom = "both"  # as a terminal sends it; DVC alone ignores it
                     kill(project.root, whom, how)
                     counts["kills"] += 1
                     counts[f"{whom} by {how.name}"] += 1
