@@ -90,7 +90,7 @@ def read(path: Path) -> np.ndarray:
 def _as_bytes(image: Image.Image) -> Image.Image:
     """Return an image as RGB, or as RGBa (colours times alpha) if it has transparency."""
     if image.mode.startswith("I"):  # 16 bits of grey, which Pillow would cut off at 255
-        return Image.fromarray((np.asarray(image) / 257).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         return image.convert("RGBA").convert("RGBa")
     return image.convert("RGB")

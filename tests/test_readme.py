@@ -40,6 +40,12 @@ def test_every_make_target_that_is_named_exists():
     assert all(re.search(rf"^{name}:", makefile, re.MULTILINE) for name in named), named
 
 
+def test_every_module_that_is_run_exists():
+    named = set(re.findall(r"python -m ([a-z_.]+)", README))
+    assert named >= {"commands.predict", "commands.compare"}
+    assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in named), named
+
+
 def test_every_parameter_named_exists():
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for path in re.findall(r"-S '?(variants\.[\w.]+)=", README):
