@@ -29,7 +29,7 @@ function options(select, entries) {
 
 const formatCount = new Intl.NumberFormat("en").format;
 const plural = (count, word) => `${formatCount(count)} ${word}${count === 1 ? "" : "s"}`;
-const percent = (share, places = 2) => `${(100 * share).toFixed(places)} %`;
+const percent = (share, places = 2) => `${(100 * share).toFixed(places)}%`;
 
 /** A number with a true minus sign. */
 function signed(value, places = 2, plus = false) {

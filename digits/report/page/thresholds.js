@@ -8,10 +8,9 @@ function spreadOf(line) {
   const sorted = Float64Array.from(line.testScores).sort();
   const at = (share) => sorted[Math.round(share * (sorted.length - 1))];
   const cuts = line.cuts;
-  const floor = Math.floor(Math.min(at(0.005), cuts[0], 0));
-  const ceiling = Math.ceil(Math.max(at(0.995), cuts.at(-1), line.digits.length - 1));
-  const [low, high] = [Math.max(floor, cuts[0] - 50), Math.min(ceiling, cuts.at(-1) + 50)];
-  const bins = Math.min(160, Math.max(60, 20 * (high - low)));
+  const low = Math.floor(2 * Math.min(at(0.005), cuts[0], 0)) / 2;
+  const high = Math.ceil(2 * Math.max(at(0.995), cuts.at(-1), line.digits.length - 1)) / 2;
+  const bins = 150;
   const hills = line.digits.map(() => new Array(bins).fill(0));
   line.testScores.forEach((score, row) => {
     const bin = Math.floor(((score - low) / (high - low)) * bins);
@@ -137,7 +136,7 @@ whenIdle("thresholds", () => {
     const points = Array.from({ length: 101 }, (_, i) => from + (i * (to - from)) / 100)
       .map((value) => [value, accuracy(value)]);
     const least = Math.floor(20 * Math.min(...points.map(([, share]) => share))) / 20;
-    const [left, top, wide, high] = [52, 16, Math.max(container.clientWidth, 240), 190];
+    const [left, top, wide, high] = [58, 16, Math.max(container.clientWidth, 240), 190];
     const [right, bottom] = [wide - 14, high - 38];
     const x = (value) => left + ((value - from) / (to - from)) * (right - left);
     const y = (share) => bottom - ((share - least) / (1 - least)) * (bottom - top);
@@ -184,9 +183,13 @@ whenIdle("thresholds", () => {
           cell(precision.toFixed(4)), cell(recall.toFixed(4)), cell(formatCount(support)))))));
   }
 
-  function redraw() {
+  function drawAll() {
     drawRidges();
     drawSweep();
+  }
+
+  function redraw() {
+    drawAll();
     const cuts = cutsOf(line);
     moveRidges(cuts);
     moveSweep(cuts);
@@ -197,21 +200,19 @@ whenIdle("thresholds", () => {
   whenChanged(["line", "linecell", ...lines.map((other) => `cuts.${other.name}`)], (chosen) => {
     const next = variantOf(chosen.line);
     select.value = next.name;
-    if (line !== next) {
+    const fresh = line !== next;
+    if (fresh) {
       line = next;
       spread = spreadOf(line);
       show = confusionMatrix(byId("line-matrix"), line.digits,
         `Confusion matrix of ${line.name} at these thresholds`,
         (linecell) => choose({ linecell, at: "thresholds" }));
       makeSliders();
-      redraw();
     }
     const cuts = cutsOf(line);
     const predicted = Uint8Array.from(line.testScores, (score) => cut(score, cuts));
     const counts = confusionOf(line, predicted);
     const report = reportOf(counts);
-    moveRidges(cuts);
-    moveSweep(cuts);
     cuts.forEach((value, index) => {
       const input = byId(`cut-${index}`);
       if (document.activeElement !== input || input.valueAsNumber !== toStep(value)) input.value = value;
@@ -221,6 +222,9 @@ whenIdle("thresholds", () => {
     perDigit(report);
     byId("cut-result").textContent = `Accuracy ${percent(report.right / report.total)}: `
       + `${plural(report.total - report.right, "error")} in ${plural(report.total, "image")}`;
+    if (fresh) drawAll(); // only now is it known how much room there is
+    moveRidges(cuts);
+    moveSweep(cuts);
     const cell = cellOf(line, chosen.linecell);
     if (cell) showCell(line, predicted, cell, byId("line-cell-title"), byId("line-cell-images"));
     else {
@@ -229,4 +233,5 @@ whenIdle("thresholds", () => {
     }
   });
   whenRedrawn(redraw, chart);
+  whenRedrawn(redraw, byId("sweep"));
 });

@@ -60,7 +60,7 @@ whenIdle("weights", () => {
       + (known ? "" : ` It knows only ${variant.digits.join(" and ")}.`);
     const many = scores.length > 1;
     byId("compare-controls").hidden = !many;
-    const figures = [part("The image", inkPicture(pixels), `test image ${image}, a ${labels[image]}`)];
+    const figures = [part("The image", element("div", { className: "frame" }, inkPicture(pixels)), `test image ${image}, a ${labels[image]}`)];
     const sum = (output) => `${signed(variant.intercept[output])} constant ${signed(scores[output] - variant.intercept[output], 2, true)} evidence = score ${signed(scores[output])}`;
     let limit;
     if (many) {
