@@ -1,0 +1,1 @@
+"""The report page: what the models do, to look at and to try."""

@@ -1,0 +1,38 @@
+"""Arrays for the page: one block of bytes, deflated, as text."""
+
+import base64
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+
+# The page reads every array where a number of 8 bytes may lie.
+ALIGNMENT = 8
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Arrays in one block.
+
+    layout: for each array its type, where it begins and how many elements it has
+    text: the block, deflated (zlib's format), in base64
+    """
+
+    layout: dict[str, tuple[str, int, int]]
+    text: str
+
+
+def pack(arrays: dict[str, np.ndarray]) -> Packed:
+    """Pack arrays, flattened; the same arrays give the same text."""
+    layout, block = {}, bytearray()
+    for name, array in arrays.items():
+        block += bytes(-len(block) % ALIGNMENT)
+        little = array.dtype.newbyteorder("<")
+        layout[name] = (str(array.dtype), len(block), array.size)
+        block += np.ascontiguousarray(array, dtype=little).tobytes()
+    return Packed(layout, base64.b64encode(deflate(bytes(block))).decode("ascii"))
+
+
+def deflate(block: bytes) -> bytes:
+    """Compress at a fixed level."""
+    return zlib.compress(block, 6)

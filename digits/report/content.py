@@ -1,0 +1,185 @@
+"""What the page holds: models, predictions and test images in, plain values out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from digits import metrics, models, normal_form
+from digits.models import LinearModel
+from digits.params import LeastSquares, Logistic
+from digits.report import arrays, notebook
+from digits.report.calibration import Reliability, reliability
+
+# What the images on the page may take, deflated. In base64 they grow by a third, and
+# the rest of MNIST's page takes less than a megabyte, so that the page stays below four.
+IMAGE_BYTES = 2_250_000
+
+
+@dataclass(frozen=True)
+class Result:
+    """A variant: its parameters, its model, and what that made of the test images.
+
+    cuts: the thresholds, ascending; empty if the model decides without
+    scores: (n_samples, n_outputs) float64
+    actual, predicted: (n_samples,) digits
+    """
+
+    name: str
+    subset: str
+    train: LeastSquares | Logistic
+    cuts: tuple[float, ...]
+    model: LinearModel
+    scores: np.ndarray
+    actual: np.ndarray
+    predicted: np.ndarray
+
+    @property
+    def indices(self) -> tuple[np.ndarray, np.ndarray]:
+        """The class indices of `actual` and `predicted`, each (n_samples,)."""
+        classes = self.model.classes
+        return np.searchsorted(classes, self.actual), np.searchsorted(
+            classes, self.predicted
+        )
+
+
+def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
+    """Return what the page says of a variant in words and numbers."""
+    model = result.model
+    actual, predicted = result.indices
+    counts = metrics.confusion(actual, predicted, len(model.classes))
+    scalars = metrics.scalars(counts)
+    known = is_mnist and notebook.figure(
+        result.name, result.train, model.classes.tolist(), result.cuts
+    )
+    values: dict[str, Any] = {
+        "name": result.name,
+        "subset": result.subset,
+        "model": result.train.model,
+        "decision": model.decision,
+        "digits": model.classes.tolist(),
+        "cuts": list(result.cuts),
+        "C": result.train.C if isinstance(result.train, Logistic) else None,
+        "n_images": len(actual),
+        "accuracy": round(scalars["accuracy"], 6),
+        "errors": scalars["errors"],
+        "f1_macro": round(scalars["f1_macro"], 6),
+        "counts": counts.tolist(),
+        "notebook": None,
+        "calibration": None,
+    }
+    if known:
+        values["notebook"] = {
+            "accuracy": round(known.accuracy, 6),
+            "errors": known.n_images - known.right,
+        }
+    if model.decision != "threshold":
+        log_probabilities = models.log_probabilities(result.scores, model.decision)
+        values["calibration"] = _bins(reliability(log_probabilities, actual))
+        values["log_loss"] = round(metrics.log_loss(log_probabilities, actual), 6)
+    return values
+
+
+def _bins(found: Reliability) -> dict[str, Any]:
+    """Return a reliability diagram's bins that hold images, and its gap."""
+    bins = [
+        {
+            "low": i / len(found.counts),
+            "high": (i + 1) / len(found.counts),
+            "images": int(n_images),
+            "stated": round(float(found.stated[i]), 6),
+            "right": round(float(found.right[i]), 6),
+        }
+        for i, n_images in enumerate(found.counts)
+        if n_images
+    ]
+    return {"bins": bins, "gap": round(found.gap, 6)}
+
+
+def worst_first(result: Result) -> np.ndarray:
+    """Return the misclassified test images, (n_errors,), the worst first.
+
+    How bad an error is: by how much the score would have to change for the decision to
+    be right, that is, to reach the actual digit's stretch between two thresholds, or
+    its score the highest other one.
+    """
+    actual, predicted = result.indices
+    rows = np.flatnonzero(actual != predicted)
+    scores = result.scores[rows]
+    if result.model.decision == "threshold":
+        bounds = np.array([-np.inf, *result.cuts, np.inf])
+        low, high = bounds[actual[rows]], bounds[actual[rows] + 1]
+        off = np.maximum(low - scores[:, 0], scores[:, 0] - high)
+    elif scores.shape[1] == 1:
+        off = np.abs(scores[:, 0])
+    else:
+        here = np.arange(len(rows))
+        off = scores[here, predicted[rows]] - scores[here, actual[rows]]
+    return rows[np.argsort(-off, kind="stable")]
+
+
+def chosen_images(
+    images: np.ndarray, misclassified: Sequence[np.ndarray], limit: int = IMAGE_BYTES
+) -> np.ndarray:
+    """Return which test images the page holds, ascending.
+
+    All, if they take at most `limit` bytes when deflated. Otherwise those that some
+    variant gets wrong come first, each variant's worst before its others, and then as
+    many of the rest as there is room for.
+
+    images: (n_samples, height, width) uint8
+    misclassified: for each variant its misclassified images, the worst first
+    """
+    n_bytes = len(arrays.deflate(images.tobytes()))
+    if n_bytes <= limit:
+        return np.arange(len(images))
+    rank = np.full(len(images), len(images))
+    for rows in misclassified:
+        rank[rows] = np.minimum(rank[rows], np.arange(len(rows)))
+    order = np.argsort(rank, kind="stable")
+    n_kept = int(len(images) * limit / n_bytes)
+    while n_kept and len(arrays.deflate(images[np.sort(order[:n_kept])].tobytes())) > limit:
+        n_kept = n_kept * 9 // 10
+    return np.sort(order[:n_kept])
+
+
+def packed(
+    results: Sequence[Result], images: np.ndarray, labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the arrays that the page computes with.
+
+    A variant's test images are those of `labels` that are of its digits, in order.
+
+    images: (n_samples, height, width) uint8; labels: (n_samples,)
+    """
+    worst = [worst_first(result) for result in results]
+    rows = [np.flatnonzero(np.isin(labels, result.model.classes)) for result in results]
+    kept = chosen_images(
+        images, [here[order] for here, order in zip(rows, worst, strict=True)]
+    )
+    held: dict[str, np.ndarray] = {
+        "labels": labels.astype(np.uint8),
+        "kept": kept.astype(np.uint32),
+        "images": images[kept],
+    }
+    for result, order in zip(results, worst, strict=True):
+        name, model = result.name, result.model
+        held[f"{name}/worst"] = order.astype(np.uint32)
+        held[f"{name}/predicted"] = result.indices[1].astype(np.uint8)
+        for field in ("mean", "scale", "coef", "intercept"):
+            held[f"{name}/{field}"] = getattr(model, field).astype(np.float32)
+        if model.decision == "threshold":
+            # In full precision, so that a cut falls where evaluate's falls.
+            held[f"{name}/scores"] = result.scores[:, 0].astype(np.float64)
+    return held
+
+
+def form(dataset_name: str) -> dict[str, Any]:
+    """Return what the page needs to bring a drawing to the data's form."""
+    return {
+        "box": normal_form.BOX,
+        "ink": normal_form.INK,
+        "beyond": normal_form.BEYOND,
+        "centred": dataset_name in normal_form.CENTRED,
+    }

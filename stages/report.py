@@ -1,0 +1,110 @@
+"""Put all variants on one page, to look at and to try.
+
+reads   params.yaml: all of it; dvc.yaml: the graph
+        data/raw/, data/models/<variant>.npz, data/predictions/<variant>.npz
+        digits/report/page/: the page's template, style and scripts
+writes  report/index.html
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from digits import cli, dataset, files
+from digits.errors import InputError
+from digits.models import LinearModel
+from digits.params import Params
+from digits.report import arrays, content, graph, render
+from digits.report.content import Result
+
+log = logging.getLogger(__name__)
+
+
+def load_predictions(path: Path) -> dict[str, np.ndarray]:
+    """Read what `evaluate` wrote. Raises `InputError` if it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in ("scores", "predicted", "actual")}
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
+        ) from error
+
+
+def load_results(params: Params, root: Path) -> list[Result]:
+    """Read the model and the predictions of every variant in params.yaml."""
+    return [
+        Result(
+            name=name,
+            subset=variant.subset,
+            train=variant.train,
+            cuts=variant.evaluate.cuts,
+            model=LinearModel.load(root / "data/models" / f"{name}.npz"),
+            **load_predictions(root / "data/predictions" / f"{name}.npz"),
+        )
+        for name, variant in params.variants.items()
+    ]
+
+
+def flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each parameter with its full name, as `dvc params diff` has it."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{path}{key}.")
+        elif value is not None:
+            yield f"{path}{key}", list(value) if isinstance(value, tuple) else value
+
+
+def all_parameters(params: Params) -> list[tuple[str, Any]]:
+    """Return every parameter of the run: its name and its value."""
+    blocks = {
+        "dataset": params.dataset.model_dump(),
+        "subsets": {name: block.model_dump() for name, block in params.subsets.items()},
+        "variants": {name: block.model_dump() for name, block in params.variants.items()},
+    }
+    return list(flat(blocks))
+
+
+def main(params: Params, root: Path) -> None:
+    """Load, gather, render."""
+    raw = dataset.load(root / "data/raw")
+    results = load_results(params, root)
+    name = params.dataset.name
+    held = content.packed(results, *raw.test)
+    block = arrays.pack(held)
+    height, width = raw.test.images.shape[1:]
+    page = render.render(
+        root / "digits/report/page",
+        {
+            "variants": [
+                content.variant(result, is_mnist=name == "mnist") for result in results
+            ],
+            "dataset": {
+                "name": name,
+                "source": params.dataset.source,
+                "height": height,
+                "width": width,
+                "n_train": len(raw.train.labels),
+                "n_test": len(raw.test.labels),
+                "n_kept": len(held["kept"]),
+            },
+            "form": content.form(name),
+            "layout": block.layout,
+            "block": block.text,
+            "sha256": dataset.checksums(raw),
+            "parameters": all_parameters(params),
+            "stages": graph.nodes(root / "dvc.yaml"),
+        },
+    )
+    path = root / "report/index.html"
+    with files.replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
+    log.info("report/index.html: %.1f MB, %d variants", len(page) / 1e6, len(results))
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)
