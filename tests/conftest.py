@@ -1,7 +1,11 @@
 """The generated data, and a project in which DVC has run on it."""
 
+import os
+import shutil
+
 import hypothesis
 import pytest
+from playwright.sync_api import sync_playwright
 from tiny import Project, generate, make
 
 from digits import dataset
@@ -37,3 +41,19 @@ def done(tmp_path_factory, fresh) -> Project:
     project.repro()
     project.commit("Run")
     return project
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Start the Chromium that is installed. Without one: skip, but fail in CI."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        message = "no Chromium to open the page in: install Debian's package `chromium`"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
