@@ -5,7 +5,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup repro test test-slow check format bench lock page clean
+.PHONY: help setup repro test test-slow test-hard check verify format bench lock page clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ check: setup  ## lint, check the format and the types
 	ruff check
 	ruff format --check
 	mypy
+
+verify: setup  ## hash all results again and hold them against dvc.lock; FIX=1 mends
+	python -m commands.verify $(if $(FIX),--fix)
+
+test-hard: setup  ## kill the pipeline KILLS times (200) at random instants, for minutes
+	python tests/kills.py --count $(or $(KILLS),200)
 
 format: setup  ## format the code, mend what the linter can
 	ruff format

@@ -1,0 +1,226 @@
+"""Hash every result and every object in the cache again, and hold them against dvc.lock.
+
+DVC trusts an object in its cache that is marked read-only, and a file whose time and size
+have not changed. This command trusts nothing: it reads every byte.
+"""
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from digits import cli
+from digits.errors import InputError
+
+log = logging.getLogger(__name__)
+
+EXAMPLES = """\
+examples:
+  python -m commands.verify         say what is damaged or missing
+  python -m commands.verify --fix   mend it: from the cache, else by running the stage
+
+exit status: 0 if all is as dvc.lock says; 1 if not; 2 if it could not be checked
+"""
+
+
+class Out(NamedTuple):
+    """A result as dvc.lock records it."""
+
+    stage: str
+    path: str
+    md5: str
+    cached: bool  # whether DVC keeps it; else Git does
+
+
+class Damage(NamedTuple):
+    """What is wrong, and with which result."""
+
+    out: Out
+    where: Path
+    what: str
+
+
+def md5(path: Path) -> str:
+    """Return the MD5 of a file, or that of a folder as DVC forms it, with `.dir`."""
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        parts = sorted((p.relative_to(path).parts, md5(p)) for p in files)
+        listing = [{"md5": value, "relpath": "/".join(name)} for name, value in parts]
+        return _of_bytes(json.dumps(listing, sort_keys=True).encode()) + ".dir"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, _new).hexdigest()
+
+
+def _new() -> "hashlib._Hash":
+    return hashlib.md5(usedforsecurity=False)
+
+
+def _of_bytes(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def recorded(root: Path) -> list[Out]:
+    """Return what dvc.lock says was made, in the order of its stages.
+
+    Raises `InputError` if dvc.lock is missing or no lock of DVC's.
+    """
+    path = root / "dvc.lock"
+    try:
+        lock = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 (safe: CSafeLoader)
+        plan = yaml.load((root / "dvc.yaml").read_text(), Loader=_Loader)  # noqa: S506
+        return [
+            Out(name, out["path"], out["md5"], out["path"] not in _in_git(plan, name))
+            for name, stage in lock["stages"].items()
+            for out in stage.get("outs", [])
+        ]
+    except OSError as error:
+        raise InputError(f"{error.filename}: cannot be read; run `dvc repro`") from error
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeError) as error:
+        raise InputError(
+            f"{path}: is not what DVC writes ({' '.join(str(error).split())}); "
+            "take it from Git: `git checkout dvc.lock`"
+        ) from error
+
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _in_git(plan: dict[str, Any], name: str) -> set[str]:
+    """Return the outputs of a stage that are declared with `cache: false`."""
+    stage, _, key = name.partition("@")
+    block = plan["stages"][stage]
+    block = block.get("do", block)
+    return {
+        path.replace("${key}", key)
+        for kind in ("outs", "metrics", "plots")
+        for out in block.get(kind, [])
+        if isinstance(out, dict)
+        for path, options in out.items()
+        if options.get("cache") is False
+    }
+
+
+def cache(root: Path) -> Path:
+    """Return the folder of DVC's cache, as DVC itself says it."""
+    result = subprocess.run(
+        [sys.executable, "-m", "dvc", "cache", "dir"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise InputError(f"DVC does not tell where its cache is: {result.stderr.strip()}")
+    return (root / result.stdout.strip()).resolve() / "files/md5"
+
+
+def damages(root: Path, store: Path) -> Iterator[Damage]:
+    """Yield all that is not as dvc.lock says, in the workspace and in the cache.
+
+    store: the folder with the cache's objects
+    """
+    checked: set[str] = set()
+    for out in recorded(root):
+        path = root / out.path
+        if not path.exists():
+            yield Damage(out, path, "missing")
+        elif md5(path) != out.md5:
+            yield Damage(out, path, "damaged")
+        if out.cached and out.md5 not in checked:
+            checked.add(out.md5)
+            yield from (Damage(out, *found) for found in _objects(store, out.md5))
+
+
+def _objects(store: Path, value: str) -> Iterator[tuple[Path, str]]:
+    """Yield the objects of a result that the cache lacks, or has damaged."""
+    path = store / value[:2] / value[2:]
+    if not path.is_file():
+        yield path, "missing"
+        return
+    if _of_bytes(content := path.read_bytes()) != value.removesuffix(".dir"):
+        yield path, "damaged"
+    elif value.endswith(".dir"):
+        for entry in json.loads(content):
+            yield from _objects(store, entry["md5"])
+
+
+def mend(root: Path, found: list[Damage]) -> None:
+    """Remove what is damaged, and make it anew: from the other copy, else by its stage."""
+    for damage in found:
+        if damage.what == "damaged":
+            _remove(damage.where)
+    broken = {damage.out for damage in found}
+    for out in sorted({out for out in broken if out.cached}):
+        here = root / out.path
+        if here.exists():
+            _dvc(root, "commit", "--force", out.stage)  # the cache takes it from here
+        else:
+            _dvc(root, "checkout", out.path)
+    for out in dict.fromkeys(out for out in recorded(root) if out in broken):
+        here = root / out.path
+        if not here.exists() or md5(here) != out.md5:
+            _dvc(root, "repro", "--single-item", "--force", "--no-run-cache", out.stage)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        for entry in sorted(path.rglob("*"), reverse=True):
+            entry.rmdir() if entry.is_dir() else entry.unlink()
+        path.rmdir()
+    else:
+        path.unlink()
+
+
+def _dvc(root: Path, *arguments: str) -> None:
+    """Run DVC; what it could not do is seen when all is hashed again."""
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    }
+    command = [sys.executable, "-m", "dvc", *arguments, "--quiet"]
+    subprocess.run(command, cwd=root, env=environment, check=False)  # noqa: S603 (DVC)
+
+
+def report(root: Path, found: list[Damage]) -> None:
+    """Print a line for each thing that is wrong."""
+    for damage in found:
+        where = os.path.relpath(damage.where, root)
+        print(f"{damage.what:8} {where}  (made by {damage.out.stage})")
+
+
+def main(root: Path, *, fix: bool) -> int:
+    """Check, mend if asked to, and return the exit status."""
+    store = cache(root)
+    found = list(damages(root, store))
+    report(root, found)
+    if found and fix:
+        mend(root, found)
+        left = list(damages(root, store))
+        report(root, left)
+        print(f"{len(found) - len(left)} of {len(found)} mended")
+        found = left
+    if not found:
+        print(f"all {len(recorded(root))} results are as dvc.lock says, and the cache, too")
+    elif not fix:
+        print("to mend it: python -m commands.verify --fix")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="python -m commands.verify",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--fix", action="store_true", help="mend what is wrong")
+    arguments = parser.parse_args()
+    with cli.reporting(2):
+        sys.exit(main(Path(), fix=arguments.fix))

@@ -1,0 +1,121 @@
+"""Verify: whatever is damaged is found, named, and mended."""
+
+import os
+import shutil
+
+import pytest
+from tiny import ROOT
+
+from commands import verify
+from digits.errors import InputError
+
+VERIFY = ("python", "-m", "commands.verify")
+
+
+@pytest.fixture
+def project(done, tmp_path):
+    return done.copy(tmp_path / "project")
+
+
+def damage(path):
+    """Change a byte, but neither size, nor time, nor what is allowed."""
+    before = path.stat()
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    path.chmod(before.st_mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def stored(project, path):
+    """Return where the cache keeps a result, or the first file of a folder."""
+    (out,) = [out for out in verify.recorded(project.root) if out.path == path]
+    objects = project.root / ".dvc/cache/files/md5"
+    if out.md5.endswith(".dir"):
+        value = verify.md5(next(p for p in (project.root / path).rglob("*.npy")))
+        return objects / value[:2] / value[2:]
+    return objects / out.md5[:2] / out.md5[2:]
+
+
+def test_a_sound_project_passes(done):
+    result = done.run(*VERIFY)
+    assert "results are as dvc.lock says" in result.stdout
+
+
+def test_the_hash_of_a_folder_is_dvcs(done):
+    folders = [out for out in verify.recorded(done.root) if out.md5.endswith(".dir")]
+    assert len(folders) > 5
+    for out in folders:
+        assert verify.md5(done.root / out.path) == out.md5
+
+
+CASES = [
+    "data/models/multinomial.npz",
+    *(
+        pytest.param(path, marks=pytest.mark.slow)
+        for path in (
+            "data/raw/train/images.npy",
+            "metrics/one_vs_rest.json",
+            "metrics/linear_binary/tables/report.csv",
+            "metrics/linear_digits/pictures/scores.png",
+            "report/index.html",
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("path", CASES)
+def test_a_damaged_result_is_found_and_mended(done, project, path):
+    damage(project.root / path)
+    found = project.run(*VERIFY, check=False)
+    assert found.returncode == 1
+    assert all(line.startswith("damaged") for line in found.stdout.splitlines()[:-1])
+    assert "/".join(path.split("/")[:2]) in found.stdout
+    mended = project.run(*VERIFY, "--fix")
+    assert "mended" in mended.stdout
+    assert (project.root / path).read_bytes() == (done.root / path).read_bytes()
+    assert not project.run("git", "status", "--porcelain").stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["data/models/multinomial.npz", "data/raw"])
+@pytest.mark.parametrize("both", [False, True])
+def test_a_damaged_cache_is_found_and_mended(done, project, path, both):
+    damage(stored(project, path))
+    if both:
+        target = project.root / path
+        damage(target if target.is_file() else next(target.rglob("*.npy")))
+    found = project.run(*VERIFY, check=False)
+    assert found.returncode == 1
+    assert "damaged  .dvc/cache/files/md5/" in found.stdout
+    project.run(*VERIFY, "--fix")
+    shutil.rmtree(project.root / "data/models")
+    project.run("dvc", "checkout")
+    model = "data/models/multinomial.npz"
+    assert (project.root / model).read_bytes() == (done.root / model).read_bytes()
+
+
+@pytest.mark.slow
+def test_what_is_missing_is_found_and_mended(project):
+    (project.root / "metrics/multinomial.json").unlink()
+    shutil.rmtree(project.root / "data/subsets")
+    stored(project, "data/models/multinomial.npz").unlink()
+    found = project.run(*VERIFY, check=False)
+    assert found.stdout.count("missing") == 4
+    assert "made by filter@binary" in found.stdout
+    project.run(*VERIFY, "--fix")
+    assert not project.run("git", "status", "--porcelain").stdout
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "[]", "stages: 3", "{", "stages: {a: {outs: [{}]}}"]
+)
+def test_without_a_lock_it_says_so_in_a_line(tmp_path, content):
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    if content is not None:
+        (tmp_path / "dvc.lock").write_text(content)
+    with pytest.raises(InputError) as caught:
+        verify.recorded(tmp_path)
+    assert "dvc.lock" in str(caught.value)
+    assert "\n" not in str(caught.value)
