@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from test_params import GOOD, MISTAKES
+from test_pipeline import STAGES
 from tiny import Project
 
 VARIANTS = {
@@ -92,7 +93,7 @@ def test_the_sweep_agrees_with_the_metrics_at_the_threshold_in_use(done):
 
 def test_a_threshold_re_runs_one_evaluate(project):
     project.edit("threshold: 0.49", "threshold: 5.0")
-    assert project.repro() == ["check", "evaluate@linear_binary"]
+    assert project.repro() == ["check", "evaluate@linear_binary", "report"]
     assert set(metrics_diff(project)) == {"metrics/linear_binary.json"}
     params = json.loads(project.run("dvc", "params", "diff", "--json").stdout)
     assert params == {
@@ -108,7 +109,12 @@ def test_a_threshold_re_runs_one_evaluate(project):
 
 def test_a_penalty_re_runs_one_variant(project):
     project.edit("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.001")
-    assert project.repro() == ["check", "train@multinomial", "evaluate@multinomial"]
+    assert project.repro() == [
+        "check",
+        "train@multinomial",
+        "evaluate@multinomial",
+        "report",
+    ]
     assert set(metrics_diff(project)) == {"metrics/multinomial.json"}
 
 
@@ -125,7 +131,8 @@ def three_or_eight(done, tmp_path_factory):
 def test_other_digits_re_run_their_two_variants(three_or_eight):
     project, ran = three_or_eight
     assert ran[:2] == ["check", "filter@binary"]
-    assert sorted(ran[2:]) == [
+    assert ran[-1] == "report"
+    assert sorted(ran[2:-1]) == [
         f"{stage}@{variant}"
         for stage in ("evaluate", "train")
         for variant in ("linear_binary", "logistic_binary")
@@ -261,7 +268,7 @@ def test_an_unknown_variant_is_refused_with_those_that_are_known(done):
     assert "multinomial" in result.stderr
 
 
-@pytest.mark.parametrize("stage", ["check", "download", "filter", "train", "evaluate"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_explains_itself(done, stage):
     shown = done.run("python", "-m", f"stages.{stage}", "--help").stdout
     assert re.search(r"reads .*params\.yaml", shown)
@@ -326,4 +333,7 @@ def test_the_graph_is_drawn(done):
         ("filter", "train"),
         ("filter", "evaluate"),
         ("train", "evaluate"),
+        ("download", "report"),
+        ("train", "report"),
+        ("evaluate", "report"),
     }
