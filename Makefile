@@ -5,7 +5,8 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup repro test test-slow test-hard check verify format bench lock page clean
+.PHONY: help setup repro test test-slow test-hard check verify format bench lock page \
+  screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +59,9 @@ lock: setup  ## pin the newest packages that pyproject.toml allows
 
 page:  ## build the page of dvc plots anew, for another Vega (needs npm)
 	$(PYTHON) .dvc/page/build.py
+
+screenshots: repro  ## take the pictures of the report page anew (needs Chromium)
+	python docs/screenshots.py
 
 clean:  ## remove the environment and the caches of the tools; results stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

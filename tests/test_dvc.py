@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from test_params import GOOD, MISTAKES
+from test_pipeline import STAGES
 from tiny import Project
 
 VARIANTS = {
@@ -264,7 +265,7 @@ def test_an_unknown_variant_is_refused_with_those_that_are_known(done):
     assert "multinomial" in result.stderr
 
 
-@pytest.mark.parametrize("stage", ["check", "download", "filter", "train", "evaluate"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_explains_itself(done, stage):
     shown = done.run("python", "-m", f"stages.{stage}", "--help").stdout
     assert re.search(r"reads .*params\.yaml", shown)

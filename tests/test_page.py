@@ -401,8 +401,15 @@ def test_a_keyboard_operates_everything(page, root):
     assert verdict(page, "multinomial") == NONE
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.slow),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+    ],
+)
 def test_an_accessibility_check_finds_no_serious_fault(chromium, root, width, scheme):
     axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     window = {"width": width, "height": 844}

@@ -35,7 +35,7 @@ function look(pixels, caption) {
 function lookAtDrawing() {
   const { data } = ink.getImageData(0, 0, canvas.width, canvas.height);
   const grey = new Uint8Array(data.length / 4).map((_, i) => data[4 * i + 3]);
-  look(normalForm(grey, canvas.height, canvas.width), `As the models see it, ${width} × ${height}.`);
+  look(normalForm(grey, canvas.height, canvas.width), `As the models see it, ${width}\u00a0×\u00a0${height}.`);
 }
 
 function wipe() {
@@ -172,7 +172,7 @@ let at = [canvas.width / 2, canvas.height / 2];
 let penDown = false;
 
 function showCursor() {
-  cursor.hidden = document.activeElement !== canvas;
+  cursor.hidden = !canvas.matches(":focus-visible"); // a pointer needs no cursor
   cursor.style.left = percent(at[0] / canvas.width);
   cursor.style.top = percent(at[1] / canvas.height);
   cursor.classList.toggle("down", penDown);
