@@ -10,7 +10,7 @@ whenIdle("weights", () => {
   function meaning(variant, output) {
     const { digits, decision } = variant;
     if (decision === "sigmoid") return [`for ${digits[1]}`, `for ${digits[0]}`];
-    if (decision === "threshold") return ["raises the score", "lowers it"];
+    if (decision === "threshold") return ["raises the score", "lowers the score"];
     return [`for ${digits[output]}`, `against ${digits[output]}`];
   }
 
@@ -86,10 +86,12 @@ whenIdle("weights", () => {
       limit = reach(values, 0.995);
       const [favour, against] = meaning(variant, 0);
       const after = variant.decision === "threshold"
-        ? `; thresholds at ${variant.cuts.map((value) => signed(value, 2)).join(", ")}` : "; above 0 it is the second digit";
+        ? `; cut at ${variant.cuts.map((value) => signed(value, 2)).join(", ")}` : "; above 0 it is the second digit";
       figures.push(part("The evidence", signedPicture(values, limit), sum(0) + after));
       showScale(byId("evidence-scale"), limit, against, favour);
     }
+    byId("evidence-scale").append(element("span", { className: "note" },
+      "One value in two hundred is larger; it has the end's colour."));
     byId("evidence").replaceChildren(...figures);
   }
 
