@@ -40,7 +40,7 @@ class LinearRegression(Estimator):
             target = rows.gradient(rows.fold((y - mean)[:, None].astype(float)), float)[
                 0, :-1
             ]
-        solution, self.rank_ = _smallest_solution(gram, target)
+            solution, self.rank_ = _smallest_solution(gram, target)
         self.coef_, self.intercept_ = rows.unfold(np.append(solution, mean)[None])
         self.mean_, self.scale_ = rows.mean, rows.scale
         return self
