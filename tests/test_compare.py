@@ -64,6 +64,7 @@ def test_one_parameter_and_what_followed_from_it_is_all_that_is_shown(changed, t
     assert (result.returncode, result.stdout, result.stderr) == (0, CUT_AT_0, "")
 
 
+@pytest.mark.slow
 def test_the_last_commit_and_the_files_here_are_compared_unless_others_are_named(changed):
     same = "No parameter, metric or mistake differs between `HEAD` and `{}`.\n"
     for revisions, name in (((), "workspace"), (("HEAD", "main"), "main")):
@@ -80,6 +81,7 @@ def test_what_got_worse_by_more_than_the_tolerance_fails(changed):
     assert result.stdout.endswith("**Worse by more than 0.333333: 1 of the metrics.**\n")
 
 
+@pytest.mark.slow
 def test_what_got_better_never_fails(changed):
     result = run(changed, "HEAD", "HEAD~1", "--tolerance", "0", "--json")
     assert result.returncode == 0
@@ -95,6 +97,7 @@ def test_what_got_better_never_fails(changed):
     ]
 
 
+@pytest.mark.slow
 def test_a_removed_variant_is_not_worse(project):
     text = (project.root / "params.yaml").read_text()
     start, end = text.index("  logistic_binary:"), text.index("  linear_digits:")
