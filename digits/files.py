@@ -6,8 +6,10 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
 
@@ -71,9 +73,15 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 
 def write_npz(path: Path, **arrays: np.ndarray | str) -> None:
-    """Write arrays without pickle; the same arrays give the same bytes."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+    """Write arrays without pickle; the same arrays give the same bytes.
+
+    `np.savez` leaves each length open, and Python's releases fill it in differently.
+    """
+    with replacing(path) as temporary, ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            content = BytesIO()
+            np.save(content, array, allow_pickle=False)
+            archive.writestr(ZipInfo(f"{name}.npy"), content.getvalue())
 
 
 def write_png(path: Path, figure: "Figure") -> None:
