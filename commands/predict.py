@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from digits import cli, models, params, pictures
 from digits.errors import InputError
-from digits.models import LinearModel
+from digits.models import Model
 from digits.normal_form import CENTRED
 from digits.params import Params
 
@@ -42,7 +42,7 @@ GAP = "  "
 class Variant:
     """A trained variant: its model, and the thresholds by which it decides."""
 
-    def __init__(self, name: str, model: LinearModel, cuts: tuple[float, ...]) -> None:
+    def __init__(self, name: str, model: Model, cuts: tuple[float, ...]) -> None:
         self.name = name
         self.model = model
         self.cuts = cuts
@@ -60,7 +60,7 @@ class Variant:
         """Return for each of (n_samples, height, width) images the digit and the scores.
 
         scores: one for each digit, or the one that is cut at thresholds
-        probabilities: of each digit; only logistic models have them
+        probabilities: of each digit, if the model has them
         """
         scores = self.model.scores(images)
         classes = models.decide(scores, self.model.decision, self.cuts)
@@ -68,7 +68,7 @@ class Variant:
             {"digit": self.digits[index], "scores": row}
             for index, row in zip(classes, scores.tolist(), strict=True)
         ]
-        if self.model.decision != "threshold":
+        if self.model.decision in models.PROBABLE:
             shares = np.exp(models.log_probabilities(scores, self.model.decision))
             for answer, row in zip(answers, shares.tolist(), strict=True):
                 answer["probabilities"] = dict(zip(map(str, self.digits), row, strict=True))
@@ -89,7 +89,7 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
                 f"{path} is missing; `dvc repro` trains it, `dvc pull` gets it"
             )
         cuts = checked.variants[name].evaluate.cuts
-        variants.append(Variant(name, LinearModel.load(path), cuts))
+        variants.append(Variant(name, models.load(path), cuts))
     return variants
 
 
@@ -106,7 +106,7 @@ def frame(variants: list[Variant], root: Path) -> tuple[int, int]:
             f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
         ) from error
     for variant in variants:
-        if len(variant.model.mean) != height * width:
+        if variant.model.n_pixels != height * width:
             raise InputError(
                 f"{variant.name} was trained on images of another size than {height} by "
                 f"{width}; `dvc repro` trains it anew"
@@ -152,7 +152,9 @@ class Table:
                 above += [""]
                 below += ["score"]
             elif scores:
-                above += ["probability of", *[""] * (len(variant.digits) - 1)]
+                probable = variant.model.decision in models.PROBABLE
+                what = "probability of" if probable else "score of"
+                above += [what, *[""] * (len(variant.digits) - 1)]
                 below += map(str, variant.digits)
             self.widths += [7] * (len(above) - len(self.widths))
         self.heading: list[list[str]] | None = [above, below]
@@ -166,8 +168,9 @@ class Table:
         for answer in answers.values():
             cells.append(str(answer["digit"]))
             if self.scores:
-                shown = answer.get("probabilities", {"": answer["scores"][0]})
-                cells += (f"{value:.4f}" for value in shown.values())
+                probabilities = answer.get("probabilities", {})
+                shown = [*probabilities.values()] or answer["scores"]
+                cells += (f"{value:.4f}" for value in shown)
         self._print(cells)
 
     def close(self) -> None:

@@ -20,11 +20,7 @@ from digits.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Digit = Annotated[int, Field(ge=0, le=9)]
-LogisticModel = Literal[
-    "logistic_regression", "one_vs_rest_logistic", "multinomial_logistic"
-]
 Solver = Literal["fast", "scikit_learn"]
-MODELS = ("linear_regression", *get_args(LogisticModel))
 
 BINARY = 2  # classes
 
@@ -84,17 +80,26 @@ class Subset(_Block):
         return self
 
 
-class LeastSquares(_Block):
+class _Train(_Block):
+    """What every model can be asked for. `model` tells the blocks apart."""
+
+    preprocess: Literal["deskew"] | None = Field(
+        default=None,
+        description="deskew: shear each image upright, by its moments.",
+    )
+
+
+class LinearRegression(_Train):
     """Ordinary least squares on the class index."""
 
     model: Literal["linear_regression"]
     solver: Solver = Field(default="fast", description="Both find the same model.")
 
 
-class Logistic(_Block):
+class Logistic(_Train):
     """L2-regularised logistic regression: C · Σ log-loss + ½‖w‖²."""
 
-    model: LogisticModel
+    model: Literal["logistic_regression", "one_vs_rest_logistic", "multinomial_logistic"]
     C: Annotated[float, Field(gt=0)] = Field(description="Inverse strength of the penalty.")
     max_iter: Annotated[int, Field(ge=1)] = Field(description="Most iterations.")
     tol: Annotated[float, Field(gt=0, lt=1)] = Field(
@@ -102,6 +107,13 @@ class Logistic(_Block):
         "relative to it, above the optimum. scikit_learn: its own tol."
     )
     solver: Solver = Field(default="fast", description="Both find the same model.")
+
+
+# A family of models is a class above, and a word here.
+Train = LinearRegression | Logistic
+MODELS: tuple[str, ...] = tuple(
+    name for block in get_args(Train) for name in get_args(block.__annotations__["model"])
+)
 
 
 class Evaluate(_Block):
@@ -124,7 +136,7 @@ class Variant(_Block):
     """One model on one subset, with the way it is trained and evaluated."""
 
     subset: str = Field(description="A name from `subsets`.")
-    train: LeastSquares | Logistic = Field(discriminator="model")
+    train: Train = Field(discriminator="model")
     evaluate: Evaluate
 
 
@@ -157,7 +169,7 @@ class Params(_Block):
         model, evaluate = variant.train.model, variant.evaluate
         n_classes = len(self.subsets[variant.subset].digits)
         given = [f".evaluate.{key}" for key in evaluate.model_fields_set]
-        if model != "linear_regression":
+        if not isinstance(variant.train, LinearRegression):
             for key in given:
                 yield key, f"{model} decides without thresholds; remove it"
         elif len(given) != 1:
@@ -292,5 +304,6 @@ def _hint(text: str) -> str:
 
 def _keys() -> list[str]:
     """Return every key that some block of the file may have."""
-    blocks = (Params, Dataset, Subset, Variant, LeastSquares, Logistic, Evaluate)
-    return sorted({key for block in blocks for key in block.model_fields})
+    whole = schema()
+    blocks = (whole, *whole["$defs"].values())
+    return sorted({key for block in blocks for key in block["properties"]})

@@ -16,20 +16,20 @@ import numpy as np
 
 from digits import cli, dataset, files, metrics, models, plots
 from digits.metrics import Distribution
-from digits.models import LinearModel
+from digits.models import Model
 from digits.params import Params
 
 log = logging.getLogger(__name__)
 
 
 def scalars(
-    model: LinearModel, scores: np.ndarray, actual: np.ndarray, counts: np.ndarray
+    model: Model, scores: np.ndarray, actual: np.ndarray, counts: np.ndarray
 ) -> dict[str, float]:
     """Return the numbers that `dvc metrics diff` compares, rounded to six decimals."""
     values = metrics.scalars(counts)
     if model.decision == "threshold":
         values["rmse"] = metrics.rmse(scores[:, 0], actual)
-    else:
+    elif model.decision in models.PROBABLE:
         log_probabilities = models.log_probabilities(scores, model.decision)
         values["log_loss"] = metrics.log_loss(log_probabilities, actual)
     return {name: round(value, 6) for name, value in values.items()}
@@ -91,7 +91,7 @@ def main(params: Params, variant: str, root: Path) -> None:
     """Load, score, save."""
     chosen = params.variants[variant]
     cuts = chosen.evaluate.cuts
-    model = LinearModel.load(root / "data/models" / f"{variant}.npz")
+    model = models.load(root / "data/models" / f"{variant}.npz")
     split = dataset.load_split(root / "data/subsets" / chosen.subset / "test")
 
     classes = model.classes.tolist()

@@ -14,9 +14,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from digits import cli, dataset, files
+from digits import cli, dataset, files, models
 from digits.errors import InputError
-from digits.models import LinearModel
 from digits.params import Params
 from digits.report import arrays, content, graph, render
 from digits.report.content import Result
@@ -37,17 +36,24 @@ def load_predictions(path: Path) -> dict[str, np.ndarray]:
 
 def load_results(params: Params, root: Path) -> list[Result]:
     """Read the model and the predictions of every variant in params.yaml."""
-    return [
-        Result(
-            name=name,
-            subset=variant.subset,
-            train=variant.train,
-            cuts=variant.evaluate.cuts,
-            model=LinearModel.load(root / "data/models" / f"{name}.npz"),
-            **load_predictions(root / "data/predictions" / f"{name}.npz"),
+    results = []
+    for name, variant in params.variants.items():
+        path = root / "data/models" / f"{name}.npz"
+        known = models.header(path)
+        shown = known.kind == "linear" and known.preprocess == "none"
+        results.append(
+            Result(
+                name=name,
+                subset=variant.subset,
+                train=variant.train,
+                cuts=variant.evaluate.cuts,
+                classes=known.classes,
+                decision=known.decision,
+                weights=models.load(path) if shown else None,  # type: ignore[arg-type] # linear
+                **load_predictions(root / "data/predictions" / f"{name}.npz"),
+            )
         )
-        for name, variant in params.variants.items()
-    ]
+    return results
 
 
 def flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -314,7 +314,7 @@ def test_the_confusion_template_puts_each_count_at_its_digits(done):
 def test_the_page_of_plots_needs_no_network(done, tmp_path):
     done.run("dvc", "plots", "show", "--out", str(tmp_path))
     page = (tmp_path / "index.html").read_text()
-    assert len(re.findall(r"vegaEmbed\('#\w+', spec\);", page)) == 2 * len(VARIANTS) + 1
+    assert len(re.findall(r"vegaEmbed\('#\w+', spec\);", page)) == 3 * len(VARIANTS) + 1
     markup = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # Vega itself
     assert len(markup) < len(page) - 700_000
     assert not re.search(r'<(script|link|img)[^>]+(src|href)="(?!data:)', markup)

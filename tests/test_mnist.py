@@ -15,7 +15,6 @@ from sklearn.preprocessing import StandardScaler
 from tiny import ROOT
 
 from digits import dataset, models, sources
-from digits.models import LinearModel
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +32,7 @@ def results():
 
 def load(variant):
     """Return a variant's model, its data, and the index of each training label."""
-    model = LinearModel.load(ROOT / f"data/models/{variant}.npz")
+    model = models.load(ROOT / f"data/models/{variant}.npz")
     data = dataset.load(ROOT / "data/subsets" / SUBSET.get(variant, "digits"))
     return model, data, np.searchsorted(model.classes, data.train.labels)
 

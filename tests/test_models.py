@@ -6,7 +6,7 @@ from scipy.special import log_expit, log_softmax
 
 from digits import models
 from digits.errors import InputError
-from digits.models import LinearModel
+from digits.models.linear import LinearModel
 
 
 @pytest.fixture
@@ -14,19 +14,19 @@ def model(tiny):
     pixels = tiny.train.images.reshape(300, 64)
     rng = np.random.default_rng(0)
     return LinearModel(
-        pixels.mean(axis=0),
-        np.maximum(pixels.std(axis=0), 1),
-        rng.normal(size=(10, 64)),
-        rng.normal(size=10),
-        np.arange(10, dtype=np.uint8),
-        "softmax",
+        mean=pixels.mean(axis=0),
+        scale=np.maximum(pixels.std(axis=0), 1),
+        coef=rng.normal(size=(10, 64)),
+        intercept=rng.normal(size=10),
+        classes=np.arange(10, dtype=np.uint8),
+        decision="softmax",
     )
 
 
 def test_what_is_saved_loads_back_equal_and_is_the_same_bytes(tmp_path, model):
     for name in "ab":
         model.save(tmp_path / f"{name}.npz")
-    loaded = LinearModel.load(tmp_path / "a.npz")
+    loaded = models.load(tmp_path / "a.npz")
     for name in ("mean", "scale", "coef", "intercept", "classes"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(model, name))
     assert loaded.decision == model.decision
@@ -41,15 +41,18 @@ def test_what_is_saved_loads_back_equal_and_is_the_same_bytes(tmp_path, model):
         ({"decision": "oracle"}, "unknown decision 'oracle'"),
         ({"mean": np.array([{}])}, "cannot be read as a model"),
         ({"intercept": None}, "cannot be read as a model"),
+        ({"coef": np.full((10, 64), "a")}, "coef holds <U1, no numbers"),
+        ({"kind": "os"}, "unknown kind of model 'os'"),
+        ({"preprocess": "blur"}, "unknown preprocessing 'blur'"),
+        ({"classes": np.zeros((10, 2), np.uint8)}, r"classes are uint8 of shape"),
     ],
 )
 def test_a_wrong_model_is_refused(tmp_path, model, change, expected):
-    arrays = {
-        name: value for name, value in (vars(model) | change).items() if value is not None
-    }
+    whole = {"kind": model.kind} | vars(model) | change
+    arrays = {name: value for name, value in whole.items() if value is not None}
     np.savez(tmp_path / "model.npz", **arrays)
     with pytest.raises(InputError, match=rf"model\.npz: {expected}.*dvc repro"):
-        LinearModel.load(tmp_path / "model.npz")
+        models.load(tmp_path / "model.npz")
 
 
 def test_scores_are_one_affine_map_of_the_standardised_pixels(model, tiny):

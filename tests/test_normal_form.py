@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from tiny import ROOT
 
 from digits import dataset, models
-from digits.models import LinearModel
 from digits.normal_form import averaging, centre_of_mass, is_normal, normal_form
 
 
@@ -74,7 +73,7 @@ def test_every_mnist_image_is_normal_and_no_shifted_one():
 @pytest.mark.slow
 def test_mnist_enlarged_and_brought_back_keeps_its_accuracy():
     split = dataset.load_split(ROOT / "data/raw/test")
-    model = LinearModel.load(ROOT / "data/models/multinomial.npz")
+    model = models.load(ROOT / "data/models/multinomial.npz")
     large = (np.kron(image, np.ones((9, 9), np.uint8)) for image in split.images)
     framed = np.array([normal_form(image) for image in large])
     predicted = models.decide(model.scores(framed), model.decision)

@@ -9,7 +9,6 @@ from tiny import ROOT
 
 from digits import dataset, models, pictures
 from digits.errors import InputError
-from digits.models import LinearModel
 from digits.normal_form import is_normal, normal_form
 
 FRAME = (28, 28)
@@ -154,7 +153,7 @@ def test_a_damaged_file_is_one_error_wherever_the_damage_is(tmp_path, suffix):
 
 @pytest.fixture(scope="module")
 def multinomial():
-    return LinearModel.load(ROOT / "data/models/multinomial.npz")
+    return models.load(ROOT / "data/models/multinomial.npz")
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from tiny import ROOT
 
 from commands import predict
 from digits import dataset, params
-from digits.models import LinearModel
+from digits.models.linear import LinearModel
 
 VARIANTS = [*params.load(ROOT / "params.yaml").variants]
 
@@ -188,7 +188,12 @@ def test_a_folder_is_searched_to_its_depth_for_pictures_alone(tmp_path):
 def test_the_heading_says_which_digits_a_variant_knows(digits, heading):
     n = len(digits)
     model = LinearModel(
-        np.zeros(4), np.ones(4), np.zeros((n, 4)), np.zeros(n), np.array(digits), "softmax"
+        mean=np.zeros(4),
+        scale=np.ones(4),
+        coef=np.zeros((n, 4)),
+        intercept=np.zeros(n),
+        classes=np.array(digits),
+        decision="softmax",
     )
     assert predict.Variant("v", model, ()).knows == heading
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import zlib
 from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,8 +14,8 @@ from tiny import ROOT
 
 from digits import dataset, models, params
 from digits.errors import InputError
-from digits.models import LinearModel
-from digits.params import LeastSquares, Logistic
+from digits.models.linear import LinearModel
+from digits.params import LinearRegression, Logistic
 from digits.report import arrays, content, graph, notebook, render
 from digits.report.calibration import reliability
 from digits.report.content import Result
@@ -45,7 +46,7 @@ def result(name, decision, digits, split, seed=0):
     cuts = tuple(i + 0.5 for i in range(len(digits) - 1)) if decision == "threshold" else ()
     scores = model.scores(kept.images)
     train = (
-        LeastSquares(model="linear_regression")
+        LinearRegression(model="linear_regression")
         if decision == "threshold"
         else Logistic(model=MODELS[decision], C=1.0, max_iter=9, tol=0.1)
     )
@@ -54,7 +55,9 @@ def result(name, decision, digits, split, seed=0):
         subset="some",
         train=train,
         cuts=cuts,
-        model=model,
+        classes=model.classes,
+        decision=decision,
+        weights=model,
         scores=scores,
         actual=kept.labels,
         predicted=model.classes[models.decide(scores, decision, cuts)],
@@ -110,9 +113,25 @@ def test_a_page_is_made_of_any_variants(tiny, kinds):
     page = page_of(results, tiny.test)
     shape = Structure(page)
     assert len(shape.ids) == len(set(shape.ids))
-    decisions = {each.model.decision for each in results}
+    decisions = {each.decision for each in results}
+    assert {"draw", "weights"} <= set(shape.ids)
     assert ("thresholds" in shape.ids) == ("threshold" in decisions)
     assert ("calibration" in shape.ids) == bool(decisions - {"threshold"})
+
+
+def test_a_page_of_models_without_weights_shows_what_they_answered(tiny):
+    each = replace(
+        result("a", "softmax", (0, 1, 2), tiny.test), decision="largest", weights=None
+    )
+    page = page_of([each], tiny.test)
+    assert {"confusion", "mistakes"} <= set(Structure(page).ids)
+    assert not {"draw", "weights", "calibration", "thresholds"} & set(Structure(page).ids)
+    assert not re.search(r"a/(mean|coef)", page)
+
+
+def test_every_model_is_described_on_the_page():
+    template = (ROOT / "digits/report/page/index.html.jinja").read_text()
+    assert set(re.findall(r'^  "(\w+)": "', template, re.MULTILINE)) == set(params.MODELS)
 
 
 @pytest.mark.parametrize("size", [(5, 3), (64, 64)])

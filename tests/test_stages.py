@@ -5,11 +5,13 @@ from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 from tiny import ROOT, generate
 
-from digits import dataset, gallery, models, params, sources
+from digits import dataset, gallery, models, params, preprocessing, sources
 from digits.dataset import Dataset
 from digits.errors import InputError
-from digits.models import LinearModel
-from digits.params import LeastSquares, Logistic
+from digits.models import Course
+from digits.models.linear import standardise
+from digits.params import LinearRegression as LinearBlock
+from digits.params import Logistic
 from stages import download, filter, train  # noqa: A004 (the stage is named after what it does)
 
 
@@ -17,7 +19,7 @@ def logistic(model):
     return Logistic(model=model, C=1.0, max_iter=1000, tol=1e-6)
 
 
-LINEAR = LeastSquares(model="linear_regression")
+LINEAR = LinearBlock(model="linear_regression")
 
 
 def test_filter_keeps_every_image_of_the_digits_and_no_other(tiny):
@@ -98,7 +100,7 @@ def test_the_softmax_of_two_digits_is_at_its_own_optimum(tiny, solver):
     scores = fitted.scores(data.train.images)
     p = np.exp(models.log_probabilities(scores, fitted.decision))
     member = data.train.labels[:, None] == fitted.classes
-    X = models.standardise(data.train.images, fitted.mean, fitted.scale)
+    X = standardise(data.train.images, fitted.mean, fitted.scale)
     gradient = 0.3 * (p - member).T @ X + fitted.coef
     np.testing.assert_allclose(gradient, 0, atol=1e-3)
     assert np.abs(fitted.coef).max() > 0.01
@@ -132,7 +134,41 @@ def test_training_twice_gives_the_same_bytes(tmp_path, tiny):
 def test_a_saved_model_scores_as_the_fitted_one(tmp_path, tiny):
     fitted = train.train(tiny.train, LINEAR)
     fitted.save(tmp_path / "model.npz")
-    loaded = LinearModel.load(tmp_path / "model.npz")
+    loaded = models.load(tmp_path / "model.npz")
     np.testing.assert_array_equal(
         loaded.scores(tiny.test.images), fitted.scores(tiny.test.images)
     )
+
+
+def test_a_preprocessed_variant_sees_images_as_it_learned_them(tmp_path, tiny):
+    options = LinearBlock(model="linear_regression", preprocess="deskew")
+    train.train(tiny.train, options).save(tmp_path / "model.npz")
+    upright = preprocessing.deskew(tiny.train.images)
+    plain = train.train(tiny.train._replace(images=upright), LINEAR)
+    np.testing.assert_array_equal(
+        models.load(tmp_path / "model.npz").scores(tiny.train.images),
+        plain.scores(upright),
+    )
+
+
+@pytest.mark.parametrize("solver", ["fast", "scikit_learn"])
+@pytest.mark.parametrize("name", params.MODELS)
+def test_every_training_has_a_course(tiny, name, solver):
+    data = filter.keep(tiny, (3, 8))
+    linear = name == "linear_regression"
+    options = LINEAR if linear else logistic(name)
+    course = Course()
+    train.train(data.train, options.model_copy(update={"solver": solver}), course)
+    assert course.rows
+    assert all(np.isfinite(value) for *_, value in course.rows)
+    objective = [value for _, measure, _, value in course.rows if measure == "objective"]
+    assert objective == sorted(objective, reverse=True)
+
+
+def test_the_mean_squared_error_is_that_of_the_scores(tiny):
+    for solver in ("fast", "scikit_learn"):
+        course = Course()
+        options = LINEAR.model_copy(update={"solver": solver})
+        fitted = train.train(tiny.train, options, course)
+        mse = np.mean((fitted.scores(tiny.train.images)[:, 0] - tiny.train.labels) ** 2)
+        assert course.rows == [(1, "mean squared error", "training", pytest.approx(mse))]

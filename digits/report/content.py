@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from digits import metrics, models, normal_form
-from digits.models import LinearModel
-from digits.params import LeastSquares, Logistic
+from digits.models import Decision
+from digits.models.linear import LinearModel
+from digits.params import Logistic, Train
 from digits.report import arrays, notebook
 from digits.report.calibration import Reliability, reliability
 
@@ -21,6 +22,9 @@ IMAGE_BYTES = 2_250_000
 class Result:
     """A variant: its parameters, its model, and what that made of the test images.
 
+    classes: (n_classes,) the digits in ascending order
+    decision: how scores become a digit
+    weights: the model, if the page can show and ask it: linear in the pixels as they are
     cuts: the thresholds, ascending; empty if the model decides without
     scores: (n_samples, n_outputs) float64
     actual, predicted: (n_samples,) digits
@@ -28,9 +32,11 @@ class Result:
 
     name: str
     subset: str
-    train: LeastSquares | Logistic
+    train: Train
     cuts: tuple[float, ...]
-    model: LinearModel
+    classes: np.ndarray
+    decision: Decision
+    weights: LinearModel | None
     scores: np.ndarray
     actual: np.ndarray
     predicted: np.ndarray
@@ -38,27 +44,26 @@ class Result:
     @property
     def indices(self) -> tuple[np.ndarray, np.ndarray]:
         """The class indices of `actual` and `predicted`, each (n_samples,)."""
-        classes = self.model.classes
-        return np.searchsorted(classes, self.actual), np.searchsorted(
-            classes, self.predicted
+        return np.searchsorted(self.classes, self.actual), np.searchsorted(
+            self.classes, self.predicted
         )
 
 
 def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
     """Return what the page says of a variant in words and numbers."""
-    model = result.model
+    digits = result.classes.tolist()
     actual, predicted = result.indices
-    counts = metrics.confusion(actual, predicted, len(model.classes))
+    counts = metrics.confusion(actual, predicted, len(digits))
     scalars = metrics.scalars(counts)
-    known = is_mnist and notebook.figure(
-        result.name, result.train, model.classes.tolist(), result.cuts
-    )
+    known = is_mnist and notebook.figure(result.name, result.train, digits, result.cuts)
     values: dict[str, Any] = {
         "name": result.name,
         "subset": result.subset,
         "model": result.train.model,
-        "decision": model.decision,
-        "digits": model.classes.tolist(),
+        "preprocess": result.train.preprocess,
+        "decision": result.decision,
+        "weights": result.weights is not None,
+        "digits": digits,
         "cuts": list(result.cuts),
         "C": result.train.C if isinstance(result.train, Logistic) else None,
         "n_images": len(actual),
@@ -74,8 +79,8 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
             "accuracy": round(known.accuracy, 6),
             "errors": known.n_images - known.right,
         }
-    if model.decision != "threshold":
-        log_probabilities = models.log_probabilities(result.scores, model.decision)
+    if result.decision in models.PROBABLE:
+        log_probabilities = models.log_probabilities(result.scores, result.decision)
         values["calibration"] = _bins(reliability(log_probabilities, actual))
         values["log_loss"] = round(metrics.log_loss(log_probabilities, actual), 6)
     return values
@@ -107,7 +112,7 @@ def worst_first(result: Result) -> np.ndarray:
     actual, predicted = result.indices
     rows = np.flatnonzero(actual != predicted)
     scores = result.scores[rows]
-    if result.model.decision == "threshold":
+    if result.decision == "threshold":
         bounds = np.array([-np.inf, *result.cuts, np.inf])
         low, high = bounds[actual[rows]], bounds[actual[rows] + 1]
         off = np.maximum(low - scores[:, 0], scores[:, 0] - high)
@@ -154,7 +159,7 @@ def packed(
     images: (n_samples, height, width) uint8; labels: (n_samples,)
     """
     worst = [worst_first(result) for result in results]
-    rows = [np.flatnonzero(np.isin(labels, result.model.classes)) for result in results]
+    rows = [np.flatnonzero(np.isin(labels, result.classes)) for result in results]
     kept = chosen_images(
         images, [here[order] for here, order in zip(rows, worst, strict=True)]
     )
@@ -164,12 +169,13 @@ def packed(
         "images": images[kept],
     }
     for result, order in zip(results, worst, strict=True):
-        name, model = result.name, result.model
+        name = result.name
         held[f"{name}/worst"] = order.astype(np.uint32)
         held[f"{name}/predicted"] = result.indices[1].astype(np.uint8)
-        for field in ("mean", "scale", "coef", "intercept"):
-            held[f"{name}/{field}"] = getattr(model, field).astype(np.float32)
-        if model.decision == "threshold":
+        if result.weights:
+            for field in ("mean", "scale", "coef", "intercept"):
+                held[f"{name}/{field}"] = getattr(result.weights, field).astype(np.float32)
+        if result.decision == "threshold":
             # In full precision, so that a cut falls where evaluate's falls.
             held[f"{name}/scores"] = result.scores[:, 0].astype(np.float64)
     return held

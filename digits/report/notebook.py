@@ -6,7 +6,7 @@ They were measured with scikit-learn 1.9.1, at its default tolerance, on MNIST.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from digits.params import LeastSquares, Logistic
+from digits.params import Logistic, Train
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ FIGURES = {
 
 def figure(
     name: str,
-    train: LeastSquares | Logistic,
+    train: Train,
     digits: Sequence[int],
     cuts: Sequence[float],
 ) -> Figure | None:
@@ -48,7 +48,7 @@ def figure(
 
     A variant of the same name with other digits, thresholds or penalty is another one.
     """
-    known = FIGURES.get(name)
+    known = None if train.preprocess else FIGURES.get(name)
     C = train.C if isinstance(train, Logistic) else None
     same = known and (known.model, known.C, known.digits, known.cuts) == (
         train.model,

@@ -23,7 +23,11 @@ RANK_TOLERANCE = 1e-12
 
 @dataclass
 class LinearRegression(Estimator):
-    """Least squares of one target; `rank_` is the number of independent columns."""
+    """Least squares of one target.
+
+    `rank_` is the number of independent columns, `mse_` the mean squared error on the
+    training data.
+    """
 
     n_threads: int | None = None
 
@@ -41,6 +45,7 @@ class LinearRegression(Estimator):
                 0, :-1
             ]
             solution, self.rank_ = _smallest_solution(gram, target)
+        self.mse_ = float(np.var(y) - solution @ target / len(y))
         self.coef_, self.intercept_ = rows.unfold(np.append(solution, mean)[None])
         self.mean_, self.scale_ = rows.mean, rows.scale
         return self

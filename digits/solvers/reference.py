@@ -31,7 +31,9 @@ class LinearRegression(Estimator):
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
         """Fit y, (n_samples,), to the columns of X, (n_samples, ...)."""
-        model = linear_model.LinearRegression().fit(_standardise(self, X), y)
+        X = _standardise(self, X)
+        model = linear_model.LinearRegression().fit(X, y)
+        self.mse_ = float(np.mean((model.predict(X) - y) ** 2))
         self.coef_, self.intercept_ = model.coef_[None], np.array([model.intercept_])
         return self
 

@@ -55,7 +55,7 @@ function noise(seed) {
   return new Uint8Array(height * width).map(() => 256 * next());
 }
 
-const answers = variants.map((variant) => {
+const answers = linear.map((variant) => {
   const verdict = element("strong", { className: "verdict" }, "–");
   const sure = element("span", { className: "sure" }, "draw a digit");
   const many = variant.decision !== "threshold";
@@ -104,15 +104,18 @@ function answer() {
     const index = decide(variant, scores);
     const probabilities = probabilitiesOf(variant, scores);
     verdict.textContent = variant.digits[index];
-    sure.textContent = probabilities ? `${percent(probabilities[index], 1)} sure` : `score ${signed(scores[0])}`;
+    sure.textContent = probabilities
+      ? `${percent(probabilities[index], 1)} sure` : `score ${signed(scores.length > 1 ? scores[index] : scores[0])}`;
     rows.forEach((row, i) => {
-      row.bar.style.setProperty("--share", probabilities[i].toFixed(4));
+      // Scores that are no probabilities were fitted to 1 for the right digit, else 0.
+      const share = probabilities ? probabilities[i] : Math.min(Math.max(scores[i], 0), 1);
+      row.bar.style.setProperty("--share", share.toFixed(4));
       row.bar.parentElement.parentElement.classList.toggle("chosen", i === index);
-      row.value.textContent = percent(probabilities[i], 1);
+      row.value.textContent = probabilities ? percent(probabilities[i], 1) : "–";
       const score = variant.decision === "sigmoid" ? (i ? scores[0] : -scores[0]) : scores[i];
       row.score.textContent = signed(score, 1);
     });
-    if (!probabilities) pin.style.setProperty("--share", along(scores[0], variant.cuts).toFixed(4));
+    if (variant.decision === "threshold") pin.style.setProperty("--share", along(scores[0], variant.cuts).toFixed(4));
   }
   clearTimeout(speaking);
   speaking = setTimeout(() => {

@@ -1,4 +1,5 @@
-// A model's scores and decision, as in digits/models.py.
+// A model's scores and decision, as in digits/models/. Of models that are not linear in the
+// pixels, only what they answered is here.
 
 const variants = page.variants.map((variant) => {
   const field = (name) => heldArray(`${variant.name}/${name}`);
@@ -10,15 +11,21 @@ const variants = page.variants.map((variant) => {
     actual: Uint8Array.from(images, (image) => variant.digits.indexOf(labels[image])),
     predicted: field("predicted"), // class indices
     worst: field("worst"), // rows of its misclassified images, the worst first
-    mean: field("mean"),
-    scale: field("scale"),
-    coef: field("coef"),
-    intercept: field("intercept"),
+    ...(variant.weights && {
+      mean: field("mean"),
+      scale: field("scale"),
+      coef: field("coef"),
+      intercept: field("intercept"),
+    }),
     testScores: variant.decision === "threshold" ? field("scores") : undefined,
   };
 });
 
 const variantOf = (name) => variants.find((variant) => variant.name === name) ?? variants[0];
+
+/** The variants whose weights are here, so that they can answer and give evidence. */
+const linear = variants.filter((variant) => variant.weights);
+const linearOf = (name) => linear.find((variant) => variant.name === name) ?? linear.at(-1);
 
 /** Weight × standardised pixel, for one of a variant's outputs. */
 function evidence(variant, pixels, output) {
@@ -48,9 +55,9 @@ function decide(variant, scores, cuts = variant.cuts) {
 
 const sigmoid = (score) => 1 / (1 + Math.exp(-score));
 
-/** A probability for each digit, or undefined for least squares, which has none. */
+/** A probability for each digit, or undefined if the decision gives none. */
 function probabilitiesOf(variant, scores) {
-  if (variant.decision === "threshold") return undefined;
+  if (["threshold", "largest"].includes(variant.decision)) return undefined;
   if (variant.decision === "sigmoid") return [sigmoid(-scores[0]), sigmoid(scores[0])];
   const highest = Math.max(...scores);
   const parts = variant.decision === "softmax"

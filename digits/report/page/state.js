@@ -1,7 +1,8 @@
 // What the reader chose. It is kept in the address's fragment, so that a view can be shared:
 // #at=confusion&variant=multinomial&cell=4-9. What is as at the start is left out.
 
-const firstMistake = variants.at(-1).images[variants.at(-1).worst[0] ?? 0];
+const shown = linear.at(-1) ?? variants.at(-1); // whose evidence is shown
+const firstMistake = shown.images[shown.worst[0] ?? 0];
 const lines = variants.filter((variant) => variant.decision === "threshold");
 
 const START = {

@@ -15,7 +15,7 @@ whenIdle("weights", () => {
   }
 
   function showWeights() {
-    const variant = variantOf(state.variant);
+    const variant = linearOf(state.variant);
     const size = height * width;
     const limit = reach(variant.coef, 0.99);
     byId("weight-images").replaceChildren(...Array.from(variant.intercept, (_, output) => {
@@ -47,7 +47,7 @@ whenIdle("weights", () => {
   }
 
   function showEvidence() {
-    const variant = variantOf(state.variant);
+    const variant = linearOf(state.variant);
     const image = Number(state.image);
     const pixels = pixelsOf(image);
     const scores = scoresOf(variant, pixels);
@@ -56,7 +56,7 @@ whenIdle("weights", () => {
     number.value = image;
     const known = variant.digits.includes(labels[image]);
     byId("evidence-result").textContent = `A ${labels[image]}. ${variant.name} says ${variant.digits[answer]}`
-      + (probabilities ? `, with a probability of ${percent(probabilities[answer], 1)}.` : `: its score is ${signed(scores[0])}.`)
+      + (probabilities ? `, with a probability of ${percent(probabilities[answer], 1)}.` : `: its score is ${signed(scores.length > 1 ? scores[answer] : scores[0])}.`)
       + (known ? "" : ` It knows only ${variant.digits.join(" and ")}.`);
     const many = scores.length > 1;
     byId("compare-controls").hidden = !many;
@@ -103,7 +103,7 @@ whenIdle("weights", () => {
   byId("image-before").addEventListener("click", () => step(-1));
   byId("image-after").addEventListener("click", () => step(1));
   byId("image-mistake").addEventListener("click", () => {
-    const variant = variantOf(state.variant);
+    const variant = linearOf(state.variant);
     const worst = Array.from(variant.worst, (row) => variant.images[row]).filter((i) => placeOfImage.has(i));
     const next = worst[(worst.indexOf(Number(state.image)) + 1) % worst.length];
     if (next !== undefined) choose({ image: String(next), compare: "" });
@@ -120,7 +120,7 @@ whenIdle("weights", () => {
       choose({ compare: `${a}-${b}` });
     });
   }
-  whenChanged(["variant"], (chosen) => { select.value = variantOf(chosen.variant).name; showWeights(); });
+  whenChanged(["variant"], (chosen) => { select.value = linearOf(chosen.variant).name; showWeights(); });
   whenChanged(["variant", "image", "compare"], showEvidence);
   whenRedrawn(() => { showWeights(); showEvidence(); });
 });

@@ -1,0 +1,18 @@
+"""One softmax model over all classes."""
+
+import numpy as np
+
+from digits.models import Course, logistic_regression
+from digits.models.linear import LinearModel
+from digits.params import Logistic
+
+
+def fit(
+    images: np.ndarray,
+    y: np.ndarray,
+    classes: np.ndarray,
+    options: Logistic,
+    course: Course,
+) -> LinearModel:
+    """Fit the class indices."""
+    return logistic_regression.fit(images, y, classes, options, course, decision="softmax")

@@ -1,0 +1,20 @@
+"""A logistic model of each class against the rest; the largest score decides."""
+
+import numpy as np
+
+from digits.models import Course, logistic_regression
+from digits.models.linear import LinearModel
+from digits.params import Logistic
+
+
+def fit(
+    images: np.ndarray,
+    y: np.ndarray,
+    classes: np.ndarray,
+    options: Logistic,
+    course: Course,
+) -> LinearModel:
+    """Fit the class indices."""
+    return logistic_regression.fit(
+        images, y, classes, options, course, decision="one_vs_rest"
+    )
