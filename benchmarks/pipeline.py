@@ -37,7 +37,7 @@ def notebook() -> Steps:
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
 
     whole = dataset.load(ROOT / "data/raw")
-    two = dataset.Dataset(*(dataset.select(split, (0, 1)) for split in whole))
+    two = dataset.Dataset(*(dataset.select(s, (0, 1)) for s in whole.splits.values()))
     variants = {
         "linear_binary": (two, LinearRegression(), [0.49]),
         "logistic_binary": (two, LogisticRegression(C=0.01), None),
@@ -52,7 +52,9 @@ def notebook() -> Steps:
     steps = []
     for name, (data, model, cuts) in variants.items():
         scaler = StandardScaler()
-        X, T = (split.images.reshape(len(split.images), -1) for split in data)
+        X, T = (
+            split.images.reshape(len(split.images), -1) for split in data.splits.values()
+        )
         model.fit(scaler.fit_transform(X), data.train.labels)
         predicted = model.predict(scaler.transform(T))
         if cuts is not None:

@@ -1,7 +1,8 @@
-"""Ask the trained models about pictures of a digit.
+"""Ask the trained models about pictures of a digit, or of what else they were trained on.
 
-A picture may be of any size and colour, dark on light or light on dark, with the digit
-anywhere on it. It is brought to the form of the images that the models were trained on.
+On MNIST, a picture may be of any size and colour, dark on light or light on dark, with the
+digit anywhere on it: it is brought to MNIST's form. With any other data a picture must look
+as the training images do: it is made grey and scaled to their size, and no more.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import json
 import logging
 import os
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from digits import cli, models, params, pictures
+from digits import cli, dataset, models, params, pictures
 from digits.errors import InputError
 from digits.models import Model
 from digits.normal_form import CENTRED
@@ -37,41 +39,56 @@ could be answered, for instance because no model is trained yet
 
 BATCH = 256  # pictures that are in memory at a time
 GAP = "  "
+NUMBER = 7  # columns of a terminal that a score takes
 
 
 class Variant:
     """A trained variant: its model, and the thresholds by which it decides."""
 
-    def __init__(self, name: str, model: Model, cuts: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        cuts: tuple[float, ...],
+        names: tuple[str, ...],
+    ) -> None:
         self.name = name
         self.model = model
         self.cuts = cuts
-        self.digits: list[int] = model.classes.tolist()
+        self.labels: list[int] = model.classes.tolist()
+        self.classes = [names[label] for label in self.labels]
+        self.noun = dataset.noun(names)
+        self.values = [*map(int, self.classes)] if self.noun == "digit" else self.classes
 
     @property
     def knows(self) -> str:
-        """The digits that it can tell apart, for a heading."""
-        first, last = self.digits[0], self.digits[-1]
-        if last - first + 1 == len(self.digits) > len("01"):
+        """The classes that it can tell apart, for a heading."""
+        first, last = self.labels[0], self.labels[-1]
+        if len(self.classes) == len("01"):
+            return " or ".join(self.classes)
+        if self.noun == "class":
+            return f"{len(self.classes)} classes"
+        if last - first + 1 == len(self.classes):
             return f"{first} to {last}"
-        return " or ".join(map(str, self.digits))
+        return " or ".join(self.classes)
 
     def answers(self, images: np.ndarray) -> list[dict[str, Any]]:
-        """Return for each of (n_samples, height, width) images the digit and the scores.
+        """Return for each of (n_samples, height, width) images the class and the scores.
 
-        scores: one for each digit, or the one that is cut at thresholds
-        probabilities: of each digit, if the model has them
+        digit, or class: what it is said to be
+        scores: one for each class, or the one that is cut at thresholds
+        probabilities: of each class, if the model has them
         """
         scores = self.model.scores(images)
         classes = models.decide(scores, self.model.decision, self.cuts)
         answers: list[dict[str, Any]] = [
-            {"digit": self.digits[index], "scores": row}
+            {self.noun: self.values[index], "scores": row}
             for index, row in zip(classes, scores.tolist(), strict=True)
         ]
         if self.model.decision in models.PROBABLE:
             shares = np.exp(models.log_probabilities(scores, self.model.decision))
             for answer, row in zip(answers, shares.tolist(), strict=True):
-                answer["probabilities"] = dict(zip(map(str, self.digits), row, strict=True))
+                answer["probabilities"] = dict(zip(self.classes, row, strict=True))
         return answers
 
 
@@ -81,6 +98,7 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
     Raises `InputError` if a name is unknown or a model is missing.
     """
     variants = []
+    classes = dataset.load_names(root / "data/raw")
     for name in dict.fromkeys(names or checked.variants):
         cli.check_name(checked, "variant", name)
         path = root / "data/models" / f"{name}.npz"
@@ -89,7 +107,7 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
                 f"{path} is missing; `dvc repro` trains it, `dvc pull` gets it"
             )
         cuts = checked.variants[name].evaluate.cuts
-        variants.append(Variant(name, models.load(path), cuts))
+        variants.append(Variant(name, models.load(path), cuts, classes))
     return variants
 
 
@@ -136,27 +154,40 @@ def printable(file: Path) -> str:
     return os.fsencode(file).decode(errors="backslashreplace")
 
 
+def wide(text: str) -> int:
+    """Return how many columns of a terminal a text takes."""
+    return sum(
+        0
+        if unicodedata.combining(letter)
+        else 2
+        if unicodedata.east_asian_width(letter) in "WF"
+        else 1
+        for letter in text
+    )
+
+
 class Table:
-    """Prints a line a picture: the digits, and the scores of variants that were chosen."""
+    """Prints a line a picture: the answers, and the scores of variants that were chosen."""
 
     def __init__(self, files: list[Path], variants: list[Variant], *, scores: bool) -> None:
         self.scores = scores
-        width = max(map(len, ("file", *map(printable, files))))
+        width = max(map(wide, ("file", *map(printable, files))))
         self.widths = [width]
         above, below = [""], ["file"]
         for variant in variants:
             above += [variant.name]
             below += [variant.knows]
-            self.widths += [max(len(variant.name), len(variant.knows))]
+            texts = (variant.name, variant.knows, *variant.classes)
+            self.widths += [max(map(wide, texts))]
             if scores and variant.model.decision == "threshold":
                 above += [""]
                 below += ["score"]
             elif scores:
                 probable = variant.model.decision in models.PROBABLE
                 what = "probability of" if probable else "score of"
-                above += [what, *[""] * (len(variant.digits) - 1)]
-                below += map(str, variant.digits)
-            self.widths += [7] * (len(above) - len(self.widths))
+                above += [what, *[""] * (len(variant.classes) - 1)]
+                below += variant.classes
+            self.widths += [max(NUMBER, wide(name)) for name in below[len(self.widths) :]]
         self.heading: list[list[str]] | None = [above, below]
 
     def row(self, file: Path, answers: dict[str, dict[str, Any]]) -> None:
@@ -166,7 +197,7 @@ class Table:
         self.heading = None
         cells = [printable(file)]
         for answer in answers.values():
-            cells.append(str(answer["digit"]))
+            cells.append(str(answer.get("digit", answer.get("class"))))
             if self.scores:
                 probabilities = answer.get("probabilities", {})
                 shown = [*probabilities.values()] or answer["scores"]
@@ -178,7 +209,8 @@ class Table:
 
     def _print(self, cells: list[str]) -> None:
         pairs = zip(cells, self.widths, strict=True)
-        print(GAP.join(cell.ljust(width) for cell, width in pairs).rstrip())
+        padded = (cell + " " * (width - wide(cell)) for cell, width in pairs)
+        print(GAP.join(padded).rstrip())
 
 
 class Json:

@@ -1,74 +1,135 @@
 """Labelled images: their checks, how they are counted, how they lie on disk."""
 
 import hashlib
+import json
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from digits.errors import InputError
-from digits.files import replacing
+from digits.files import replacing, write_json
+from digits.known import DIGITS, KNOWN, class_name
 
-# SHA-256 of the arrays' bytes in C order, as read from the IDX files of
-# LeCun, Cortes and Burges, "The MNIST database of handwritten digits".
-MNIST_SHA256 = {
-    "x_train": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
-    "y_train": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
-    "x_test": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
-    "y_test": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
-}
+# What images and labels of one's own may be.
+MOST_CLASSES = 100
+MOST_PIXELS = 64  # a side
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # by the names of Keras's npz
 
 
 class Split(NamedTuple):
     """Images and their labels.
 
     images: (n_samples, height, width) uint8, grey values from 0 to 255
-    labels: (n_samples,) uint8, digits from 0 to 9
+    labels: (n_samples,) uint8, numbers of classes
     """
 
     images: np.ndarray
     labels: np.ndarray
 
 
-class Dataset(NamedTuple):
-    """A training and a test split."""
+@dataclass(frozen=True)
+class Dataset:
+    """A training and a test split.
+
+    names: what the classes are called; label i is `names[i]`
+    """
 
     train: Split
     test: Split
+    names: tuple[str, ...] = DIGITS
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """Both splits, by their names."""
+        return {"train": self.train, "test": self.test}
 
 
-def from_arrays(arrays: dict[str, np.ndarray], origin: object) -> Dataset:
+def noun(names: Sequence[str]) -> str:
+    """Return what a class is to be called: a digit, if all are digits."""
+    return "digit" if set(names) <= set(DIGITS) else "class"
+
+
+def from_arrays(
+    arrays: dict[str, np.ndarray], origin: object, names: Sequence[str] | None = None
+) -> Dataset:
     """Check the four arrays and bring them to the canonical form.
 
     arrays: `x_train`, `y_train`, `x_test`, `y_test`, integers of any width
     origin: named in the error
+    names: of the classes, in the order of their labels; None: the labels are the names
 
-    Raises `InputError` if an array is missing, has another shape or type, holds a
-    grey value outside 0..255 or a label outside 0..9.
+    Raises `InputError` if an array is missing, has another shape or type, holds a grey
+    value outside 0..255 or a label outside 0..99; if an image is larger than 64 by 64,
+    there is only one class, or a label has no name.
     """
-    missing = [name for name in MNIST_SHA256 if name not in arrays]
+    missing = [name for name in ARRAYS if name not in arrays]
     if missing:
         raise InputError(f"{origin}: no array {', '.join(missing)} in it")
-    splits = [
+    train, test = (
         Split(
             _as_bytes(arrays[f"x_{split}"], 3, 255, f"{origin}: x_{split}"),
-            _as_bytes(arrays[f"y_{split}"], 1, 9, f"{origin}: y_{split}"),
+            _as_bytes(arrays[f"y_{split}"], 1, MOST_CLASSES - 1, f"{origin}: y_{split}"),
         )
         for split in ("train", "test")
-    ]
-    for split, name in zip(splits, ("train", "test"), strict=True):
+    )
+    for split, name in ((train, "train"), (test, "test")):
         if len(split.images) != len(split.labels):
             raise InputError(
                 f"{origin}: x_{name} has {len(split.images)} images, "
                 f"but y_{name} has {len(split.labels)} labels"
             )
-    dataset = Dataset(*splits)
-    if dataset.train.images.shape[1:] != dataset.test.images.shape[1:]:
+    if train.images.shape[1:] != test.images.shape[1:]:
         raise InputError(
-            f"{origin}: the images of x_train are {_size(dataset.train)} pixels, "
-            f"those of x_test {_size(dataset.test)}"
+            f"{origin}: the images of x_train are {_size(train)} pixels, "
+            f"those of x_test {_size(test)}"
         )
-    return dataset
+    if max(train.images.shape[1:]) > MOST_PIXELS:
+        raise InputError(
+            f"{origin}: the images are {_size(train)} pixels; make them at most "
+            f"{MOST_PIXELS} by {MOST_PIXELS}"
+        )
+    if (train.labels == train.labels[0]).all():
+        raise InputError(f"{origin}: all of y_train is {train.labels[0]}: only one class")
+    n_labels = int(max(train.labels.max(), test.labels.max())) + 1
+    if names is None:
+        return Dataset(train, test, tuple(map(str, range(n_labels))))
+    checked = check_names(names, origin)
+    if len(checked) < n_labels:
+        raise InputError(
+            f"{origin}: there are {len(checked)} names of classes, but labels go to "
+            f"{n_labels - 1}, counted from 0"
+        )
+    return Dataset(train, test, checked)
+
+
+def check_names(names: Sequence[str], origin: object) -> tuple[str, ...]:
+    """Return names of classes as they are kept.
+
+    Raises `InputError` if one is empty, given twice or holds what is no printed
+    character, or if there are fewer than 2 or more than 100.
+    """
+    found = tuple(map(class_name, names))
+    if not 1 < len(found) <= MOST_CLASSES:
+        raise InputError(
+            f"{origin}: has names of {len(found)} classes; there may be 2 to {MOST_CLASSES}"
+        )
+    for name in found:
+        if not name:
+            raise InputError(f"{origin}: the name of a class is empty")
+        # Cc: control characters. Cs: bytes of a file's name that are no UTF-8.
+        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+            raise InputError(
+                f"{origin}: the class {name!a} has a character in its name "
+                "that can't be printed"
+            )
+        if found.count(name) > 1:
+            raise InputError(f"{origin}: two classes are called {name!r}")
+    return found
 
 
 def _as_bytes(array: np.ndarray, ndim: int, highest: int, where: str) -> np.ndarray:
@@ -98,58 +159,82 @@ def checksums(dataset: Dataset) -> dict[str, str]:
     """Return the SHA-256 of each of the four arrays."""
     return {
         f"{letter}_{name}": sha256(array)
-        for name, split in dataset._asdict().items()
+        for name, split in dataset.splits.items()
         for letter, array in zip("xy", split, strict=True)
     }
 
 
-def check_mnist(dataset: Dataset, origin: object) -> None:
-    """Raise `InputError` unless the four arrays are MNIST's, to the byte."""
-    for name, actual in checksums(dataset).items():
-        if actual != MNIST_SHA256[name]:
+def check_known(name: str, dataset: Dataset, origin: object) -> Dataset:
+    """Return the data set with its classes' names.
+
+    name: of `KNOWN`
+
+    Raises `InputError` unless the four arrays are that data set's, to the byte.
+    """
+    known = KNOWN[name]
+    for array, actual in checksums(dataset).items():
+        if actual != known.sha256[array]:
             raise InputError(
-                f"{origin}: {name} is not MNIST's: its SHA-256 is {actual}, "
-                f"expected {MNIST_SHA256[name]}"
+                f"{origin}: {array} is not {known.title}'s: its SHA-256 is {actual}, "
+                f"expected {known.sha256[array]}"
             )
+    return replace(dataset, names=known.names)
 
 
-def select(split: Split, digits: tuple[int, ...]) -> Split:
-    """Return the images of `digits` alone, in the order they had."""
-    kept = np.isin(split.labels, digits)
+def select(split: Split, labels: Sequence[int]) -> Split:
+    """Return the images of those `labels` alone, in the order they had."""
+    kept = np.isin(split.labels, labels)
     return Split(split.images[kept], split.labels[kept])
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """Return count, shape and type of each split, and the images of each digit."""
+    """Return count, shape and type of each split, and the images of each class."""
+    labels = np.union1d(dataset.train.labels, dataset.test.labels)
     return {
         name: {
             "images": len(split.images),
             "shape": list(split.images.shape),
             "dtype": str(split.images.dtype),
-            "images_per_digit": {
-                str(digit): int(np.count_nonzero(split.labels == digit))
-                for digit in np.union1d(dataset.train.labels, dataset.test.labels)
+            f"images_per_{noun(dataset.names)}": {
+                dataset.names[label]: int(np.count_nonzero(split.labels == label))
+                for label in labels
             },
         }
-        for name, split in dataset._asdict().items()
+        for name, split in dataset.splits.items()
     }
 
 
 def save(folder: Path, dataset: Dataset) -> None:
-    """Write `train/` and `test/`, each with `images.npy` and `labels.npy`.
+    """Write `train/` and `test/`, each with `images.npy` and `labels.npy`, and names.
 
-    The same arrays give the same bytes.
+    `classes.json` has the names of the classes. The same data gives the same bytes.
     """
     with replacing(folder) as temporary:
-        for name, split in dataset._asdict().items():
+        for name, split in dataset.splits.items():
             (temporary / name).mkdir(parents=True)
             for field, array in split._asdict().items():
                 np.save(temporary / name / f"{field}.npy", array, allow_pickle=False)
+        write_json(temporary / "classes.json", list(dataset.names))
 
 
 def load(folder: Path) -> Dataset:
     """Read what `save` wrote. Raises `InputError` as `load_split` does."""
-    return Dataset(load_split(folder / "train"), load_split(folder / "test"))
+    names = load_names(folder)
+    return Dataset(load_split(folder / "train"), load_split(folder / "test"), names)
+
+
+def load_names(folder: Path) -> tuple[str, ...]:
+    """Read the names of the classes. Raises `InputError` as `load_split` does."""
+    path = folder / "classes.json"
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
+            raise ValueError("is no list of names")  # noqa: TRY301 (as damaged)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
+        ) from error
+    return check_names(names, path)
 
 
 def load_split(folder: Path) -> Split:

@@ -57,15 +57,19 @@ def _runs(process: str) -> bool:
     return True
 
 
-def write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Path, value: dict[str, Any] | list[Any]) -> None:
     """Write `value` as indented JSON; a `nan` is refused with a `ValueError`."""
+    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a table; floats are rounded to six decimals."""
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         for row in rows:

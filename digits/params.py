@@ -7,19 +7,37 @@ and check the file.
 import difflib
 import math
 import re
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from digits.errors import InputError
+from digits.known import KNOWN, class_name
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
-Digit = Annotated[int, Field(ge=0, le=9)]
+Label = Annotated[int, Field(ge=0, le=99)]
+ClassNames = Annotated[
+    tuple[Annotated[str, AfterValidator(class_name)], ...],
+    Field(min_length=2, max_length=100, strict=False),
+]
+Classes = Annotated[
+    Annotated[Literal["all"], Tag("all")] | Annotated[ClassNames, Tag("list")],
+    Discriminator(lambda value: "all" if isinstance(value, str) else "list"),
+]
 Solver = Literal["fast", "scikit_learn"]
 
 BINARY = 2  # classes
@@ -37,14 +55,19 @@ class _Block(BaseModel):
 class Dataset(_Block):
     """Where the images come from."""
 
-    name: Literal["mnist", "custom"] = Field(
-        description="mnist: the arrays must be MNIST, to the byte. "
-        "custom: your own arrays, under data/own/."
+    name: Literal["mnist", "fashion_mnist", "custom"] = Field(
+        description="mnist, fashion_mnist: the arrays must be these, to the byte. "
+        "custom: your own, under data/own/."
     )
     source: Annotated[str, Field(min_length=1)] = Field(
-        description="auto: try MNIST's mirrors in turn. "
-        "Otherwise the path of an npz file or of a folder with IDX files."
+        description="auto: try the mirrors in turn. Otherwise the path of an npz file, or "
+        "of a folder with IDX files, or with train/<class>/ and test/<class>/ of pictures."
     )
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The classes' names, where they can be known without the data."""
+        return KNOWN[self.name].names if self.name in KNOWN else None
 
     @model_validator(mode="after")
     def _custom_data_is_watched(self) -> Self:
@@ -63,21 +86,55 @@ class Dataset(_Block):
 
 
 class Subset(_Block):
-    """The digits to tell apart. In ascending order they are the classes."""
+    """The classes to tell apart, in ascending order of their labels."""
 
-    digits: Annotated[tuple[Digit, ...], Field(min_length=2, strict=False)] = Field(
-        description="At least two different digits."
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["digits"]}, {"required": ["classes"]}]}
+    )
+
+    digits: Annotated[tuple[Label, ...] | None, Field(min_length=2, strict=False)] = Field(
+        default=None, description="The labels of at least two different classes."
+    )
+    classes: Classes | None = Field(
+        default=None, description="all, or the names of at least two classes."
     )
 
     @model_validator(mode="after")
-    def _no_digit_twice(self) -> Self:
-        if len(set(self.digits)) < len(self.digits):
-            raise PydanticCustomError(
-                "digits",
-                "digits must differ, got {digits}",
-                {"digits": list(self.digits)},
-            )
+    def _is_one_list_of_different_classes(self) -> Self:
+        given = [key for key in ("digits", "classes") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise PydanticCustomError("subset", "needs either digits or classes")
+        (key,) = given
+        listed = getattr(self, key)
+        if listed != "all" and len(set(listed)) < len(listed):
+            rule = "{key} must differ, got {listed}"
+            context = {"key": key, "listed": list(listed)}
+            raise PydanticCustomError("subset", rule, context)
         return self
+
+    def n_classes(self, names: Sequence[str] | None) -> int | None:
+        """Return the number of classes, None if only the data can tell.
+
+        names: of all classes of the data, if they are known
+        """
+        listed = self.digits or self.classes or ()
+        if listed == "all":
+            return None if names is None else len(names)
+        return len(listed)
+
+    def broken_rules(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+        """Yield the key and the rule of each class that data with these names has not."""
+        for label in self.digits or ():
+            if label >= len(names):
+                highest = len(names) - 1
+                yield ".digits", f"must be from 0 to {highest} for this data, got {label}"
+        for name in () if self.classes == "all" else self.classes or ():
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+                hint = (
+                    f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
+                )
+                yield ".classes", f"this data has no class {name!r}; {hint}"
 
 
 class _Train(_Block):
@@ -117,10 +174,10 @@ MODELS: tuple[str, ...] = tuple(
 
 
 class Evaluate(_Block):
-    """How scores become digits: thresholds for linear regression, else nothing."""
+    """How scores become classes: thresholds for linear regression, else nothing."""
 
     threshold: float | None = Field(
-        default=None, description="Linear regression, two digits: the cut, about 0.5."
+        default=None, description="Linear regression, two classes: the cut, about 0.5."
     )
     thresholds: Annotated[tuple[float, ...] | None, Field(strict=False)] = Field(
         default=None, description="Linear regression: one ascending cut between classes."
@@ -149,7 +206,12 @@ class Params(_Block):
 
     @model_validator(mode="after")
     def _variants_fit_their_subsets(self) -> Self:
+        names = self.dataset.names
         broken = [
+            f"subsets.{name}{key}: {rule}"
+            for name, subset in self.subsets.items()
+            for key, rule in (subset.broken_rules(names) if names else ())
+        ] + [
             f"variants.{name}{key}: {rule}"
             for name, variant in self.variants.items()
             for key, rule in self._broken_rules(name, variant)
@@ -167,21 +229,26 @@ class Params(_Block):
             yield ".subset", f"must be one of {known}, got {variant.subset!r}"
             return
         model, evaluate = variant.train.model, variant.evaluate
-        n_classes = len(self.subsets[variant.subset].digits)
+        counted = self.subsets[variant.subset].n_classes(self.dataset.names)
+        if counted is None and model in ("linear_regression", "logistic_regression"):
+            rule = f"{model} must know how many classes there are; list them under"
+            yield ".subset", f"{rule} subsets.{variant.subset}"
+            return
+        n_classes = counted or 0  # the other models take any number
         given = [f".evaluate.{key}" for key in evaluate.model_fields_set]
         if not isinstance(variant.train, LinearRegression):
             for key in given:
                 yield key, f"{model} decides without thresholds; remove it"
         elif len(given) != 1:
-            yield ".evaluate", "needs either threshold (two digits) or thresholds"
+            yield ".evaluate", "needs either threshold (two classes) or thresholds"
         elif len(evaluate.cuts) != n_classes - 1:
-            needed = f"{n_classes} digits take {n_classes - 1} thresholds"
+            needed = f"{n_classes} classes take {n_classes - 1} thresholds"
             yield given[0], f"{needed}, got {len(evaluate.cuts)}"
         elif any(low >= high for low, high in pairwise(evaluate.cuts)):
             yield given[0], f"must be ascending, got {list(evaluate.cuts)}"
         if model == "logistic_regression" and n_classes > BINARY:
             others = "one_vs_rest_logistic or multinomial_logistic"
-            yield ".train.model", f"{model} tells two digits apart; for more use {others}"
+            yield ".train.model", f"{model} tells two classes apart; for more use {others}"
 
 
 class _Loader(yaml.SafeLoader):
@@ -272,11 +339,13 @@ def _describe(error: ErrorDetails) -> list[str]:
     path = [
         step
         for before, step in zip((None, *error["loc"]), error["loc"], strict=False)
-        if step != "[key]" and not (before == "train" and step in MODELS)
+        if step != "[key]"
+        and not (before == "train" and step in MODELS)
+        and not (before == "classes" and step in ("all", "list"))
     ]
     rule = _RULES.get(kind, error["msg"].replace("Input should be", "must be"))
     got = f", got {value!r}"
-    if kind in ("missing", "digits", "dataset"):
+    if kind in ("missing", "subset", "dataset"):
         got = ""  # the rule says it
     elif kind == "extra_forbidden":
         near = difflib.get_close_matches(str(path[-1]), _keys(), n=1)

@@ -7,10 +7,12 @@ light is no ink.
 
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
 from digits.errors import InputError
@@ -44,11 +46,10 @@ def see(path: Path, shape: tuple[int, int], *, centred: bool) -> np.ndarray:
     Raises `InputError` if the file is no picture, or there is nothing on it.
     """
     colours = read(path)
-    grey = np.rint(colours @ LUMA).astype(np.uint8)
     if not centred:
-        framed = normal_form(grey, shape, centred=False)
+        framed = normal_form(grey(colours), shape, centred=False)
     else:
-        for image in (grey, 255 - grey):
+        for image in (grey(colours), 255 - grey(colours)):
             if is_normal(image, shape):
                 return image
         image = find_ink(colours)
@@ -58,19 +59,45 @@ def see(path: Path, shape: tuple[int, int], *, centred: bool) -> np.ndarray:
     return framed
 
 
+def grey(colours: np.ndarray) -> np.ndarray:
+    """Return the grey values, (height, width) uint8, of (height, width, 3) colours."""
+    return np.rint(colours @ LUMA).astype(np.uint8)
+
+
 def read(path: Path) -> np.ndarray:
     """Return a picture's colours, (height, width, 3) float64 from 0 to 255.
 
     It is turned as its EXIF data says, and no side is longer than `SIDE`. What is
     transparent has the colour of the paper. Raises `InputError` if it can't be read.
     """
+    with _opened(path) as picture:
+        picture.draft("RGB", (SIDE, SIDE))  # a large JPEG is read at half the size
+        image = _as_bytes(ImageOps.exif_transpose(picture))
+    colours = np.asarray(image.reduce(-(-max(image.size) // SIDE)), np.float64)
+    if image.mode == "RGB":
+        return colours
+    return _on_paper(colours[..., :3], colours[..., 3] / 255)
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Return a picture's height and width in pixels, as `read` turns it.
+
+    Raises `InputError` as `read` does, but reads no more than the file's head.
+    """
+    with _opened(path) as picture:
+        sideways = picture.getexif().get(ExifTags.Base.Orientation, 1) > 4  # noqa: PLR2004 (5 to 8)
+        return picture.size if sideways else (picture.height, picture.width)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open a picture; what goes wrong with it in the block is an `InputError`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's doubts about what it reads anyway
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as picture:
-                picture.draft("RGB", (SIDE, SIDE))  # a large JPEG is read at half the size
-                image = _as_bytes(ImageOps.exif_transpose(picture))
+                yield picture
     except UnidentifiedImageError as error:
         raise InputError(f"{path}: is no picture ({', '.join(FORMATS)})") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -81,10 +108,6 @@ def read(path: Path) -> np.ndarray:
     # What Pillow raises on a damaged file depends on where the damage is.
     except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise InputError(f"{path}: is damaged ({error})") from error
-    colours = np.asarray(image.reduce(-(-max(image.size) // SIDE)), np.float64)
-    if image.mode == "RGB":
-        return colours
-    return _on_paper(colours[..., :3], colours[..., 3] / 255)
 
 
 def _as_bytes(image: Image.Image) -> Image.Image:

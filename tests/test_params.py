@@ -37,13 +37,21 @@ MISTAKES = {
     "unknown key at the top": ("dataset:", "seed: 1\ndataset:", "seed: is not a known key"),
     "unknown key in a variant": ("subset: binary\n", "subset: binary\n    note: x\n", "linear_binary.note: is not a known key"),
     "no dataset": ("dataset:", "datasets:", "dataset: is missing"),
-    "unknown dataset": ("name: mnist", "name: minst", "dataset.name: must be 'mnist' or 'custom', got 'minst'"),
+    "unknown dataset": ("name: mnist", "name: minst", "dataset.name: must be 'mnist', 'fashion_mnist' or 'custom', got 'minst'"),
     "number for a path": ("source: auto", "source: 3", "dataset.source: must be a valid string, got 3"),
     "empty path": ("source: auto", "source: ''", "dataset.source: "),
     "custom data outside data/own": ("name: mnist", "name: custom", "dataset: source must be a path under data/own/"),
     "digit twice": ("[0, 1]", "[0, 0]", "subsets.binary: digits must differ, got [0, 0]"),
     "one digit": ("[0, 1]", "[0]", "subsets.binary.digits: needs at least 2 entries, got [0]"),
-    "digit of ten": ("[0, 1]", "[0, 10]", "subsets.binary.digits.1: must be less than or equal to 9, got 10"),
+    "digit of ten": ("[0, 1]", "[0, 10]", "subsets.binary.digits: must be from 0 to 9 for this data, got 10"),
+    "label of a hundred": ("[0, 1]", "[0, 100]", "subsets.binary.digits.1: must be less than or equal to 99, got 100"),
+    "digits and classes": ("{digits: [0, 1]}", "{digits: [0, 1], classes: all}", "subsets.binary: needs either digits or classes"),
+    "neither digits nor classes": ("{digits: [0, 1]}", "{}", "subsets.binary: needs either digits or classes"),
+    "class twice": ("digits: [0, 1]", "classes: [one, ' one']", "subsets.binary: classes must differ, got ['one', 'one']"),
+    "one class": ("digits: [0, 1]", "classes: ['1']", "subsets.binary.classes: needs at least 2 entries, got ['1']"),
+    "numbers for names": ("digits: [0, 1]", "classes: ['0', 1]", "subsets.binary.classes.1: must be a valid string, got 1"),
+    "a word for all": ("digits: [0, 1]", "classes: every", "subsets.binary.classes: must be 'all', got 'every'"),
+    "a class that is not there": ("digits: [0, 1]", "classes: ['0', ten]", "subsets.binary.classes: this data has no class 'ten'; it has 0, 1, 2"),
     "negative digit": ("[0, 1]", "[-1, 1]", "subsets.binary.digits.0: must be greater than or equal to 0, got -1"),
     "digits as a number": ("[0, 1]", "1", "subsets.binary.digits: must be a list, got 1"),
     "no such subset": ("subset: binary", "subset: binaries", "linear_binary.subset: must be one of binary, digits, got 'binaries'"),
@@ -52,12 +60,12 @@ MISTAKES = {
     "train is no mapping": ("{model: linear_regression}", "linear_regression", "linear_binary.train: must be a mapping of keys, got 'linear_regression'"),
     "no evaluate": ("    evaluate: {threshold: 0.49}\n", "", "linear_binary.evaluate: is missing"),
     "no threshold": ("{threshold: 0.49}", "{}", "linear_binary.evaluate: needs either threshold"),
-    "threshold without a value": ("{threshold: 0.49}", "{threshold: }", "linear_binary.evaluate.threshold: 2 digits take 1 thresholds, got 0"),
+    "threshold without a value": ("{threshold: 0.49}", "{threshold: }", "linear_binary.evaluate.threshold: 2 classes take 1 thresholds, got 0"),
     "both kinds of threshold": ("{threshold: 0.49}", "{threshold: 0.4, thresholds: [0.4]}", "linear_binary.evaluate: needs either threshold"),
-    "too few thresholds": ("7.5, 8.5]", "7.5]", "linear_digits.evaluate.thresholds: 10 digits take 9 thresholds, got 8"),
+    "too few thresholds": ("7.5, 8.5]", "7.5]", "linear_digits.evaluate.thresholds: 10 classes take 9 thresholds, got 8"),
     "thresholds not ascending": ("7.5, 8.5]", "7.5, 7.5]", "linear_digits.evaluate.thresholds: must be ascending"),
     "threshold for a logistic model": ("evaluate: {}", "evaluate: {threshold: 0.5}", "logistic_binary.evaluate.threshold: logistic_regression decides without"),
-    "two-class model on ten digits": ("model: multinomial_logistic", "model: logistic_regression", "multinomial.train.model: logistic_regression tells two digits apart"),
+    "two-class model on ten digits": ("model: multinomial_logistic", "model: logistic_regression", "multinomial.train.model: logistic_regression tells two classes apart"),
     "name in capitals": ("  linear_binary:", "  Linear:", "variants.Linear: a name has lower-case letters"),
     "name that is taken": ("  linear_binary:", "  dataset:", "variants.dataset: this name is taken"),
     "key twice": ("dataset:", "dataset: {}\ndataset:", "the key 'dataset' is there twice"),
@@ -117,7 +125,8 @@ def test_the_schema_in_the_project_is_that_of_the_code():
 
 
 @pytest.mark.parametrize(
-    "name", ["misspelt key", "no model", "digit of ten", "list for a number", "no dataset"]
+    "name",
+    ["misspelt key", "no model", "label of a hundred", "list for a number", "no dataset"],
 )
 def test_an_editor_sees_mistakes_by_the_schema(name):
     schema = params.schema()

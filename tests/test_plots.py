@@ -3,23 +3,27 @@ import pytest
 from matplotlib.image import imread
 
 from digits import gallery, plots
+from digits.known import DIGITS
 
 
 def draw(name, path):
     rng = np.random.default_rng(0)
     match name:
         case "digits":
-            gallery.first_digits(path, rng.integers(0, 256, (5, 8, 8)), np.arange(5))
+            gallery.first_digits(
+                path, rng.integers(0, 256, (5, 8, 8)), np.arange(5), DIGITS
+            )
         case "confusion":
-            plots.confusion(path, np.diag([3, 0, 5]), [1, 3, 8], "toy")
+            plots.confusion(path, np.diag([3, 0, 5]), ["1", "3", "8"], "toy", "digit")
         case "scores":
             plots.scores(
                 path,
                 np.linspace(0, 1, 5),
                 rng.integers(0, 9, (3, 4)),
                 np.array([0.3, 0.6]),
-                classes=[1, 3, 8],
+                classes=["1", "3", "8"],
                 variant="toy",
+                noun="digit",
                 of_margin=False,
             )
         case _:
@@ -46,7 +50,7 @@ def figures(monkeypatch):
 
 
 def test_a_confusion_matrix_shows_every_count_in_its_cell(figures):
-    plots.confusion(None, np.array([[7, 1], [2, 30]]), [3, 8], "toy")
+    plots.confusion(None, np.array([[7, 1], [2, 30]]), ["3", "8"], "toy", "digit")
     axes = figures[0].axes[0]
     assert [text.get_text() for text in axes.texts] == ["7", "1", "2", "30"]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["3", "8"]
@@ -63,8 +67,9 @@ def test_each_row_of_scores_has_its_digit_its_counts_and_all_thresholds(figures)
         np.array([0.0, 0.5, 1.0]),
         counts,
         np.array([0.3, 0.6]),
-        classes=[3, 8],
+        classes=["3", "8"],
         variant="toy",
+        noun="digit",
         of_margin=False,
     )
     rows = figures[0].axes
@@ -83,7 +88,7 @@ def test_the_lines_of_the_sweep_are_what_their_labels_say(figures):
 
 
 def test_each_digit_of_the_gallery_has_its_label(figures, tiny):
-    gallery.first_digits(None, *tiny.train)
+    gallery.first_digits(None, *tiny.train, tiny.names)
     shown = [axes for axes in figures[0].axes if axes.images]
     assert [axes.get_title() for axes in shown] == [str(d % 10) for d in range(12)]
     for axes, image in zip(shown, tiny.train.images, strict=False):

@@ -13,6 +13,7 @@ from tiny import ROOT
 
 from commands import predict
 from digits import dataset, params
+from digits.known import DIGITS
 from digits.models.linear import LinearModel
 
 VARIANTS = [*params.load(ROOT / "params.yaml").variants]
@@ -195,7 +196,7 @@ def test_the_heading_says_which_digits_a_variant_knows(digits, heading):
         classes=np.array(digits),
         decision="softmax",
     )
-    assert predict.Variant("v", model, ()).knows == heading
+    assert predict.Variant("v", model, (), DIGITS).knows == heading
 
 
 def test_whoever_reads_the_output_may_stop(project):

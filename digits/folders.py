@@ -1,0 +1,108 @@
+"""Pictures in folders, a folder for each class, as labelled images.
+
+    mine/train/cat/1.png   mine/train/dog/1.png
+    mine/test/cat/7.png    mine/test/dog/7.png
+
+The folders' names are the classes' names, and in this order they have the labels 0, 1,
+2, … If all are numbers from 0 to 99, they are the labels themselves.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from digits import dataset, pictures
+from digits.dataset import MOST_CLASSES, MOST_PIXELS, Dataset, Split
+from digits.errors import InputError
+from digits.known import class_name
+
+NUMBERS = tuple(map(str, range(MOST_CLASSES)))
+
+
+def read(root: Path) -> Dataset:
+    """Read `train/` and `test/` in `root`, as grey values from 0 to 255.
+
+    Files and folders whose names begin with a dot are left out.
+
+    Raises `InputError` if a file is no picture, damaged, larger than 64 by 64 or of
+    another size than the first one; if a class has no training picture, or a test class
+    none at all; if there are fewer than 2 classes or more than 100.
+    """
+    folders = _inside(root / "train")
+    names = dataset.check_names([folder.name for folder in folders], root / "train")
+    labels = {name: label for label, name in enumerate(names)}
+    if all(name in NUMBERS for name in names):
+        labels = {name: int(name) for name in names}
+        names = NUMBERS[: max(labels.values()) + 1]
+    train = [
+        (path, labels[class_name(folder.name)])
+        for folder in folders
+        for path in _pictures(folder)
+    ]
+    test = []
+    for folder in _inside(root / "test"):
+        name = class_name(folder.name)
+        if name not in labels:
+            raise InputError(f"{folder}: no class of {root / 'train'} has this name")
+        test += [(path, labels[name]) for path in _pictures(folder)]
+    if not test:
+        raise InputError(f"{root / 'test'}: no picture is in this folder")
+    filled = {path.parent for path, _ in train}
+    for folder in folders:
+        if folder not in filled:
+            raise InputError(f"{folder}: no picture is in this folder")
+    first = train[0][0]
+    size = pictures.size(first)
+    if max(size) > MOST_PIXELS:
+        raise InputError(
+            f"{first}: is {_words(size)} pixels; make all pictures at most "
+            f"{MOST_PIXELS} by {MOST_PIXELS}"
+        )
+    return Dataset(_split(train, size, first), _split(test, size, first), names)
+
+
+def _split(files: list[tuple[Path, int]], size: tuple[int, int], first: Path) -> Split:
+    images = np.empty((len(files), *size), np.uint8)
+    labels = np.empty(len(files), np.uint8)
+    bar = tqdm(files, unit=" pictures", leave=False, disable=None)
+    for i, (path, label) in enumerate(bar):
+        other = pictures.size(path)  # before it takes the memory that it would
+        if other != size:
+            raise InputError(
+                f"{path}: is {_words(other)} pixels, but {first} is {_words(size)}; "
+                "make all pictures of one size"
+            )
+        images[i], labels[i] = pictures.grey(pictures.read(path)), label
+    return Split(images, labels)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """Return the classes' folders. Raises `InputError` if there is anything else."""
+    found = _visible(folder)
+    for path in found:
+        if not path.is_dir():
+            raise InputError(f"{path}: lies in no class's folder")
+    return found
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """Return a class's files. Raises `InputError` if there is a folder in the folder."""
+    found = _visible(folder)
+    for path in found:
+        if path.is_dir():
+            raise InputError(
+                f"{path}: is a folder in a class's folder; only pictures may be"
+            )
+    return found
+
+
+def _visible(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror}") from error
+
+
+def _words(size: tuple[int, int]) -> str:
+    return f"{size[0]} by {size[1]}"
