@@ -8,11 +8,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
-from digits import params
+from digits import inputs, params
 from digits.errors import InputError
 from digits.params import Params
 
@@ -40,11 +40,10 @@ def run(
         _end_with_parent()
         checked = params.load(root / "params.yaml")
         if of:
-            name = getattr(arguments, of)
-            check_name(checked, of, name)
-            main(checked, name, root)
-        else:
-            main(checked, root)
+            check_name(checked, of, getattr(arguments, of))
+        stage = os.environ.get("DVC_STAGE")  # set where DVC will record the result
+        with inputs.unchanged(checked, stage, root) if stage else nullcontext():
+            main(checked, *([getattr(arguments, of)] if of else []), root)
     log.info("done in %.1f s", time.perf_counter() - start)
 
 

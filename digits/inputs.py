@@ -1,0 +1,88 @@
+"""What a stage reads, as dvc.yaml has it, and whether it is still the same at the end.
+
+DVC records the parameters, the data and the code that it finds after a stage has run.
+When they were changed meanwhile, by a `git switch` or an editor, it would file a result
+under what that result was not made of, in dvc.lock and in its cache of runs.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from digits import params
+from digits.errors import InputError
+from digits.params import Params
+
+REMEDY = "run `dvc repro` again"
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@contextmanager
+def unchanged(checked: Params, stage: str, root: Path) -> Iterator[None]:
+    """Refuse the result of the block if what it was made of has changed meanwhile.
+
+    checked: the parameters that the block uses
+    stage: its name in dvc.yaml, such as `train@multinomial`
+
+    Raises `InputError` that names the first change.
+    """
+    name, _, key = stage.rpartition(":")[2].partition("@")  # from a folder: ../dvc.yaml:…
+    plan = yaml.load((root / "dvc.yaml").read_text("utf-8"), _Loader)  # noqa: S506 (it is safe)
+    if name not in plan["stages"]:
+        raise InputError(f"{root / 'dvc.yaml'}: has no stage {name} any more; {REMEDY}")
+    block = plan["stages"][name]
+    block = block.get("do", block)
+    words = {"${key}": key}
+    if variant := checked.variants.get(key):
+        words["${item.subset}"] = variant.subset
+        words["${item.train.model}"] = variant.train.model
+
+    def filled(kind: str) -> list[str]:
+        texts = block.get(kind, [])
+        for word, value in words.items():
+            texts = [text.replace(word, value) for text in texts]
+        return texts
+
+    keys, paths = filled("params"), [root / path for path in filled("deps")]
+    values, files = [_value(checked, key) for key in keys], [_state(path) for path in paths]
+    yield
+    now = params.load(root / "params.yaml")
+    changed = [
+        f"{root / 'params.yaml'}: {key}"
+        for key, value in zip(keys, values, strict=True)
+        if _value(now, key) != value
+    ]
+    changed += [
+        str(path) for path, state in zip(paths, files, strict=True) if _state(path) != state
+    ]
+    if changed:
+        raise InputError(
+            f"{changed[0]} changed while {stage} ran; the result is of what was there "
+            f"before, so it is not recorded; {REMEDY}"
+        )
+
+
+def _value(checked: Params, key: str) -> Any:
+    """Return the value of a dotted key, None if there is none."""
+    value: Any = checked
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else getattr(value, part, None)
+    return value
+
+
+def _state(path: Path) -> list[tuple[str, int, int, int]]:
+    """Return what changes when a file, or one in a folder, is written or replaced.
+
+    Hashes would be surer, but reading the data a second time costs as much as a stage.
+    """
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sorted(
+        (str(file), stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        for file in files
+        if file.is_file()
+        for stat in (file.stat(),)
+    )
