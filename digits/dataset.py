@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from digits.errors import InputError
-from digits.files import replacing, write_json
+from digits.files import read_npy, replacing, write_json, write_npy
 from digits.known import DIGITS, KNOWN, class_name
 
 # What images and labels of one's own may be.
@@ -213,7 +213,7 @@ def save(folder: Path, dataset: Dataset) -> None:
         for name, split in dataset.splits.items():
             (temporary / name).mkdir(parents=True)
             for field, array in split._asdict().items():
-                np.save(temporary / name / f"{field}.npy", array, allow_pickle=False)
+                write_npy(temporary / name / f"{field}.npy", array)
         write_json(temporary / "classes.json", list(dataset.names))
 
 
@@ -230,31 +230,40 @@ def load_names(folder: Path) -> tuple[str, ...]:
         names = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise ValueError("is no list of names")  # noqa: TRY301 (as damaged)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unusable(path, f"cannot be read ({error})") from error
     return check_names(names, path)
 
 
 def load_split(folder: Path) -> Split:
     """Read one split of what `save` wrote.
 
-    Raises `InputError` if a file is missing or damaged.
+    Raises `InputError` if a file is missing or damaged, or does not belong there.
     """
+    extra = {path.stem for path in folder.glob("*.npy")} - set(Split._fields)
+    if extra:
+        raise _unusable(folder, f"{', '.join(sorted(extra))} does not belong there")
     arrays = []
     for field in Split._fields:
         path = folder / f"{field}.npy"
         try:
-            arrays.append(np.load(path, allow_pickle=False))
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(
-                f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
-            ) from error
+            array = read_npy(path)
+        except (OSError, ValueError) as error:
+            raise _unusable(path, f"cannot be read ({error})") from error
+        if array.dtype != np.uint8:
+            raise _unusable(path, f"holds {array.dtype}, not uint8")
+        arrays.append(array)
     split = Split(*arrays)
     if split.images.ndim != 3 or split.labels.shape != split.images.shape[:1]:  # noqa: PLR2004
-        raise InputError(
-            f"{folder}: images {split.images.shape} and labels {split.labels.shape} "
-            "do not belong together; `dvc repro` writes them anew"
+        raise _unusable(
+            folder,
+            f"images {split.images.shape} and labels {split.labels.shape} "
+            "do not belong together",
         )
+    if split.images.size == 0:
+        raise _unusable(folder, f"there is nothing in images {split.images.shape}")
     return split
+
+
+def _unusable(path: Path, problem: str) -> InputError:
+    return InputError(f"{path}: {problem}; `dvc repro` writes it anew")

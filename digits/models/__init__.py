@@ -10,11 +10,10 @@ model of that kind is fitted or loaded. `digits.models.<model>`, by the name tha
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -133,7 +132,7 @@ class Header(NamedTuple):
 
 def header(path: Path) -> Header:
     """Read what all kinds have. Raises `InputError` as `load` does."""
-    arrays = _read(path, Header._fields)
+    arrays = _read(path, Header._fields, among_others=True)
     kind, decision, preprocess = (
         str(arrays[name]) for name in ("kind", "decision", "preprocess")
     )
@@ -158,7 +157,8 @@ def load(path: Path) -> Model:
     module = importlib.import_module(f"digits.models.{kind}")
     cls: type[Model] = getattr(module, KINDS[kind])
     own = [f.name for f in fields(cls)]
-    values: dict[str, Any] = _read(path, own)
+    values: dict[str, Any] = _read(path, ["kind", *own])
+    del values["kind"]
     for f in fields(cls):
         if f.type is not np.ndarray:  # a number or a text
             if values[f.name].shape != ():
@@ -171,14 +171,13 @@ def load(path: Path) -> Model:
     return model
 
 
-def _read(path: Path, names: tuple[str, ...] | list[str]) -> dict[str, np.ndarray]:
+def _read(
+    path: Path, names: Collection[str], *, among_others: bool = False
+) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in names}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
-        raise InputError(
-            f"{path}: cannot be read as a model ({error}); `dvc repro` writes it anew"
-        ) from error
+        return files.read_npz(path, names, among_others=among_others)
+    except (OSError, ValueError) as error:
+        raise _unusable(path, f"cannot be read as a model ({error})") from error
 
 
 def _unusable(path: Path, problem: str) -> InputError:
