@@ -184,7 +184,7 @@ def check_known(name: str, dataset: Dataset, origin: object) -> Dataset:
 def select(split: Split, labels: Sequence[int]) -> Split:
     """Return the images of those `labels` alone, in the order they had."""
     kept = np.isin(split.labels, labels)
-    return Split(split.images[kept], split.labels[kept])
+    return split if kept.all() else Split(split.images[kept], split.labels[kept])
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:

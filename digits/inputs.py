@@ -83,6 +83,6 @@ def _state(path: Path) -> list[tuple[str, int, int, int]]:
     return sorted(
         (str(file), stat.st_ino, stat.st_mtime_ns, stat.st_size)
         for file in files
-        if file.is_file()
+        if file.is_file() and file.parent.name != "__pycache__"  # as .dvcignore has it
         for stat in (file.stat(),)
     )

@@ -67,9 +67,15 @@ def test_parameters_of_others_may_change_meanwhile(root):
     )
 
 
-@pytest.mark.parametrize("name", ["stages/train.py", "digits/solvers/logistic.py"])
-def test_code_of_its_own_must_stay(root, name):
-    with pytest.raises(InputError, match=f"{name} changed .* run `dvc repro` again"):
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("stages/train.py", "stages/train.py"),
+        ("digits/solvers/logistic.py", "digits/solvers"),
+    ],
+)
+def test_code_of_its_own_must_stay(root, name, named):
+    with pytest.raises(InputError, match=f"{named} changed .* run `dvc repro` again"):
         run(root, lambda: (root / name).write_text("after"))
 
 
@@ -119,3 +125,13 @@ def test_an_error_of_the_stage_itself_comes_through(root):
 
     with pytest.raises(ZeroDivisionError):
         run(root, fail)
+
+
+def test_what_python_compiles_on_the_way_is_no_change(root):
+    folder = root / "digits/solvers/__pycache__"
+
+    def compiled():
+        folder.mkdir()
+        (folder / "reference.cpython-311.pyc").write_text("bytecode")
+
+    run(root, compiled)
