@@ -22,12 +22,15 @@ def first_digits(
     """
     shown = drawable(names)
     size = "large" if max(map(len, shown)) <= SHORT else "x-small"
-    figure = Figure(figsize=(5, 4.4), layout="constrained")
-    for axes, image, label in zip(
-        figure.subplots(3, 4).flat, images[:12], labels[:12], strict=False
-    ):
-        axes.imshow(image, cmap="gray", vmin=0, vmax=255)
-        axes.set_title(shown[label], fontsize=size)
-    for axes in figure.axes:
-        axes.axis("off")
+    figure = Figure(figsize=(5, 4.4))
+    axes = figure.add_axes((0, 0, 1, 1))  # one for all: its parts take most of the time
+    high, wide = np.array(images.shape[1:]) / max(images.shape[1:]) / 2
+    for i, (image, label) in enumerate(zip(images[:12], labels[:12], strict=True)):
+        row, column = divmod(i, 4)
+        x, y = 1.2 * column, -1.35 * row
+        extent = (x - wide, x + wide, y - high, y + high)
+        axes.imshow(image, "gray", vmin=0, vmax=255, extent=extent)
+        axes.text(x, y + high + 0.05, shown[label], fontsize=size, ha="center")
+    axes.set(xlim=(-0.65, 4.25), ylim=(-3.3, 0.85))
+    axes.axis("off")
     write_png(path, figure)

@@ -32,9 +32,9 @@ def confusion(
     """
     n_classes = len(classes)
     few, more = n_classes <= FEW, room(classes)
-    side = 2.2 + (0.5 if few else 0.27) * n_classes + more
-    figure = Figure(figsize=(side + 0.6, side), layout="constrained")
-    axes = figure.subplots()
+    side = (0.5 if few else 0.27) * n_classes
+    figure = Figure(figsize=(max(side + 1.9 + more, 3.2), max(side + 1.1 + more, 2.4)))
+    axes = _axes(figure, left=0.7 + more, bottom=0.65 + more, width=side, height=side)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
@@ -55,7 +55,10 @@ def confusion(
     axes.set_xticks(range(n_classes), classes, rotation=turned, fontsize=size)
     axes.set_yticks(range(n_classes), classes, fontsize=size)
     axes.set(xlabel=f"predicted {noun}", ylabel=f"actual {noun}", title=variant)
-    bar = figure.colorbar(image, label=f"share of the actual {noun}", shrink=0.8)
+    beside = _axes(
+        figure, left=0.9 + more + side, bottom=0.65 + more, width=0.18, height=min(side, 3)
+    )
+    bar = figure.colorbar(image, cax=beside, label="share of the row", ticks=[0, 0.5, 1])
     bar.outline.set_visible(False)
     write_png(path, figure)
 
@@ -78,25 +81,35 @@ def scores(
     classes: (n_classes,) what to write for each; noun: what to call one
     of_margin: the scores are margins, of the actual class above the best other
     """
-    high = 0.55 if len(classes) <= FEW else 0.25
-    figure = Figure(
-        figsize=(7 + room(classes), 1.4 + high * len(classes)), layout="constrained"
+    n_classes, more = len(classes), room(classes)
+    high = (0.55 if n_classes <= FEW else 0.25) * n_classes
+    figure = Figure(figsize=(7 + more, high + 1.25))
+    axes = _axes(figure, left=0.5 + more, bottom=0.85, width=6.3, height=high)
+    floors = np.arange(n_classes)[::-1]
+    for floor, row in zip(floors, counts, strict=True):
+        heights = floor + 0.85 * row / max(row.max(), 1)
+        axes.stairs(heights, edges, baseline=floor, fill=True, color=BLUE)
+    axes.hlines(floors, *edges[[0, -1]], color=GREY, linewidth=0.8)
+    below = np.tile(floors, len(thresholds))
+    axes.vlines(
+        np.repeat(thresholds, n_classes),
+        below,
+        below + 0.9,
+        color=ORANGE,
+        linestyle="--",
+        linewidth=1.2,
     )
-    all_axes = figure.subplots(len(classes), sharex=True, squeeze=False)[:, 0]
-    for axes, name, row in zip(all_axes, classes, counts, strict=True):
-        axes.stairs(row, edges, fill=True, color=BLUE)
-        for threshold in thresholds:
-            axes.axvline(threshold, color=ORANGE, linestyle="--", linewidth=1.2)
-        axes.set_ylabel(name, rotation=0, ha="right", va="center")
-        axes.set_yticks([])
-        _bare(axes)
-    all_axes[0].set_title(f"{variant}: scores of the test images, by actual {noun}")
+    axes.set_yticks(floors + 0.35, classes)
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlim=edges[[0, -1]], ylim=(0, n_classes))
+    axes.set_title(f"{variant}: scores of the test images, by actual {noun}")
+    _bare(axes)
     what = (
         f"margin: the actual {noun}'s score minus the best other's; right of 0 is correct"
         if of_margin
         else "score; the dashed lines are the thresholds"
     )
-    all_axes[-1].set_xlabel(
+    axes.set_xlabel(
         f"{what}\n(each row on its own scale; the outermost bars hold everything beyond)"
     )
     write_png(path, figure)
@@ -108,8 +121,8 @@ def threshold_sweep(path: Path, sweep: np.ndarray, threshold: float, variant: st
     sweep: (n_thresholds, 4) as `metrics.threshold_sweep` returns it
     threshold: the one in use
     """
-    figure = Figure(figsize=(7, 3.8), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(7, 3.8))
+    axes = _axes(figure, left=0.7, bottom=0.6, width=6.1, height=2.8)
     for column, (label, colour, style) in enumerate(
         [("accuracy", BLUE, "-"), ("precision", ORANGE, "--"), ("recall", GREY, ":")], 1
     ):
@@ -126,6 +139,14 @@ def threshold_sweep(path: Path, sweep: np.ndarray, threshold: float, variant: st
     axes.legend(loc="lower left", bbox_to_anchor=(0.15, 0.08), frameon=False)
     _bare(axes)
     write_png(path, figure)
+
+
+def _axes(
+    figure: Figure, *, left: float, bottom: float, width: float, height: float
+) -> Axes:
+    """Add axes at a place in inches; matplotlib's own layouts draw everything twice."""
+    across, up = figure.get_size_inches()
+    return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
 def _bare(axes: Axes) -> None:

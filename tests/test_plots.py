@@ -72,11 +72,17 @@ def test_each_row_of_scores_has_its_digit_its_counts_and_all_thresholds(figures)
         noun="digit",
         of_margin=False,
     )
-    rows = figures[0].axes
-    assert [axes.get_ylabel() for axes in rows] == ["3", "8"]
-    for axes, row in zip(rows, counts, strict=True):
-        assert axes.patches[0].get_data().values.tolist() == row.tolist()
-        assert [line.get_xdata()[0] for line in axes.lines] == [0.3, 0.6]
+    axes = figures[0].axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["3", "8"]
+    heights = axes.get_yticks()
+    assert heights[0] > heights[1]
+    for stairs, height, row in zip(axes.patches, heights, counts, strict=True):
+        values, edges, floor = stairs.get_data()
+        assert edges.tolist() == [0, 0.5, 1]
+        np.testing.assert_allclose((values - floor) / max(values - floor), row / max(row))
+        assert floor < height < max(values)
+    cuts = [tuple(line[:, 0]) for line in axes.collections[-1].get_segments()]
+    assert sorted(cuts) == [(0.3, 0.3)] * 2 + [(0.6, 0.6)] * 2
 
 
 def test_the_lines_of_the_sweep_are_what_their_labels_say(figures):
@@ -89,7 +95,16 @@ def test_the_lines_of_the_sweep_are_what_their_labels_say(figures):
 
 def test_each_digit_of_the_gallery_has_its_label(figures, tiny):
     gallery.first_digits(None, *tiny.train, tiny.names)
-    shown = [axes for axes in figures[0].axes if axes.images]
-    assert [axes.get_title() for axes in shown] == [str(d % 10) for d in range(12)]
-    for axes, image in zip(shown, tiny.train.images, strict=False):
-        np.testing.assert_array_equal(axes.images[0].get_array(), image)
+    axes = figures[0].axes[0]
+    assert [text.get_text() for text in axes.texts] == [str(d % 10) for d in range(12)]
+    images = tiny.train.images[:12]
+    for shown, title, image in zip(axes.images, axes.texts, images, strict=True):
+        np.testing.assert_array_equal(shown.get_array(), image)
+        left, right, _, top = shown.get_extent()
+        assert title.get_position() == pytest.approx(((left + right) / 2, top), abs=0.1)
+
+
+def test_images_of_the_gallery_keep_their_shape(figures, tiny):
+    gallery.first_digits(None, tiny.train.images[:, :4], tiny.train.labels, tiny.names)
+    left, right, bottom, top = figures[0].axes[0].images[0].get_extent()
+    assert right - left == pytest.approx(2 * (top - bottom))
