@@ -220,7 +220,16 @@ def save(folder: Path, dataset: Dataset) -> None:
 def load(folder: Path) -> Dataset:
     """Read what `save` wrote. Raises `InputError` as `load_split` does."""
     names = load_names(folder)
-    return Dataset(load_split(folder / "train"), load_split(folder / "test"), names)
+    loaded = Dataset(load_split(folder / "train"), load_split(folder / "test"), names)
+    highest = max(split.labels.max() for split in loaded.splits.values())
+    if highest >= len(names):
+        raise _unusable(
+            folder, f"has the label {highest}, but names of {len(names)} classes"
+        )
+    sizes = {split.images.shape[1:] for split in loaded.splits.values()}
+    if len(sizes) > 1:
+        raise _unusable(folder, f"the images of its splits differ in size: {sizes}")
+    return loaded
 
 
 def load_names(folder: Path) -> tuple[str, ...]:
@@ -232,7 +241,10 @@ def load_names(folder: Path) -> tuple[str, ...]:
             raise ValueError("is no list of names")  # noqa: TRY301 (as damaged)
     except (OSError, ValueError, RecursionError) as error:
         raise _unusable(path, f"cannot be read ({error})") from error
-    return check_names(names, path)
+    try:
+        return check_names(names, path)
+    except InputError as error:
+        raise InputError(f"{error}; `dvc repro` writes it anew") from error
 
 
 def load_split(folder: Path) -> Split:

@@ -10,12 +10,15 @@ writes  metrics/<variant>.json
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from digits import cli, dataset, files, metrics, models, plots
+from digits.dataset import Split
+from digits.errors import InputError
 from digits.lettering import drawable
 from digits.metrics import Distribution
 from digits.models import Model
@@ -44,6 +47,26 @@ def score_distribution(
     if scores.shape[1] == 1:
         return metrics.distribution(scores[:, 0], actual, n_classes, cuts or (0.0,))
     return metrics.distribution(metrics.margin(scores, actual), actual, n_classes, (0.0,))
+
+
+def mismatch(
+    model: Model, split: Split, names: Sequence[str], cuts: Sequence[float]
+) -> str | None:
+    """Return why the model can't be one of these images, names and thresholds, if so."""
+    n_pixels = math.prod(split.images.shape[1:])
+    if model.n_pixels != n_pixels:
+        return f"it is for {model.n_pixels} pixels, the images have {n_pixels}"
+    strange = np.setdiff1d(split.labels, model.classes)
+    if len(strange):
+        return (
+            f"its classes are {model.classes.tolist()}, there are {strange.tolist()}, too"
+        )
+    if model.classes[-1] >= len(names):
+        return f"its classes are {model.classes.tolist()}, there are {len(names)} names"
+    needed = len(model.classes) - 1 if model.decision == "threshold" else 0
+    if len(cuts) != needed:
+        return f"it takes {needed} thresholds, there are {len(cuts)}"
+    return None
 
 
 def write_tables(
@@ -100,15 +123,28 @@ def main(params: Params, variant: str, root: Path) -> None:
     """Load, score, save."""
     chosen = params.variants[variant]
     cuts = chosen.evaluate.cuts
-    model = models.load(root / "data/models" / f"{variant}.npz")
-    split = dataset.load_split(root / "data/subsets" / chosen.subset / "test")
+    path = root / "data/models" / f"{variant}.npz"
+    model = models.load(path)
+    subset = root / "data/subsets" / chosen.subset
+    split = dataset.load_split(subset / "test")
+    names = dataset.load_names(subset)
+    problem = mismatch(model, split, names, cuts)
+    if problem:
+        raise InputError(
+            f"{path} does not belong to {subset}: {problem}. "
+            f"`dvc repro evaluate@{variant}` makes both anew"
+        )
 
-    names = dataset.load_names(root / "data/subsets" / chosen.subset)
     noun = dataset.noun(names)
     classes = [names[label] for label in model.classes]
     shown = [drawable(names)[label] for label in model.classes]
     actual = np.searchsorted(model.classes, split.labels)
     scores = model.scores(split.images)
+    if not np.isfinite(scores).all():
+        raise InputError(
+            f"{path}: gives scores that are not finite; remove it, and `dvc repro` trains "
+            "it anew"
+        )
     predicted = models.decide(scores, model.decision, cuts)
     counts = metrics.confusion(actual, predicted, len(classes))
     spread = score_distribution(scores, actual, len(classes), cuts)

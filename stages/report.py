@@ -7,6 +7,7 @@ writes  report/index.html
 """
 
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from digits import cli, dataset, files, models
+from digits.dataset import Split
 from digits.errors import InputError
 from digits.params import Params
 from digits.report import arrays, content, graph, render
@@ -22,23 +24,58 @@ from digits.report.content import Result
 log = logging.getLogger(__name__)
 
 
-def load_predictions(path: Path) -> dict[str, np.ndarray]:
-    """Read what `evaluate` wrote. Raises `InputError` if it is missing or damaged."""
+def load_predictions(
+    path: Path, model: models.Header, labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Read what `evaluate` wrote of a model.
+
+    labels: those of all test images
+
+    Raises `InputError` if it is missing or damaged, or of other images.
+    """
     try:
-        return files.read_npz(path, ("scores", "predicted", "actual"))
+        held = files.read_npz(path, ("scores", "predicted", "actual"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
         ) from error
+    actual = labels[np.isin(labels, model.classes)]
+    n_outputs = 1 if model.decision in models.ONE_SCORE else len(model.classes)
+    scores, predicted = held["scores"], held["predicted"]
+    sound = (
+        scores.dtype == np.float64
+        and scores.shape == (len(actual), n_outputs)
+        and held["actual"].dtype == predicted.dtype == np.uint8
+        and predicted.shape == actual.shape
+        and np.array_equal(held["actual"], actual)
+        and np.isfinite(scores).all()
+        and np.isin(predicted, model.classes).all()
+    )
+    if not sound:
+        raise InputError(
+            f"{path}: is not what its model makes of the images in data/raw; "
+            "`dvc repro` writes it anew"
+        )
+    return held
 
 
-def load_results(params: Params, root: Path) -> list[Result]:
-    """Read the model and the predictions of every variant in params.yaml."""
+def load_results(params: Params, test: Split, root: Path) -> list[Result]:
+    """Read the model and the predictions of every variant in params.yaml.
+
+    test: all test images
+    """
     results = []
     for name, variant in params.variants.items():
         path = root / "data/models" / f"{name}.npz"
+        predictions = root / "data/predictions" / f"{name}.npz"
         known = models.header(path)
         shown = known.kind == "linear" and known.preprocess == "none"
+        weights = models.load(path) if shown else None
+        if weights and weights.n_pixels != math.prod(test.images.shape[1:]):
+            raise InputError(
+                f"{path}: is for images of {weights.n_pixels} pixels, those in data/raw "
+                f"are {test.images.shape[1:]}; `dvc repro` trains it anew"
+            )
         results.append(
             Result(
                 name=name,
@@ -47,8 +84,8 @@ def load_results(params: Params, root: Path) -> list[Result]:
                 cuts=variant.evaluate.cuts,
                 classes=known.classes,
                 decision=known.decision,
-                weights=models.load(path) if shown else None,  # type: ignore[arg-type] # linear
-                **load_predictions(root / "data/predictions" / f"{name}.npz"),
+                weights=weights,  # type: ignore[arg-type] # linear
+                **load_predictions(predictions, known, test.labels),
             )
         )
     return results
@@ -76,7 +113,7 @@ def all_parameters(params: Params) -> list[tuple[str, Any]]:
 def main(params: Params, root: Path) -> None:
     """Load, gather, render."""
     raw = dataset.load(root / "data/raw")
-    results = load_results(params, root)
+    results = load_results(params, raw.test, root)
     name = params.dataset.name
     held = content.packed(results, *raw.test)
     block = arrays.pack(held)

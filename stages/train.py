@@ -14,6 +14,7 @@ import numpy as np
 
 from digits import cli, dataset, files, models, preprocessing
 from digits.dataset import Split
+from digits.errors import InputError
 from digits.models import Course, Model
 from digits.params import Params, Train
 
@@ -33,7 +34,13 @@ def train(split: Split, options: Train, course: Course | None = None) -> Model:
 def main(params: Params, variant: str, root: Path) -> None:
     """Load, fit, save."""
     chosen = params.variants[variant]
-    split = dataset.load_split(root / "data/subsets" / chosen.subset / "train")
+    folder = root / "data/subsets" / chosen.subset / "train"
+    split = dataset.load_split(folder)
+    if (split.labels == split.labels[0]).all():
+        raise InputError(
+            f"{folder}: all images are of one class, {split.labels[0]}; "
+            "`dvc repro` writes it anew"
+        )
     log.info("fitting %s on %d images", chosen.train.model, len(split.images))
     course = Course(scratch=root / "data/unfinished" / variant)
     train(split, chosen.train, course).save(root / "data/models" / f"{variant}.npz")

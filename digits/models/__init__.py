@@ -145,6 +145,8 @@ def header(path: Path) -> Header:
         raise _unusable(path, f"unknown preprocessing {preprocess!r}")
     if classes.ndim != 1 or classes.dtype != np.uint8:
         raise _unusable(path, f"classes are {classes.dtype} of shape {classes.shape}")
+    if len(classes) < 2 or (classes[1:] <= classes[:-1]).any():  # noqa: PLR2004
+        raise _unusable(path, f"classes are {classes.tolist()}, not two or more, ascending")
     return Header(kind, classes, decision, preprocess)  # type: ignore[arg-type] # it is one
 
 

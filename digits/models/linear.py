@@ -48,6 +48,13 @@ class LinearModel(Model):
             "intercept": (n_outputs,),
         }
 
+    def problem(self) -> str | None:
+        """Return why this is no model, if so."""
+        problem = super().problem()
+        if problem is None and (self.scale <= 0).any():
+            problem = "scale holds values that are not positive"
+        return problem
+
 
 def standardise(images: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return flattened, standardised images, (n_samples, n_pixels) float64."""
