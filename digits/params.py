@@ -39,6 +39,10 @@ Classes = Annotated[
     Discriminator(lambda value: "all" if isinstance(value, str) else "list"),
 ]
 Solver = Literal["fast", "scikit_learn"]
+Ridge = Annotated[
+    float, Field(ge=0, description="Penalty on squared coefficients, of the mean error.")
+]
+Seed = Annotated[int, Field(ge=0, description="Of what is drawn at random.")]
 
 BINARY = 2  # classes
 
@@ -166,8 +170,70 @@ class Logistic(_Train):
     solver: Solver = Field(default="fast", description="Both find the same model.")
 
 
+class LabelRegression(_Train):
+    """Least squares on one-hot labels, or of each class against each other, with votes."""
+
+    model: Literal["one_hot_regression", "pairwise_regression"]
+
+
+class PrincipalQuadratic(_Train):
+    """Least squares on principal components and their products of two."""
+
+    model: Literal["principal_quadratic"]
+    components: Annotated[int, Field(ge=1)] = Field(description="How many components.")
+
+
+class RadialBasis(_Train):
+    """Least squares on the nearness to centres."""
+
+    model: Literal["radial_basis"]
+    centres: Annotated[int, Field(ge=1)] = Field(
+        description="How many, shared out among the classes."
+    )
+    width: Annotated[float, Field(gt=0)] = Field(
+        description="Standard deviation of the Gaussian, in grey values."
+    )
+    ridge: Ridge
+    seed: Seed
+
+
+class RandomFeatures(_Train):
+    """Least squares on random features, each with a receptive field."""
+
+    model: Literal["random_features"]
+    features: Annotated[int, Field(ge=1)] = Field(description="How many features.")
+    ridge: Ridge
+    seed: Seed
+
+
+class NearestNeighbours(_Train):
+    """The nearest training images vote."""
+
+    model: Literal["nearest_neighbours"]
+    k: Annotated[int, Field(ge=1)] = Field(description="How many vote.")
+
+
+class SupportVectors(_Train):
+    """Support vector machines of each class against each other, with a Gaussian kernel."""
+
+    model: Literal["support_vectors"]
+    C: Annotated[float, Field(gt=0)] = Field(description="Inverse strength of the penalty.")
+    gamma: Annotated[float, Field(gt=0)] = Field(
+        description="The kernel is exp(-gamma ‖x - y‖²), of pixels from 0 to 1."
+    )
+
+
 # A family of models is a class above, and a word here.
-Train = LinearRegression | Logistic
+Train = (
+    LinearRegression
+    | Logistic
+    | LabelRegression
+    | PrincipalQuadratic
+    | RadialBasis
+    | RandomFeatures
+    | NearestNeighbours
+    | SupportVectors
+)
 MODELS: tuple[str, ...] = tuple(
     name for block in get_args(Train) for name in get_args(block.__annotations__["model"])
 )

@@ -152,8 +152,16 @@ def test_a_preprocessed_variant_sees_images_as_it_learned_them(tmp_path, tiny):
 
 
 @pytest.mark.parametrize("solver", ["fast", "scikit_learn"])
-@pytest.mark.parametrize("name", params.MODELS)
-def test_every_training_has_a_course(tiny, name, solver):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "linear_regression",
+        "logistic_regression",
+        "one_vs_rest_logistic",
+        "multinomial_logistic",
+    ],
+)
+def test_every_solver_leaves_a_course(tiny, name, solver):
     data = filter.keep(tiny, (3, 8))
     linear = name == "linear_regression"
     options = LINEAR if linear else logistic(name)

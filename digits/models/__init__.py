@@ -30,7 +30,15 @@ ONE_SCORE = ("threshold", "sigmoid")
 PROBABLE = ("sigmoid", "one_vs_rest", "softmax")
 
 # The kinds of fitted models: the module in this package, and the class in it.
-KINDS = {"linear": "LinearModel"}
+KINDS = {
+    "linear": "LinearModel",
+    "nearest_neighbours": "NeighboursModel",
+    "pairwise_regression": "PairwiseModel",
+    "principal_quadratic": "QuadraticModel",
+    "radial_basis": "RadialModel",
+    "random_features": "RandomModel",
+    "support_vectors": "VectorsModel",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

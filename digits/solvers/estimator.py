@@ -1,19 +1,9 @@
 """What scikit-learn expects of an estimator, without importing it: that takes seconds."""
 
-import os
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
-
-
-def available_threads() -> int:
-    """Return the number of processors that this process may use."""
-    return (
-        len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1
-    )
 
 
 @dataclass

@@ -13,7 +13,8 @@ import numpy as np
 from scipy import linalg
 from threadpoolctl import threadpool_limits
 
-from digits.solvers.estimator import Estimator, available_threads
+from digits.blocks import available_threads
+from digits.solvers.estimator import Estimator
 from digits.solvers.rows import Rows
 
 # A column is dependent if less than this share of its variance is left unexplained by
@@ -23,30 +24,29 @@ RANK_TOLERANCE = 1e-12
 
 @dataclass
 class LinearRegression(Estimator):
-    """Least squares of one target.
+    """Least squares of one target or of several.
 
     `rank_` is the number of independent columns, `mse_` the mean squared error on the
-    training data.
+    training data, summed over the targets.
     """
 
     n_threads: int | None = None
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Fit y, (n_samples,), to the columns of X, standardised here.
+        """Fit y, (n_samples,) or (n_samples, n_targets), to X's columns, standardised here.
 
         X: (n_samples, ...) uint8 or float, may be memory-mapped
         """
         n_threads = self.n_threads or available_threads()
         with ThreadPoolExecutor(n_threads) as pool, threadpool_limits(1, "blas"):
             rows = Rows(X, pool, n_threads)
-            mean = np.mean(y)
+            Y = y.reshape(len(y), -1).astype(float)
+            mean = Y.mean(axis=0)
             gram = rows.gram()[:-1, :-1]
-            target = rows.gradient(rows.fold((y - mean)[:, None].astype(float)), float)[
-                0, :-1
-            ]
+            target = rows.gradient(rows.fold(Y - mean), float)[:, :-1].T
             solution, self.rank_ = _smallest_solution(gram, target)
-        self.mse_ = float(np.var(y) - solution @ target / len(y))
-        self.coef_, self.intercept_ = rows.unfold(np.append(solution, mean)[None])
+        self.mse_ = float(Y.var(axis=0).sum() - (solution * target).sum() / len(y))
+        self.coef_, self.intercept_ = rows.unfold(np.vstack([solution, mean]).T)
         self.mean_, self.scale_ = rows.mean, rows.scale
         return self
 
@@ -54,7 +54,7 @@ class LinearRegression(Estimator):
 def _smallest_solution(gram: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the x of smallest norm that solves gram · x = target, and gram's rank.
 
-    gram: (n, n), positive semidefinite; target: (n,), in its range
+    gram: (n, n), positive semidefinite; target: (n, n_targets), in its range
 
     By the Cholesky factor with pivoting, ten times as fast as by eigenvectors: what
     is left of the dependent columns spans the null space, and is taken out of x.
@@ -66,7 +66,7 @@ def _smallest_solution(gram: np.ndarray, target: np.ndarray) -> tuple[np.ndarray
     L, pivots, rank, _ = linalg.lapack.dpstrf(gram, lower=1, tol=tolerance)
     order = pivots - 1
     L = np.tril(L)[:, :rank]
-    x = np.zeros(n)
+    x = np.zeros_like(target)
     x[:rank] = linalg.cho_solve((L[:rank], True), target[order[:rank]])
     null = np.vstack(
         [
@@ -75,6 +75,6 @@ def _smallest_solution(gram: np.ndarray, target: np.ndarray) -> tuple[np.ndarray
         ]
     )
     x -= null @ linalg.lstsq(null, x)[0]
-    solution = np.empty(n)
+    solution = np.empty_like(x)
     solution[order] = x
     return solution, int(rank)

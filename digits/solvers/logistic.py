@@ -36,8 +36,9 @@ import numpy as np
 from scipy import linalg
 from threadpoolctl import threadpool_limits
 
-from digits.solvers.estimator import Estimator, available_threads
-from digits.solvers.rows import BLOCK, Rows, add_up
+from digits.blocks import add_up, available_threads
+from digits.solvers.estimator import Estimator
+from digits.solvers.rows import BLOCK, Rows
 
 log = logging.getLogger(__name__)
 

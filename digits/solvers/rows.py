@@ -8,22 +8,19 @@ single-threaded BLAS; sums run over blocks in their order, in float64, so the re
 does not depend on who was faster.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from digits.blocks import add_up
+
 BLOCK = 120  # rows of a product: few enough for OpenBLAS's kernels without packing
 CHUNK = 40  # blocks that a thread takes at once, or an eighth of all if that is less
 SQUARES = 256  # so many squares of bytes a float32 sums exactly: 256 · 255² < 2²⁴
 MIDDLE, EXACT = np.float32(128), 1024  # less 128, so many: 1024 · 128² = 2²⁴
-
-
-def add_up(results: Iterable[tuple[Any, ...]]) -> list[Any]:
-    """Return the sum of the first items, of the second items, and so on."""
-    return [sum(items) for items in zip(*results, strict=True)]
 
 
 class Rows:

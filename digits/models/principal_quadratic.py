@@ -1,0 +1,91 @@
+"""A quadratic polynomial of the principal components, fitted by least squares.
+
+Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
+recognition", 1998: 40 components, and all their products of two.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from digits.blocks import add_up, in_blocks
+from digits.errors import InputError
+from digits.models import Course
+from digits.models.features import FeatureModel, solve
+from digits.params import PrincipalQuadratic
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuadraticModel(FeatureModel):
+    """A fitted polynomial.
+
+    mean: (n_pixels,) float64, in grey values
+    components: (n_components, n_pixels) float64, of unit variance in training
+    """
+
+    kind: ClassVar[str] = "principal_quadratic"
+    mean: np.ndarray
+    components: np.ndarray
+
+    @property
+    def n_pixels(self) -> int:
+        """Height times width of the images that it was fitted on."""
+        return len(self.mean)
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Return the components and their products of two."""
+        return polynomial((X - self.mean) @ self.components.T)
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        k = len(self.components)
+        return super()._shapes() | {
+            "mean": (self.mean.size,),
+            "components": (k, self.mean.size),
+            "coef": (len(self.classes), k + k * (k + 1) // 2),
+        }
+
+
+def polynomial(Z: np.ndarray) -> np.ndarray:
+    """Return Z, (n_samples, n), and its products of two: n + n (n + 1) / 2 columns."""
+    i, j = np.triu_indices(Z.shape[1])
+    return np.hstack([Z, Z[:, i] * Z[:, j]])
+
+
+def principal_components(images: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean, (n_pixels,), and n components of unit variance, (n, n_pixels).
+
+    images: (n_samples, height, width) uint8
+    """
+    X = images.reshape(len(images), -1)
+
+    def moments(rows: slice) -> tuple[np.ndarray, np.ndarray]:
+        F = X[rows].astype(np.float64)  # whole numbers, whose sums are exact
+        return F.T @ F, F.sum(axis=0)
+
+    gram, total = add_up(in_blocks(moments, len(X)))
+    mean = total / len(X)
+    variances, axes = np.linalg.eigh(gram / len(X) - np.outer(mean, mean))
+    variances, axes = variances[::-1][:n], axes.T[::-1][:n]
+    if variances[-1] <= 1e-9 * variances[0]:
+        raise InputError(f"train.components: the images have fewer than {n} that vary")
+    return mean, axes / np.sqrt(variances)[:, None]
+
+
+def fit(
+    images: np.ndarray,
+    y: np.ndarray,
+    classes: np.ndarray,
+    options: PrincipalQuadratic,
+    course: Course,
+) -> QuadraticModel:
+    """Find the components, and fit the polynomial."""
+    mean, components = principal_components(images, options.components)
+
+    def features(X: np.ndarray) -> np.ndarray:
+        return polynomial((X - mean) @ components.T)
+
+    coef, intercept = solve(features, images, y, 0.0, course)
+    return QuadraticModel(
+        classes=classes, coef=coef, intercept=intercept, mean=mean, components=components
+    )

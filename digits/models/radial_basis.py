@@ -1,0 +1,100 @@
+"""Radial basis functions: the nearness to each of many centres, then least squares.
+
+    feature = exp(-‖pixels - centre‖² / (2 width²))
+
+The centres are those of k-means in each class, as many in one class as in another.
+Source: LeCun, Bottou, Bengio and Haffner, 1998: 1000 Gaussian units, then a linear layer.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from digits.models import Course
+from digits.models.features import FeatureModel, solve
+from digits.params import RadialBasis
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadialModel(FeatureModel):
+    """Fitted radial basis functions.
+
+    centres: (n_centres, n_pixels) uint8
+    width: in grey values
+    """
+
+    kind: ClassVar[str] = "radial_basis"
+    centres: np.ndarray
+    width: float
+
+    @property
+    def n_pixels(self) -> int:
+        """Height times width of the images that it was fitted on."""
+        return self.centres.shape[1]
+
+    def features(self, X: np.ndarray) -> np.ndarray:
+        """Return the nearness to each centre, from 0 to 1."""
+        return nearness(X, self.centres, self.width)
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return super()._shapes() | {
+            "centres": (self.coef.shape[-1], self.centres.shape[-1])
+        }
+
+
+def squared_distances(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """Return ‖x - y‖², (len(X), len(Y)) float64, exact for whole numbers.
+
+    X, Y: (n, n_pixels) uint8
+    """
+    X, Y = X.astype(np.float64), Y.astype(np.float64)
+    distances = X @ (-2 * Y.T)
+    distances += np.einsum("ij,ij->i", X, X)[:, None]
+    distances += np.einsum("ij,ij->i", Y, Y)
+    return distances
+
+
+def nearness(X: np.ndarray, centres: np.ndarray, width: float) -> np.ndarray:
+    """Return exp(-‖x - c‖² / (2 width²)), (n_samples, n_centres)."""
+    return np.exp(squared_distances(X, centres) / (-2 * width**2))
+
+
+def cluster(X: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Return the centres of k-means, (n, n_pixels) uint8: rounded to grey values."""
+    from sklearn.cluster import KMeans  # noqa: PLC0415 (importing scikit-learn takes seconds)
+
+    with threadpool_limits(1):  # the last bits depend on the number of threads
+        found = KMeans(n, n_init=1, max_iter=100, random_state=seed).fit(
+            X.astype(np.float64)
+        )
+    return np.rint(found.cluster_centers_).astype(np.uint8)
+
+
+def fit(
+    images: np.ndarray,
+    y: np.ndarray,
+    classes: np.ndarray,
+    options: RadialBasis,
+    course: Course,
+) -> RadialModel:
+    """Find the centres in each class, and fit the scores."""
+    X = images.reshape(len(images), -1)
+    shares = np.full(len(classes), options.centres // len(classes))
+    shares[: options.centres % len(classes)] += 1
+    centres = np.vstack(
+        [cluster(X[y == index], n, options.seed) for index, n in enumerate(shares)]
+    )
+
+    def features(X: np.ndarray) -> np.ndarray:
+        return nearness(X, centres, options.width)
+
+    coef, intercept = solve(features, images, y, options.ridge, course)
+    return RadialModel(
+        classes=classes,
+        coef=coef,
+        intercept=intercept,
+        centres=centres,
+        width=options.width,
+    )
