@@ -5,7 +5,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup repro test test-slow test-hard check verify format bench lock page \
+.PHONY: help setup repro test test-slow test-hard audit check verify format bench lock page \
   screenshots clean
 
 help:  ## list the targets
@@ -20,6 +20,11 @@ $(VENV)/complete: requirements.lock
 	$(PYTHON) -m venv --clear $(VENV)
 	sed -n '/^uv==/,/# via/p' requirements.lock | $(VENV)/bin/pip install --quiet --require-hashes --requirement /dev/stdin
 	$(VENV)/bin/uv pip install --python $(VENV) --compile-bytecode --require-hashes --requirement requirements.lock
+	@touch $@
+
+# Only the hard tests and the audit need these; the versions of what both name are the same.
+$(VENV)/hard: requirements-hard.lock $(VENV)/complete
+	$(VENV)/bin/uv pip install --quiet --python $(VENV) --require-hashes --requirement requirements-hard.lock
 	@touch $@
 
 repro: setup  ## run the whole pipeline, or what has changed of it
@@ -41,8 +46,23 @@ check: setup  ## lint, check the format and the types
 verify: setup  ## hash all results again and hold them against dvc.lock; FIX=1 mends
 	python -m commands.verify $(if $(FIX),--fix)
 
-test-hard: setup  ## kill the pipeline KILLS times (200) at random instants, for minutes
+test-hard: $(VENV)/hard  ## hurt the pipeline for minutes, and kill it KILLS times (200)
+	pytest -m hard
+	python tests/same.py
 	python tests/kills.py --count $(or $(KILLS),200)
+
+# --strict: what the service cannot say anything about counts as an error, not as sound.
+audit: $(VENV)/hard  ## ask for known vulnerabilities of the packages; check the workflow
+	zizmor --offline --quiet .github/workflows
+	@for lock in requirements.lock requirements-hard.lock; do \
+	  said=$$(pip-audit --strict --disable-pip --require-hashes --requirement $$lock 2>&1) \
+	    && { echo "$$lock: $$said"; continue; }; \
+	  case $$said in \
+	    *'known vulnerabilit'*) echo "$$said";; \
+	    *) echo "$$lock: not audited, the advisory service did not answer:" \
+	      "$$(echo "$$said" | tail -n 1)";; \
+	  esac >&2; exit 1; \
+	done
 
 format: setup  ## format the code, mend what the linter can
 	ruff format
@@ -56,6 +76,8 @@ bench: repro  ## time the solvers and the pipeline, for half an hour
 
 lock: setup  ## pin the newest packages that pyproject.toml allows
 	uv pip compile --quiet --upgrade --universal --generate-hashes --group dev pyproject.toml --output-file requirements.lock
+	sed -E '/^ +--hash/d; s/ \\$$//' requirements.lock > $(VENV)/constraints
+	uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --constraint $(VENV)/constraints --group hard --output-file requirements-hard.lock
 
 page:  ## build the page of dvc plots anew, for another Vega (needs npm)
 	$(PYTHON) .dvc/page/build.py

@@ -3,30 +3,36 @@
     python tests/kills.py --count 200 --seed 0
     python tests/kills.py --count 10 --mnist      on MNIST, from the data in data/raw
 
-Each time `dvc repro`, its stage, or both are killed by SIGKILL, SIGTERM or Ctrl-C. Then
-no process may be left, and no file may stand under its final name that is not, to the
-byte, that of an undisturbed run. It is started again until it ends, and `dvc.lock` must
-be that of the undisturbed run; then all over again, until there were `count` kills.
+Each time a stage begins, an instant is drawn from one and a half times as long as it took
+undisturbed; so long does it live, unless it ends before. Thus all stages are hit alike,
+and DVC between them. `dvc repro`, its stage, or both are killed by SIGKILL, SIGTERM or
+Ctrl-C. Then no process may be left, and no file may stand under its final name that is
+not, to the byte, that of an undisturbed run. It is started again until it ends, and
+`dvc.lock` must be that of the undisturbed run; then all over again, until there were
+`count` kills.
 """
 
 import argparse
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tiny import ROOT, Project, generate, make  # found by the line above
 
 PATIENCE = 10.0  # seconds after which a process that still runs is left over
-LONGEST = 3.0  # seconds after which `dvc repro` is killed, at most
+BETWEEN = "dvc"  # what runs before the first stage, and between two
 
 
 def processes(root: Path) -> dict[int, str]:
@@ -81,62 +87,105 @@ def empty_lock(root: Path) -> bool:
     return empty
 
 
-def start(project: Project) -> subprocess.Popen:
-    """Start `dvc repro` without the cache of earlier runs, in a group of its own."""
-    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.Popen(
-        ["dvc", "repro", "--no-run-cache"],
-        cwd=project.root,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        text=True,
-    )
+class Run:
+    """A `dvc repro` without the cache of earlier runs, and what it has said so far.
+
+    begun: the stages that began, and None when it has ended
+    """
+
+    def __init__(self, project: Project):
+        path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        self.process = subprocess.Popen(
+            ["dvc", "repro", "--no-run-cache"],
+            cwd=project.root,
+            env=os.environ | path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            text=True,
+        )
+        self.output: list[str] = []
+        self.begun: SimpleQueue = SimpleQueue()
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.output.append(line)
+            if line.startswith("Running stage "):
+                self.begun.put(line.split("'")[1])
+        self.process.wait()
+        self.begun.put(None)
+
+    def join(self) -> None:
+        """Wait until it has ended, and its stage with it."""
+        self.reader.join()
 
 
-def torment(fresh: Project, count: int, seed: int, longest: float = LONGEST) -> Counter:
-    """Kill `count` times; return what came of it, and how often."""
+def undisturbed(project: Project) -> dict[str, float]:
+    """Run it all; return the seconds that each stage took, and DVC before the first."""
+    run, before, times = Run(project), BETWEEN, {}
+    start = time.monotonic()
+    while before:
+        stage = run.begun.get()
+        times.setdefault(before, time.monotonic() - start)
+        start = time.monotonic()
+        before = stage
+    run.join()
+    if run.process.returncode:
+        sys.exit("".join(run.output))
+    times[BETWEEN] *= 6  # it starts again after each kill, and the stages are to be hit
+    return times
+
+
+def torment(fresh: Project, count: int, seed: int) -> tuple[Counter, Counter]:
+    """Kill `count` times; return what came of it, and which stages were hit."""
     rng = random.Random(seed)
     counts: Counter = Counter(kills=0, runs=0, wrong=0, lost=0, left_running=0)
+    hits: Counter = Counter()
     with tempfile.TemporaryDirectory() as name:
         calm = fresh.copy(Path(name) / "calm")
-        calm.repro()
+        times = undisturbed(calm)
         expected, lock = results(calm.root), (calm.root / "dvc.lock").read_text()
         while counts["kills"] < count:
             project = fresh.copy(Path(name) / "tormented")
             ended = False
             while not ended:
-                process = start(project)
+                run, stage = Run(project), BETWEEN
                 try:
-                    if counts["kills"] >= count:
-                        longest = 1e4
-                    output, _ = process.communicate(timeout=rng.uniform(0, longest))
-                    ended = process.returncode == 0
+                    while stage:
+                        instant = rng.uniform(0, 1.5 * times[stage])
+                        stage = run.begun.get(
+                            timeout=instant if counts["kills"] < count else None
+                        )
+                    run.join()
+                    ended = run.process.returncode == 0
                     if not ended and empty_lock(project.root):
                         counts["DVC's own lock left empty"] += 1
                     elif not ended:
-                        print(f"dvc repro failed after kill {counts['kills']}: {output}")
+                        said = "".join(run.output)
+                        print(f"dvc repro failed after kill {counts['kills']}: {said}")
                         counts["lost"] += 1
                         break
-                except subprocess.TimeoutExpired:
+                except Empty:
                     whom = rng.choice(["dvc", "stage", "both"])
                     how = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
                     if how == signal.SIGINT:
                         whom = "both"  # as a terminal sends it; DVC alone ignores it
+                    running = " ".join(processes(project.root).values())
+                    hit = re.search(r"stages\.(\w+)", running)
                     kill(project.root, whom, how)
                     counts["kills"] += 1
                     counts[f"{whom} by {how.name}"] += 1
+                    hits[hit[1] if hit else BETWEEN] += 1
                     if whom == "stage":  # DVC then ends by itself, or it was between two
-                        try:
-                            process.communicate(timeout=PATIENCE)
-                        except subprocess.TimeoutExpired:
-                            kill(project.root, "both", signal.SIGKILL)
+                        run.reader.join(PATIENCE)
+                        kill(project.root, "both", signal.SIGKILL)
                     if running := left_running(project.root):
                         print(f"left running after {how.name} to {whom}: {running}")
                         counts["left_running"] += 1
                         kill(project.root, "both", signal.SIGKILL)
-                    process.communicate()
+                    run.join()
                     for path, content in results(project.root).items():
                         if content != expected.get(path):
                             print(f"wrong after {how.name} to {whom}: {path}")
@@ -151,7 +200,7 @@ def torment(fresh: Project, count: int, seed: int, longest: float = LONGEST) -> 
             if list(project.root.rglob(".tmp-*")):
                 counts["untidy"] += 1
             shutil.rmtree(project.root)
-    return counts
+    return counts, hits
 
 
 def on_mnist(root: Path) -> Project:
@@ -186,8 +235,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "fresh"
         fresh = on_mnist(root) if arguments.mnist else make(root, generate(300, 120))
-        longest = 20 if arguments.mnist else LONGEST
-        counts = torment(fresh, arguments.count, arguments.seed, longest)
+        counts, hits = torment(fresh, arguments.count, arguments.seed)
+    print("hit while it ran:", ", ".join(f"{stage} {n}" for stage, n in hits.most_common()))
     print(", ".join(f"{what}: {n}" for what, n in sorted(counts.items())))
     bad = sum(counts[what] for what in ("wrong", "lost", "left_running", "untidy"))
     sys.exit(bool(bad))

@@ -1,6 +1,9 @@
 """The workflow is safe to run on a stranger's pull request, and calls what exists."""
 
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -67,3 +70,35 @@ def test_the_results_go_into_a_cache_that_all_runs_share():
 @pytest.mark.parametrize("job", JOBS)
 def test_no_job_runs_for_ever(job):
     assert int(JOBS[job]["timeout-minutes"]) <= 60
+
+
+@pytest.mark.hard
+def test_zizmor_finds_nothing():
+    zizmor = Path(sys.executable).parent / "zizmor"  # `make test-hard` installs it
+    command = (zizmor, "--offline", "--quiet", ROOT / ".github/workflows")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+LOCKS = ("requirements.lock", "requirements-hard.lock")
+
+
+def pinned(lock):
+    """Return the version of each package and what follows it: its hashes."""
+    text = (ROOT / lock).read_text()
+    entries = re.split(r"(?m)^(?=[a-z0-9])", text)[1:]
+    return [re.fullmatch(r"(\S+)==(\S+)(.*)", e, re.DOTALL).groups() for e in entries]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_package_is_pinned_by_hash(lock):
+    entries = pinned(lock)
+    assert len(entries) > 100
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}\b", rest) for *_, rest in entries)
+
+
+def test_the_hard_tests_change_no_version():
+    usual, hard = ({(name, v) for name, v, _ in pinned(lock)} for lock in LOCKS)
+    both = {name for name, _ in usual} & {name for name, _ in hard}
+    assert both
+    assert {pair for pair in hard if pair[0] in both} <= usual
