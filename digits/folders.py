@@ -36,23 +36,24 @@ def read(root: Path) -> Dataset:
         labels = {name: int(name) for name in names}
         names = NUMBERS[: max(labels.values()) + 1]
     train = [
-        (path, labels[class_name(folder.name)])
+        (place, labels[class_name(folder.name)], path)
         for folder in folders
-        for path in _pictures(folder)
+        for place, path in enumerate(_pictures(folder))
     ]
     test = []
     for folder in _inside(root / "test"):
         name = class_name(folder.name)
         if name not in labels:
             raise InputError(f"{folder}: no class of {root / 'train'} has this name")
-        test += [(path, labels[name]) for path in _pictures(folder)]
+        pictures_of = enumerate(_pictures(folder))
+        test += [(place, labels[name], path) for place, path in pictures_of]
     if not test:
         raise InputError(f"{root / 'test'}: no picture is in this folder")
-    filled = {path.parent for path, _ in train}
+    filled = {path.parent for *_, path in train}
     for folder in folders:
         if folder not in filled:
             raise InputError(f"{folder}: no picture is in this folder")
-    first = train[0][0]
+    first = min(train)[2]
     size = pictures.size(first)
     if max(size) > MOST_PIXELS:
         raise InputError(
@@ -62,11 +63,12 @@ def read(root: Path) -> Dataset:
     return Dataset(_split(train, size, first), _split(test, size, first), names)
 
 
-def _split(files: list[tuple[Path, int]], size: tuple[int, int], first: Path) -> Split:
+def _split(files: list[tuple[int, int, Path]], size: tuple[int, int], first: Path) -> Split:
     images = np.empty((len(files), *size), np.uint8)
     labels = np.empty(len(files), np.uint8)
-    bar = tqdm(files, unit=" pictures", leave=False, disable=None)
-    for i, (path, label) in enumerate(bar):
+    # One of each class in turn, so that a part of the images has all classes in it.
+    bar = tqdm(sorted(files), unit=" pictures", leave=False, disable=None)
+    for i, (_, label, path) in enumerate(bar):
         other = pictures.size(path)  # before it takes the memory that it would
         if other != size:
             raise InputError(

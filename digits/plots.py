@@ -97,7 +97,7 @@ def scores(
         below + 0.9,
         color=ORANGE,
         linestyle="--",
-        linewidth=1.2,
+        linewidth=1.2 if n_classes <= FEW else 0.4,
     )
     axes.set_yticks(floors + 0.35, classes)
     axes.tick_params(axis="y", length=0)

@@ -17,6 +17,7 @@ import numpy as np
 from digits import cli, dataset, files, models
 from digits.dataset import Split
 from digits.errors import InputError
+from digits.known import KNOWN
 from digits.params import Params
 from digits.report import arrays, content, graph, render
 from digits.report.content import Result
@@ -126,6 +127,9 @@ def main(params: Params, root: Path) -> None:
             ],
             "dataset": {
                 "name": name,
+                "title": KNOWN[name].title if name in KNOWN else "Images of one's own",
+                "names": list(raw.names),
+                "noun": dataset.noun(raw.names),
                 "source": params.dataset.source,
                 "height": height,
                 "width": width,

@@ -14,6 +14,7 @@ from tiny import ROOT
 
 from digits import dataset, models, params
 from digits.errors import InputError
+from digits.known import DIGITS
 from digits.models.linear import LinearModel
 from digits.params import LinearRegression, Logistic
 from digits.report import arrays, content, graph, notebook, render
@@ -70,7 +71,8 @@ def page_of(results, split, **changes):
     block = arrays.pack(held)
     height, width = split.images.shape[1:]
     data = {
-        "name": "custom", "source": "data/own", "height": height, "width": width,
+        "name": "custom", "title": "Own", "source": "data/own", "names": DIGITS,
+        "noun": "digit", "height": height, "width": width,
         "n_train": 1, "n_test": len(split.labels), "n_kept": len(held["kept"]),
     }  # fmt: skip
     values = {
@@ -152,8 +154,10 @@ def test_text_from_outside_stays_text(tiny):
     hostile = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
     results = [result("a", "sigmoid", (0, 1), tiny.test)]
     plain = Structure(page_of(results, tiny.test)).tags
-    data = {"name": hostile, "source": hostile, "height": 8, "width": 8,
-            "n_train": 1, "n_test": 120, "n_kept": 120}  # fmt: skip
+    names = [hostile, *DIGITS[1:]]
+    data = {"name": hostile, "title": hostile, "source": hostile, "height": 8, "width": 8,
+            "names": names, "noun": "class", "n_train": 1, "n_test": 120,
+            "n_kept": 120}  # fmt: skip
     page = page_of(results, tiny.test, dataset=data, parameters=[("x", hostile)])
     assert hostile not in page
     assert Structure(page).tags == plain

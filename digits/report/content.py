@@ -22,12 +22,12 @@ IMAGE_BYTES = 2_250_000
 class Result:
     """A variant: its parameters, its model, and what that made of the test images.
 
-    classes: (n_classes,) the digits in ascending order
-    decision: how scores become a digit
+    classes: (n_classes,) the labels in ascending order
+    decision: how scores become a class
     weights: the model, if the page can show and ask it: linear in the pixels as they are
     cuts: the thresholds, ascending; empty if the model decides without
     scores: (n_samples, n_outputs) float64
-    actual, predicted: (n_samples,) digits
+    actual, predicted: (n_samples,) labels
     """
 
     name: str
@@ -106,7 +106,7 @@ def worst_first(result: Result) -> np.ndarray:
     """Return the misclassified test images, (n_errors,), the worst first.
 
     How bad an error is: by how much the score would have to change for the decision to
-    be right, that is, to reach the actual digit's stretch between two thresholds, or
+    be right, that is, to reach the actual class's stretch between two thresholds, or
     its score the highest other one.
     """
     actual, predicted = result.indices
@@ -154,7 +154,7 @@ def packed(
 ) -> dict[str, np.ndarray]:
     """Return the arrays that the page computes with.
 
-    A variant's test images are those of `labels` that are of its digits, in order.
+    A variant's test images are those of `labels` that are of its classes, in order.
 
     images: (n_samples, height, width) uint8; labels: (n_samples,)
     """

@@ -21,7 +21,7 @@ whenIdle("confusion", () => {
     const variant = variantOf(chosen.variant);
     select.value = variant.name;
     if (shown !== variant) {
-      show = confusionMatrix(byId("confusion-matrix"), variant.digits,
+      show = confusionMatrix(byId("confusion-matrix"), variant,
         `Confusion matrix of ${variant.name}`, (cell) => choose({ cell, at: "confusion" }));
       shown = variant;
     }

@@ -12,6 +12,8 @@ function random(seed) {
 }
 
 const canvas = byId("canvas");
+const IDLE = noun === "digit" ? "draw a digit" : "draw something";
+const MOST_ROWS = 10; // of more classes the likeliest are listed
 const SIDE = 280; // of the drawing area, in its own pixels
 const PEN = 22; // as wide as MNIST's strokes, next to its digits
 canvas.width = Math.round((SIDE * width) / Math.max(width, height));
@@ -57,31 +59,31 @@ function noise(seed) {
 
 const answers = linear.map((variant) => {
   const verdict = element("strong", { className: "verdict" }, "–");
-  const sure = element("span", { className: "sure" }, "draw a digit");
+  const sure = element("span", { className: "sure" }, IDLE);
   const many = variant.decision !== "threshold";
-  const rows = many ? variant.digits.map((digit) => ({
+  const rows = many ? variant.names.slice(0, MOST_ROWS).map((name) => ({
+    head: element("th", { scope: "row", title: name }, name),
     bar: element("span", { className: "bar" }),
     value: element("td", { className: "number" }, "–"),
     score: element("td", { className: "number" }, "–"),
-    digit,
   })) : [];
   const table = element("table", { hidden: !many },
     element("caption", { className: "hidden" }, `Answers of ${variant.name}`),
-    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, element("span", { className: "hidden" }, "Digit")),
+    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, element("span", { className: "hidden" }, capital(noun))),
       element("td", {}), element("th", { scope: "col", className: "number" }, "sure"),
       element("th", { scope: "col", className: "number" }, variant.decision === "sigmoid" ? "log-odds" : "score"))),
     element("tbody", {}, ...rows.map((row) => element("tr", {},
-      element("th", { scope: "row" }, row.digit), element("td", { className: "track" }, row.bar), row.value, row.score))));
+      row.head, element("td", { className: "track" }, row.bar), row.value, row.score))));
   const pin = element("span", { className: "pin" });
   const stretch = element("div", { className: "stretch", hidden: many, ariaHidden: "true" },
-    ...variant.digits.map((digit) => element("span", {}, digit)), pin);
+    ...variant.names.map((name) => element("span", { title: name }, variant.names.length > MOST_ROWS ? "" : name)), pin);
   const card = element("article", { className: "answer" },
     element("header", {}, element("h3", {}, variant.name), verdict), sure, table, stretch);
   return { variant, card, verdict, sure, rows, pin };
 });
 byId("answers").append(...answers.map(({ card }) => card));
 
-/** Where a score lies on a stretch with one cell for each digit, from 0 to 1. */
+/** Where a score lies on a stretch with one cell for each class, from 0 to 1. */
 function along(score, cuts) {
   const index = cut(score, cuts);
   const first = cuts[0] - 1;
@@ -95,7 +97,7 @@ function answer() {
     card.classList.toggle("empty", !seen);
     if (!seen) {
       verdict.textContent = "–";
-      sure.textContent = "draw a digit";
+      sure.textContent = IDLE;
       for (const row of rows) row.value.textContent = row.score.textContent = "–";
       for (const row of rows) row.bar.style.setProperty("--share", 0);
       continue;
@@ -103,11 +105,16 @@ function answer() {
     const scores = scoresOf(variant, seen);
     const index = decide(variant, scores);
     const probabilities = probabilitiesOf(variant, scores);
-    verdict.textContent = variant.digits[index];
+    verdict.textContent = variant.names[index];
     sure.textContent = probabilities
       ? `${percent(probabilities[index], 1)} sure` : `score ${signed(scores.length > 1 ? scores[index] : scores[0])}`;
-    rows.forEach((row, i) => {
-      // Scores that are no probabilities were fitted to 1 for the right digit, else 0.
+    const values = probabilities ?? scores;
+    const order = variant.digits.map((_, i) => i);
+    if (order.length > rows.length) order.sort((a, b) => values[b] - values[a]);
+    rows.forEach((row, place) => {
+      const i = order[place];
+      row.head.textContent = row.head.title = variant.names[i];
+      // Scores that are no probabilities were fitted to 1 for the right class, else 0.
       const share = probabilities ? probabilities[i] : Math.min(Math.max(scores[i], 0), 1);
       row.bar.style.setProperty("--share", share.toFixed(4));
       row.bar.parentElement.parentElement.classList.toggle("chosen", i === index);
@@ -225,7 +232,7 @@ whenChanged(["given"], ({ given }) => {
     seed = number;
     put(noise(number), "Noise: each pixel is any grey value.");
   } else if (kind === "image" && placeOfImage.has(number)) {
-    put(pixelsOf(number), `Test image ${number}, a ${labels[number]}.`);
+    put(pixelsOf(number), `Test image ${number}, ${oneOf(labels[number])}.`);
   }
 });
 if (!seen) lookAtDrawing();

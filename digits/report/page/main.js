@@ -24,7 +24,7 @@ if (state.at) goTo(state.at);
  *   pixels(image)              a test image's grey values
  *   scores(variant, image)     its scores, computed from the weights, of a test image by
  *                              number or of any grey values
- *   answer(variant, image)     the digit it decides on
+ *   answer(variant, image)     the label it decides on
  *   normalForm(grey, high, wide)  a drawing in the data's form
  *   seen()                     the grey values that the models see on the drawing area
  */

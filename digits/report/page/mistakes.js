@@ -12,7 +12,7 @@ whenIdle("mistakes", () => {
     const variant = variantOf(state.variant);
     select.value = variant.name;
     for (const [control, value] of [[actual, state.actual], [predicted, state.predicted]]) {
-      options(control, [["", "any"], ...variant.digits.map((digit) => [digit, digit])]);
+      options(control, [["", "any"], ...variant.digits.map((digit) => [digit, nameOf(digit)])]);
       control.value = variant.digits.includes(Number(value)) ? value : "";
     }
     const digit = (index) => String(variant.digits[index]);
@@ -25,7 +25,7 @@ whenIdle("mistakes", () => {
     showImages(byId("mistakes-images"), shown, (image) => {
       const row = variant.place.get(image);
       const [is, called] = [digit(variant.actual[row]), digit(variant.predicted[row])];
-      return { caption: `${is} → ${called}`, label: `Test image ${image}: a ${is}, called ${called}` };
+      return { caption: `${nameOf(is)} → ${nameOf(called)}`, label: `Test image ${image}: ${oneOf(is)}, called ${nameOf(called)}` };
     });
     more.hidden = shown.length === here.length;
     byId("mistakes-count").textContent = images.length

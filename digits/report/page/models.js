@@ -1,11 +1,26 @@
 // A model's scores and decision, as in digits/models/. Of models that are not linear in the
 // pixels, only what they answered is here.
 
+// Classes are known by their labels, which are numbers, and shown by their names.
+const { names, noun } = page.dataset;
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
+
+/** What a class is called. A name from right to left turns nothing that stands beside it. */
+function nameOf(label) {
+  const name = names[label];
+  return RIGHT_TO_LEFT.test(name) ? `\u2068${name}\u2069` : name;
+}
+
+/** A class within a sentence. */
+const oneOf = (label) => (noun === "digit" ? `a ${nameOf(label)}` : nameOf(label));
+const capital = (text) => text[0].toUpperCase() + text.slice(1);
+
 const variants = page.variants.map((variant) => {
   const field = (name) => heldArray(`${variant.name}/${name}`);
   const images = Array.from(labels.keys()).filter((i) => variant.digits.includes(labels[i]));
   return {
     ...variant,
+    names: variant.digits.map(nameOf),
     images, // the numbers of its test images
     place: new Map(images.map((image, row) => [image, row])),
     actual: Uint8Array.from(images, (image) => variant.digits.indexOf(labels[image])),
@@ -34,7 +49,7 @@ function evidence(variant, pixels, output) {
   return Float64Array.from(pixels, (pixel, i) => (coef[start + i] * (pixel - mean[i])) / scale[i]);
 }
 
-/** A variant's scores for an image: one, or one for each of its digits. */
+/** A variant's scores for an image: one, or one for each of its classes. */
 function scoresOf(variant, pixels) {
   return Array.from(variant.intercept, (intercept, output) =>
     evidence(variant, pixels, output).reduce((sum, value) => sum + value, intercept));
@@ -55,7 +70,7 @@ function decide(variant, scores, cuts = variant.cuts) {
 
 const sigmoid = (score) => 1 / (1 + Math.exp(-score));
 
-/** A probability for each digit, or undefined if the decision gives none. */
+/** A probability for each class, or undefined if the decision gives none. */
 function probabilitiesOf(variant, scores) {
   if (["threshold", "largest"].includes(variant.decision)) return undefined;
   if (variant.decision === "sigmoid") return [sigmoid(-scores[0]), sigmoid(scores[0])];
@@ -64,7 +79,7 @@ function probabilitiesOf(variant, scores) {
     ? scores.map((score) => Math.exp(score - highest))
     : scores.map(sigmoid);
   const sum = parts.reduce((a, b) => a + b);
-  // A model of each digit may find all of them as good as impossible.
+  // A model of each class may find all of them as good as impossible.
   return sum > 0 ? parts.map((part) => part / sum) : scores.map((s) => Number(s === highest));
 }
 

@@ -12,7 +12,7 @@ const START = {
   line: lines[0]?.name ?? "", // the variant whose thresholds are shown
   linecell: "", // actual-predicted, in the live confusion matrix
   image: String(firstMistake), // whose evidence is shown
-  compare: "", // digit-digit
+  compare: "", // label-label
   actual: "", // filters of the mistakes
   predicted: "",
   given: "", // on the drawing area: noise-<seed> or image-<number>

@@ -1,4 +1,4 @@
-// Least squares: the scores of each digit's images, and thresholds that can be moved.
+// Least squares: the scores of each class's images, and thresholds that can be moved.
 
 const STEP = 0.01;
 const toStep = (value) => Number((Math.round(value / STEP) * STEP).toFixed(2));
@@ -22,7 +22,7 @@ function spreadOf(line) {
   });
   // The outermost columns hold all that lies beyond; they must not flatten the rest.
   const highest = Math.max(...shares.flatMap((hill) => hill.slice(1, -1)));
-  // The slider of two digits goes from 0 to 1, the labels.
+  // The slider of two classes goes from 0 to 1, the labels.
   const span = line.digits.length === 2
     ? [Math.min(0, Math.floor(cuts[0])), Math.max(1, Math.ceil(cuts[0]))] : [low, high];
   return { low, high, span, shares, highest };
@@ -59,8 +59,10 @@ whenIdle("thresholds", () => {
   function drawRidges() {
     const { low, high, shares, highest } = spread;
     const n = shares.length;
-    const row = n === 2 ? 92 : 40;
-    const [left, top, wide] = [26, 26, Math.max(chart.clientWidth, 240)];
+    const row = n === 2 ? 92 : n > FEW ? 20 : 40;
+    const shown = line.names.map((name) => (name.length > 18 ? `${name.slice(0, 17)}…` : name));
+    const letters = Math.max(...shown.map((name) => name.length));
+    const [left, top, wide] = [letters > 1 ? 16 + 8 * letters : 26, 26, Math.max(chart.clientWidth, 240)];
     const right = wide - 10;
     const bottom = top + n * row;
     const x = (score) => left + ((score - low) / (high - low)) * (right - left);
@@ -72,7 +74,7 @@ whenIdle("thresholds", () => {
     };
     const clips = line.digits.map((_, i) =>
       svg("rect", { y: top + i * row, height: row + 1 }));
-    const parts = line.digits.flatMap((digit, i) => {
+    const parts = shown.flatMap((name, i) => {
       const base = top + (i + 1) * row;
       const path = hill(shares[i], base);
       return [
@@ -80,7 +82,7 @@ whenIdle("thresholds", () => {
         svg("path", { class: "hill wrong", d: path }),
         svg("path", { class: "hill right", d: path, "clip-path": `url(#clip-${i})` }),
         svg("line", { class: "grid", x1: left, x2: right, y1: base, y2: base }),
-        svg("text", { class: "digit-label", x: left - 8, y: base - 6, "text-anchor": "end" }, digit),
+        svg("text", { class: "digit-label", x: left - 8, y: base - 6, "text-anchor": "end" }, name),
       ];
     });
     const axis = ticks(low, high, wide / 60).flatMap((tick) => [
@@ -106,7 +108,7 @@ whenIdle("thresholds", () => {
       return mark;
     });
     chart.replaceChildren(svg("svg", { width: wide, height: bottom + 42, role: "img",
-      "aria-label": `Scores of ${line.name} for each digit, with its thresholds` },
+      "aria-label": `Scores of ${line.name} for each ${noun}, with its thresholds` },
     ...parts, ...axis,
     svg("text", { class: "axis", x: (left + right) / 2, y: bottom + 38, "text-anchor": "middle" }, "score"),
     ...marks));
@@ -121,7 +123,7 @@ whenIdle("thresholds", () => {
     };
   }
 
-  /** For two digits: accuracy at each threshold of the slider. */
+  /** For two classes: accuracy at each threshold of the slider. */
   function drawSweep() {
     const container = byId("sweep");
     container.replaceChildren();
@@ -160,26 +162,25 @@ whenIdle("thresholds", () => {
   }
 
   function makeSliders() {
-    const { digits } = line;
-    byId("cuts").replaceChildren(...digits.slice(1).map((digit, index) => {
+    byId("cuts").replaceChildren(...line.names.slice(1).map((name, index) => {
       const input = element("input", { type: "range", id: `cut-${index}`, step: STEP,
         min: spread.span[0], max: spread.span[1] });
       input.addEventListener("input", () => setCut(index, input.valueAsNumber));
       return element("div", {},
-        element("label", { htmlFor: input.id }, `${digits[index]} below, ${digit} above`),
+        element("label", { htmlFor: input.id }, `${line.names[index]} below, ${name} above`),
         input, element("output", { htmlFor: input.id }));
     }));
-    byId("cuts").classList.toggle("single", digits.length === 2);
+    byId("cuts").classList.toggle("single", line.names.length === 2);
   }
 
   function perDigit(report) {
     const cell = (value) => element("td", { className: "number" }, value);
     byId("per-digit").replaceChildren(element("table", {},
-      element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Digit"),
+      element("thead", {}, element("tr", {}, element("th", { scope: "col" }, capital(noun)),
         ...["Precision", "Recall", "Images"].map((name) =>
           element("th", { scope: "col", className: "number" }, name)))),
       element("tbody", {}, ...report.classes.map(({ precision, recall, support }, i) =>
-        element("tr", {}, element("th", { scope: "row" }, line.digits[i]),
+        element("tr", {}, element("th", { scope: "row" }, line.names[i]),
           cell(precision.toFixed(4)), cell(recall.toFixed(4)), cell(formatCount(support)))))));
   }
 
@@ -204,7 +205,7 @@ whenIdle("thresholds", () => {
     if (fresh) {
       line = next;
       spread = spreadOf(line);
-      show = confusionMatrix(byId("line-matrix"), line.digits,
+      show = confusionMatrix(byId("line-matrix"), line,
         `Confusion matrix of ${line.name} at these thresholds`,
         (linecell) => choose({ linecell, at: "thresholds" }));
       makeSliders();

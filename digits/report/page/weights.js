@@ -4,14 +4,14 @@ whenIdle("weights", () => {
   const select = byId("weights-variant");
   const number = byId("image-number");
   const [first, second] = [byId("compare-a"), byId("compare-b")];
-  let pair = []; // the digits compared
+  let pair = []; // the labels compared
 
-  /** The digits that an output's weights speak for and against, in words. */
+  /** The classes that an output's weights speak for and against, in words. */
   function meaning(variant, output) {
-    const { digits, decision } = variant;
-    if (decision === "sigmoid") return [`for ${digits[1]}`, `for ${digits[0]}`];
+    const { names: called, decision } = variant;
+    if (decision === "sigmoid") return [`for ${called[1]}`, `for ${called[0]}`];
     if (decision === "threshold") return ["raises the score", "lowers the score"];
-    return [`for ${digits[output]}`, `against ${digits[output]}`];
+    return [`for ${called[output]}`, `against ${called[output]}`];
   }
 
   function showWeights() {
@@ -21,7 +21,7 @@ whenIdle("weights", () => {
     byId("weight-images").replaceChildren(...Array.from(variant.intercept, (_, output) => {
       const weights = variant.coef.subarray(output * size, (output + 1) * size);
       const one = variant.intercept.length === 1;
-      const words = one ? meaning(variant, output).join(", ") : String(variant.digits[output]);
+      const words = one ? meaning(variant, output).join(", ") : variant.names[output];
       const name = one ? "The weights of the only score" : `The weights for ${words}`;
       return element("figure", { role: "img", "aria-label": name },
         signedPicture(weights, limit), element("figcaption", {}, one ? "the only score" : words));
@@ -32,7 +32,7 @@ whenIdle("weights", () => {
       "One weight in a hundred is larger; it has the end's colour."));
   }
 
-  /** The two class indices to compare: as chosen, or the true digit and its rival. */
+  /** The two class indices to compare: as chosen, or the true class and its rival. */
   function compared(variant, image, scores) {
     const chosen = cellOf(variant, state.compare);
     if (chosen && chosen[0] !== chosen[1]) return chosen;
@@ -55,25 +55,25 @@ whenIdle("weights", () => {
     const answer = decide(variant, scores);
     number.value = image;
     const known = variant.digits.includes(labels[image]);
-    byId("evidence-result").textContent = `A ${labels[image]}. ${variant.name} says ${variant.digits[answer]}`
+    byId("evidence-result").textContent = `${capital(oneOf(labels[image]))}. ${variant.name} says ${variant.names[answer]}`
       + (probabilities ? `, with a probability of ${percent(probabilities[answer], 1)}.` : `: its score is ${signed(scores.length > 1 ? scores[answer] : scores[0])}.`)
-      + (known ? "" : ` It knows only ${variant.digits.join(" and ")}.`);
+      + (known ? "" : ` It knows only ${variant.names.join(variant.names.length === 2 ? " and " : ", ")}.`);
     const many = scores.length > 1;
     byId("compare-controls").hidden = !many;
-    const figures = [part("The image", element("div", { className: "frame" }, inkPicture(pixels)), `test image ${image}, a ${labels[image]}`)];
+    const figures = [part("The image", element("div", { className: "frame" }, inkPicture(pixels)), `test image ${image}, ${oneOf(labels[image])}`)];
     const sum = (output) => `${signed(variant.intercept[output])} constant ${signed(scores[output] - variant.intercept[output], 2, true)} evidence = score ${signed(scores[output])}`;
     let limit;
     if (many) {
       const [a, b] = compared(variant, image, scores);
       for (const [control, value] of [[first, a], [second, b]]) {
-        options(control, variant.digits.map((digit) => [digit, digit]));
+        options(control, variant.digits.map((digit) => [digit, nameOf(digit)]));
         control.value = variant.digits[value];
       }
       const [forA, forB] = [evidence(variant, pixels, a), evidence(variant, pixels, b)];
       const lead = forA.map((value, i) => value - forB[i]);
       limit = reach([...forA, ...forB, ...lead], 0.995);
-      const [nameA, nameB] = [variant.digits[a], variant.digits[b]];
-      pair = [nameA, nameB];
+      const [nameA, nameB] = [variant.names[a], variant.names[b]];
+      pair = [variant.digits[a], variant.digits[b]];
       figures.push(
         part(`For ${nameA}`, signedPicture(forA, limit), sum(a)),
         part(`For ${nameB}`, signedPicture(forB, limit), sum(b)),
@@ -86,7 +86,7 @@ whenIdle("weights", () => {
       limit = reach(values, 0.995);
       const [favour, against] = meaning(variant, 0);
       const after = variant.decision === "threshold"
-        ? `; cut at ${variant.cuts.map((value) => signed(value, 2)).join(", ")}` : "; above 0 it is the second digit";
+        ? `; cut at ${variant.cuts.map((value) => signed(value, 2)).join(", ")}` : `; above 0 it is the second ${noun}`;
       figures.push(part("The evidence", signedPicture(values, limit), sum(0) + after));
       showScale(byId("evidence-scale"), limit, against, favour);
     }
