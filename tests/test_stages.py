@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
@@ -11,7 +13,7 @@ from digits.errors import InputError
 from digits.models import Course
 from digits.models.linear import standardise
 from digits.params import LinearRegression as LinearBlock
-from digits.params import Logistic
+from digits.params import Logistic, Subset
 from stages import download, filter, train  # noqa: A004 (the stage is named after what it does)
 
 
@@ -38,6 +40,31 @@ def test_filter_refuses_a_subset_without_test_images(tiny):
     without = Dataset(tiny.train, dataset.select(tiny.test, (2,)))
     with pytest.raises(InputError, match=r"no test image of 0, 1"):
         filter.keep(without, (1, 0))
+
+
+@pytest.mark.parametrize(
+    ("subset", "labels"),
+    [
+        ({"digits": [8, 3]}, (8, 3)),
+        ({"classes": ["9", "0"]}, (9, 0)),
+        ({"classes": "all"}, tuple(range(10))),
+    ],
+)
+def test_a_subset_is_labels_names_or_all(tiny, subset, labels):
+    assert filter.labels_of(Subset.model_validate(subset), tiny) == labels
+
+
+@pytest.mark.parametrize(
+    ("subset", "expected"),
+    [
+        ({"digits": [0, 99]}, "digits: must be from 0 to 2 for this data, got 99"),
+        ({"classes": ["cat", "dig"]}, "classes: .* no class 'dig'; did you mean 'dog'?"),
+    ],
+)
+def test_a_subset_of_what_is_not_there_is_refused(tiny, subset, expected):
+    named = replace(tiny, names=("cat", "dog", "bird"))
+    with pytest.raises(InputError, match=expected):
+        filter.labels_of(Subset.model_validate(subset), named)
 
 
 def test_a_file_of_ones_own_must_be_mnist_if_it_is_called_so(tmp_path, tiny):
