@@ -194,6 +194,11 @@ def number(value: Any, sign: str = "") -> str:
     return rounded if float(rounded) or not value else f"{value:{sign}g}"
 
 
+def plain(text: str) -> str:
+    """Return text as it is, if it means nothing to Markdown, else as code."""
+    return text if re.fullmatch(r"[^\W_]+( [^\W_]+)*", text) else code(text)
+
+
 def code(text: str) -> str:
     """Return text as code that cannot break out of its cell."""
     return "`" + re.sub(r"[`|\s]+", " ", text) + "`"
@@ -257,13 +262,21 @@ def _mistakes(changes: list[Change], before: str, after: str) -> Iterator[str]:
     for variant, group in groupby(changes, key=lambda change: change.of):
         cells = list(group)
         rows += (
-            (code(variant), c.name, number(c.old), number(c.new), number(c.difference, "+"))
+            (
+                code(variant),
+                plain(c.name),
+                number(c.old),
+                number(c.new),
+                number(c.difference, "+"),
+            )
             for c in cells[:N_CELLS]
         )
         pictures.append(code(f"metrics/{variant}/pictures/"))
         if len(cells) > N_CELLS:
             cut.append(f"{len(cells) - N_CELLS} more of {code(variant)}")
-    yield table(("variant", "digit", before, after, "change"), rows, 2)
+    digits = all(re.fullmatch(r"\d called \d", change.name) for change in changes)
+    noun = "digit" if digits else "class"
+    yield table(("variant", noun, before, after, "change"), rows, 2)
     yield (f"Smaller changes: {', '.join(cut)}. " if cut else "") + (
         f"Pictures: {', '.join(pictures)}."
     )

@@ -1,9 +1,13 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
 from digits import gallery, plots
 from digits.known import DIGITS
+from digits.lettering import LONGEST, drawable
 
 
 def draw(name, path):
@@ -108,3 +112,32 @@ def test_images_of_the_gallery_keep_their_shape(figures, tiny):
     gallery.first_digits(None, tiny.train.images[:, :4], tiny.train.labels, tiny.names)
     left, right, bottom, top = figures[0].axes[0].images[0].get_extent()
     assert right - left == pytest.approx(2 * (top - bottom))
+
+
+def test_names_are_short_and_no_formula_and_have_letters_that_can_be_drawn():
+    names = ("$x$", "a very long name of a class indeed", "שלום", "猫", "Ärmel")
+    shown = drawable(names)
+    assert shown[0] == r"\$x\$"  # matplotlib takes the backslashes away
+    assert len(shown[1]) <= LONGEST
+    assert shown[1].startswith("a very") and shown[1].endswith("indeed")  # noqa: PT018
+    assert shown[2:] == ["שלום", "class 3", "Ärmel"]
+
+
+@pytest.mark.parametrize("n_classes", [2, 12, 25])
+def test_no_number_leaves_its_cell_and_no_name_lies_on_another(figures, n_classes):
+    counts = np.random.default_rng(0).integers(0, 10, (n_classes, n_classes))
+    np.fill_diagonal(counts, 9999)
+    names = [f"a class of number {i}" for i in range(n_classes)]
+    plots.confusion(None, counts, names, "toy", "class")
+    (figure,) = figures
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    axes = figure.axes[0]
+    cell = axes.get_window_extent(renderer).width / n_classes
+    for text in axes.texts:
+        box = text.get_window_extent(renderer)
+        assert max(box.width, box.height) < cell
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        boxes = [label.get_window_extent(renderer) for label in labels]
+        assert not any(a.overlaps(b) for a, b in pairwise(boxes))
+        assert all(min(box.x0, box.y0) >= 0 for box in boxes)  # inside the picture
