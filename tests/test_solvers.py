@@ -1,3 +1,7 @@
+import json
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -5,9 +9,11 @@ import pytest
 from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
+from tiny import ROOT
 
 from digits import solvers
-from digits.solvers import reference
+from digits.solvers import logistic, reference
+from digits.solvers.metric import Coupled
 from digits.solvers.rows import BLOCK, Rows
 
 BOTH = pytest.mark.parametrize("source", [solvers, reference], ids=["fast", "scikit_learn"])
@@ -179,6 +185,33 @@ def test_it_is_right_at_the_edges(multi_class):
         assert np.isfinite(model.coef_).all(), case
 
 
+@pytest.mark.parametrize("C", [1e-4, 1.0, 1e4])
+def test_all_classes_together_lead_to_the_same_optimum(monkeypatch, C):
+    X, y = data(n_classes=5)
+    each = solvers.LogisticRegression(C=C, tol=1e-10).fit(X, y)
+    monkeypatch.setattr(logistic, "SEPARATE", 0)
+    together = solvers.LogisticRegression(C=C, tol=1e-10).fit(X, y)
+    assert together.gap_ <= 1e-10
+    np.testing.assert_allclose(together.objective_, each.objective_, rtol=1e-9)
+
+
+def test_the_coupled_metric_solves_the_softmaxs_newton_equation():
+    rng = np.random.default_rng(2)
+    X, P = rng.normal(size=(60, 4)), rng.dirichlet(np.ones(3), size=60)
+    pairs = [(1, 0), (2, 0), (2, 1)]
+    grams = [(X.T * P[:, c] * P[:, d]) @ X for c, d in pairs]
+    ridge = np.diag([1.0, 1, 1, 0.1])
+    curvature = np.einsum("ic,cd->icd", P, np.eye(3)) - np.einsum("ic,id->icd", P, P)
+    H = np.einsum("icd,ij,ik->cjdk", curvature, X, X) + np.einsum(
+        "cd,jk->cjdk", np.eye(3), ridge
+    )
+    V = rng.normal(size=(3, 4))
+    V -= V.mean(axis=0)
+    expected = np.linalg.solve(H.reshape(12, 12), V.ravel()).reshape(3, 4)
+    metric = Coupled(pairs, [G.astype(np.float32) for G in grams], ridge, InOrder())
+    np.testing.assert_allclose(metric.backward(metric.forward(V)), expected, atol=1e-5)
+
+
 def test_one_class_alone_is_refused(X):
     with pytest.raises(ValueError, match="one class alone"):
         solvers.LogisticRegression().fit(X, np.zeros(len(X)))
@@ -261,3 +294,38 @@ def test_of_bytes_mean_and_scale_are_exact():
     assert rows.mean.tolist() == [t / n for t in total]
     variance = [(n * q - t * t) / n**2 for q, t in zip(squares, total, strict=True)]
     assert rows.scale.tolist() == [1.0, *np.sqrt(np.array(variance[1:], float))]
+
+
+FIT = """
+import json, pathlib, sys
+from digits import dataset, solvers
+subset = pathlib.Path("data/subsets/digits")
+train, test = (dataset.load_split(subset / split) for split in ("train", "test"))
+kind, dtype, n_threads, tol = json.loads(sys.argv[1])
+model = solvers.LogisticRegression(multi_class=kind, tol=tol, n_threads=n_threads)
+model.fit(train.images.astype(dtype), train.labels)
+Z = model.decision_function(test.images.astype("float32" if dtype == "float32" else float))
+print(json.dumps(Z.argmax(axis=1).tolist()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
+def test_no_thread_precision_or_kernel_changes_a_prediction_on_mnist(multi_class):
+    def predictions(dtype, n_threads, tol, kernel):
+        options = json.dumps([multi_class, dtype, n_threads, tol])
+        command = [sys.executable, "-c", FIT, options]
+        environment = os.environ | {"OPENBLAS_CORETYPE": kernel}
+        output = subprocess.check_output(command, cwd=ROOT, env=environment)
+        return np.array(json.loads(output))
+
+    best = predictions("float64", 2, 1e-10, "Haswell")
+    tol = 1e-6  # of the solvers; the pipeline's is smaller
+    for dtype, n_threads, kernel in (
+        ("uint8", 2, "Haswell"),
+        ("uint8", 1, "Sandybridge"),
+        ("float32", 2, "Haswell"),
+        ("float64", 2, "Sandybridge"),
+    ):
+        other = predictions(dtype, n_threads, tol, kernel)
+        assert (other != best).sum() <= 1, (dtype, n_threads, kernel)

@@ -19,6 +19,10 @@ that needs no pass, because scores are linear in the coefficients, and a backwar
    metric, f is minimised over the span of the direction and the step before, with
    coefficients of its own for each class. The rows are drawn anew when the Newton
    decrement no longer falls. The draws are seeded, so the result is the same each time.
+   Near the optimum of a softmax it is the classes' influence on each other that is
+   missing. The later draws therefore are of pairs of classes, w = C p_c p_d, from which
+   the Hessian of all classes together is factorised: that takes as long as a few draws
+   of classes, and a third of the iterations where there are many rows.
 
 When to stop: f is 1-strongly convex in W, so with the best intercept
 f(W) - f* ≤ ½‖∇f(W)‖². This bound, relative to f, is computed in float64 from the data;
@@ -27,17 +31,17 @@ block of rows as long as that gets on, float64 where it no longer does.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import numpy as np
-from scipy import linalg
 from threadpoolctl import threadpool_limits
 
 from digits.blocks import add_up, available_threads
 from digits.solvers.estimator import Estimator
+from digits.solvers.metric import Coupled, Separate, cholesky
 from digits.solvers.rows import BLOCK, Rows
 
 log = logging.getLogger(__name__)
@@ -45,7 +49,10 @@ log = logging.getLogger(__name__)
 MEMORY = 30  # pairs that L-BFGS keeps
 SWITCH = 1e-4  # relative gain of an iteration below which phase 2 begins
 FIRST_PHASE = 60  # iterations after which it begins in any case
-DRAWN = 4000  # rows drawn for a class's Hessian, 5 % more with each draw
+DRAWN = 4000  # rows drawn for a class's Hessian at least, 5 % more with each draw
+SEPARATE = 8  # draws class by class, before those of pairs
+COUPLED_WIDTH = 8000  # coefficients that can be factorised together: 130 MB
+COUPLED_ROWS = 40_000_000  # rows times pairs whose leverages can be kept: 320 MB
 PROJECTIONS = 6  # for the leverages
 STALLED = 12  # iterations of phase 2 without progress before float64 takes over
 FREE = 1e-3  # times C: a curvature for the intercept, which has no penalty
@@ -205,10 +212,12 @@ class _Minimiser:
         self.W = np.zeros((self.n_outputs, rows.width))
         self.Z = np.zeros((rows.n_blocks, self.n_outputs, BLOCK), np.float32)
         self.R = self.model.loss(self.Z, self.Y)[1].astype(np.float32)
-        self.factors = [_cholesky(0.05 * self.C * rows.gram() + self.ridge)]
+        self.factors = [cholesky(0.05 * self.C * rows.gram() + self.ridge)]
+        self.metric: Separate | Coupled = Separate(self.factors)
         self.pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.step: tuple[np.ndarray, np.ndarray] | None = None
-        self.n_drawn = min(DRAWN, rows.n_samples)
+        self.n_drawn = max(DRAWN, rows.n_samples // 50)
+        self.n_draws = 0
         self.decrement = np.full(len(self.f), np.inf)
         self.g = self._gradient()
 
@@ -217,7 +226,7 @@ class _Minimiser:
         newton, checked, best, best_at = False, False, np.inf, 0
         for iteration in range(1, max_iter + 1):
             if newton:
-                self._renew_factors(tol)
+                self._renew_metric(tol)
             before = self.f
             self._iterate(newton=newton)
             if not newton:
@@ -260,32 +269,36 @@ class _Minimiser:
         return np.divide(bound, lowest, out=np.full_like(bound, np.inf), where=lowest > 0)
 
     def _solve(self, V: np.ndarray) -> np.ndarray:
-        """Return metric⁻¹ V, class by class."""
-        if len(self.factors) == 1:
-            return linalg.cho_solve((self.factors[0], True), V.T, check_finite=False).T
-        return np.array(
-            [
-                linalg.cho_solve((self._factor(c), True), v, check_finite=False)
-                for c, v in enumerate(V)
-            ]
-        )
+        """Return metric⁻¹ V."""
+        return self.metric.backward(self.metric.forward(V))
 
-    def _factor(self, c: int) -> np.ndarray:
-        return self.factors[c if len(self.factors) > 1 else 0]
-
-    def _renew_factors(self, tol: float) -> None:
+    def _renew_metric(self, tol: float) -> None:
         """Draw the Hessians anew of the problems whose Newton decrement no longer falls."""
         decrement = self._decrement()
         renew = (decrement > 0.7 * self.decrement) & (self.gaps > tol)
         if renew.any():
-            whole = self.model.coupled or len(self.factors) < self.n_outputs
-            which = np.arange(self.n_outputs) if whole else np.flatnonzero(renew)
-            old = [self._factor(c) for c in range(self.n_outputs)]
-            self.factors = old
-            for c, factor in zip(which, self._draw_factors(which), strict=True):
-                self.factors[c] = factor
-            n_most = max(self.rows.n_samples // 3, DRAWN)
-            self.n_drawn = min(int(self.n_drawn * 1.05), n_most, self.rows.n_samples)
+            self.n_draws += 1
+            n, rows = self.n_outputs, self.rows
+            pairs = [(c, d) for c in range(n) for d in range(c)]
+            if (
+                self.model.coupled
+                and self.n_draws > SEPARATE
+                and (n - 1) * rows.width <= COUPLED_WIDTH
+                and len(pairs) * rows.n_samples <= COUPLED_ROWS
+            ):
+                self.metric = Coupled(pairs, self._grams(pairs), self.ridge, rows.pool)
+            else:
+                if len(self.factors) < n:  # one for all classes
+                    self.factors *= n
+                    renew[:] = True
+                which = np.flatnonzero(np.broadcast_to(renew, n))
+                grams = self._grams([(int(c),) for c in which])
+                factors = rows.pool.map(lambda G: cholesky(G + self.ridge), grams)
+                for c, factor in zip(which, factors, strict=True):
+                    self.factors[c] = factor
+                self.metric = Separate(self.factors)
+            n_most = max(rows.n_samples // 3, DRAWN)
+            self.n_drawn = min(int(self.n_drawn * 1.05), n_most)
             self.pairs.clear()
             decrement = self._decrement()
         self.decrement = decrement
@@ -374,47 +387,51 @@ class _Minimiser:
         self.Z, self.R, self.f = line.Z, line.R, f
         return a
 
-    def _draw_factors(self, which: np.ndarray) -> list[np.ndarray]:
-        """Return Cholesky factors of the Hessians of the classes `which`, from few rows."""
-        rows, R = self.rows, np.ascontiguousarray(self.R[:, which])
-        probes = np.hstack(
-            [
-                linalg.solve_triangular(
-                    self._factor(c),
-                    self.random.standard_normal((rows.width, PROJECTIONS), np.float32),
-                    lower=True,
-                    trans=1,
-                    check_finite=False,
-                )
-                for c in which
-            ]
-        )
-        project = rows.product(probes.T)
-        leverage = np.empty((len(which), rows.n_blocks, BLOCK), np.float32)
+    def _grams(self, terms: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
+        """Return Xᵀ diag(w) X of each term of the Hessian, from few rows, float32.
+
+        terms: (c,), a class by itself, or (c, d), two classes of a softmax
+        """
+        rows, n_terms = self.rows, len(terms)
+        normal = self.random.standard_normal
+        probes = [
+            self.metric.backward(normal(self.W.shape, np.float32))
+            for _ in range(PROJECTIONS)
+        ]
+        at = {c: i for i, c in enumerate(sorted({c for term in terms for c in term}))}
+        project = rows.product(np.concatenate([z[list(at)] for z in probes]))
+        weights = np.empty((n_terms, rows.n_blocks, BLOCK), np.float32)
+        importance = np.empty_like(weights)
 
         def estimate(a: int, b: int) -> None:
-            V = project(a, b) ** 2
-            V = V.reshape(b - a, len(which), PROJECTIONS, BLOCK).mean(axis=2)
-            leverage[:, a:b] = np.moveaxis(_weights(R[a:b]) * V, 1, 0)
+            V = project(a, b).reshape(b - a, PROJECTIONS, -1, BLOCK)
+            R, Y = self.R[a:b], self.Y[a:b]
+            p = _weights(R) if len(terms[0]) == 1 else _raised(R + Y, Y)
+            for i, (c, *other) in enumerate(terms):
+                w, v = p[:, c], V[:, :, at[c]]
+                for d in other:
+                    w, v = w * p[:, d], v - V[:, :, at[d]]
+                weights[i, a:b], importance[i, a:b] = w, w * (v * v).sum(axis=1)
 
         rows.map(estimate)
-        seeds = self.random.integers(0, 2**63, len(which))
+        weights[:, -1, BLOCK - rows.padding :] = 0
+        importance *= 1 / (float(importance.sum(dtype=float)) + 1e-30)
+        importance += 0.3 / (float(weights.sum(dtype=float)) + 1e-30) * weights
+        scale = _scale(importance, self.n_drawn * min(n_terms, self.n_outputs))
+        seeds = self.random.integers(0, 2**63, n_terms)
 
-        def factor(c: int) -> np.ndarray:
-            w = _weights(R[:, c]).ravel()[: rows.n_samples]
-            importance = leverage[c].ravel()[: rows.n_samples]
-            importance = _share(importance) + 0.3 * _share(w)
-            p = _probabilities(importance, self.n_drawn)
-            drawn = np.random.default_rng(seeds[c]).random(len(p), np.float32) < p
+        def gram(i: int) -> np.ndarray:
+            p = np.minimum(1, scale * importance[i].ravel())
+            drawn = np.random.default_rng(seeds[i]).random(len(p), np.float32) < p
             index = np.flatnonzero(drawn)
-            root = np.sqrt(self.C * w[index] / p[index]).astype(np.float32)
-            G = self.ridge.astype(np.float32)
-            for i in range(0, len(index), 1000):
-                F = rows.take(index[i : i + 1000]) * root[i : i + 1000, None]
+            root = np.sqrt(self.C * weights[i].ravel()[index] / p[index])
+            G = np.zeros((rows.width, rows.width), np.float32)
+            for j in range(0, len(index), 1000):
+                F = rows.take(index[j : j + 1000]) * root[j : j + 1000, None]
                 G += F.T @ F
-            return _cholesky(G)
+            return G
 
-        return list(rows.pool.map(factor, range(len(which))))
+        return list(rows.pool.map(gram, range(n_terms)))
 
 
 class _Span:
@@ -506,26 +523,19 @@ def _weights(R: np.ndarray) -> np.ndarray:
     return np.maximum(q * (1 - q), q / (4 + wrong))
 
 
-def _share(x: np.ndarray) -> np.ndarray:
-    return x / (x.sum(dtype=float) + 1e-30)
+def _raised(P: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """Return the probabilities, that of a sample's own class raised where it is far wrong.
+
+    As in `_weights`: of two classes, the product of both is the weight there.
+    """
+    p = np.clip(P, 1e-7, 0.5)
+    return np.where(Y == 1, np.maximum(P, 1 / (4 + np.log((1 - p) / p))), P)
 
 
-def _probabilities(importance: np.ndarray, n_drawn: int) -> np.ndarray:
-    """Return probabilities in proportion to the importance, that sum to about n_drawn."""
-    scale = n_drawn / importance.sum()
-    for _ in range(4):
-        scale *= min(n_drawn / np.minimum(1, scale * importance).sum(), 1e6)
-    return np.minimum(1, scale * importance)
-
-
-def _cholesky(G: np.ndarray) -> np.ndarray:
-    """Return the float32 Cholesky factor, with no more diagonal than rounding needs."""
-    G = G.astype(np.float32)
-    extra = 0.0
-    while True:
-        try:
-            return linalg.cholesky(
-                G + extra * np.diag(np.diag(G)), lower=True, check_finite=False
-            )
-        except linalg.LinAlgError:
-            extra = max(10 * extra, 1e-7)
+def _scale(importance: np.ndarray, n_drawn: int) -> float:
+    """Return the scale at which min(1, scale · importance) sums to about n_drawn."""
+    scale = float(n_drawn)
+    for _ in range(5):
+        total = float(np.minimum(1, scale * importance).sum(dtype=float))
+        scale *= min(n_drawn / (total + 1e-30), 1e6)
+    return scale
