@@ -7,6 +7,7 @@ and check the file.
 import difflib
 import math
 import re
+import reprlib
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -317,6 +318,9 @@ class Params(_Block):
             yield ".train.model", f"{model} tells two classes apart; for more use {others}"
 
 
+LONGEST = 100_000  # characters of the file
+
+
 class _Loader(yaml.SafeLoader):
     """A safe YAML loader that reads no value otherwise than DVC does.
 
@@ -340,6 +344,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_TYPES = ("null", "bool", "int", "float", "str", "seq", "map")
+# No other tags than these: `!!timestamp` and the like are no values of this file.
+_Loader.yaml_constructors = {
+    tag: yaml.SafeLoader.yaml_constructors[tag]
+    for tag in (
+        None,  # refuses what is not below
+        *(f"tag:yaml.org,2002:{t}" for t in _TYPES),
+    )
+}
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern in {
     "null": r"~|null|",
@@ -359,9 +372,15 @@ def load(path: Path = Path("params.yaml")) -> Params:
     """
     try:
         with path.open(encoding="utf-8") as file:
-            content = yaml.load(file, _Loader)  # noqa: S506 (it is a SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            text = file.read(LONGEST + 1)
+        if len(text) > LONGEST:
+            raise InputError(f"{path}: is longer than {LONGEST:,} characters")
+        content = yaml.load(text, _Loader)  # noqa: S506 (it is a SafeLoader)
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
+    # `!!bool x`, `!!map [x]`, a thousand brackets
+    except (LookupError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read: {type(error).__name__}") from error
     try:
         return Params.model_validate(content)
     except ValidationError as error:
@@ -396,6 +415,12 @@ _RULES = {
 }
 
 
+# A few lines of YAML can stand for a value of terabytes, by references to references.
+_short = reprlib.Repr()
+_short.maxlevel, _short.maxlist, _short.maxdict = 3, 20, 5
+_short.maxstring = _short.maxlong = _short.maxother = 80
+
+
 def _describe(error: ErrorDetails) -> list[str]:
     """Say in a line each which key breaks which rule, and what it was given."""
     kind, value = error["type"], error["input"]
@@ -410,7 +435,7 @@ def _describe(error: ErrorDetails) -> list[str]:
         and not (before == "classes" and step in ("all", "list"))
     ]
     rule = _RULES.get(kind, error["msg"].replace("Input should be", "must be"))
-    got = f", got {value!r}"
+    got = f", got {_short.repr(value)}"
     if kind in ("missing", "subset", "dataset"):
         got = ""  # the rule says it
     elif kind == "extra_forbidden":
