@@ -28,8 +28,7 @@ $(VENV)/hard: requirements-hard.lock $(VENV)/complete
 	@touch $@
 
 repro: setup  ## run the whole pipeline, or what has changed of it
-	@# killed while it wrote its list of locks, DVC would refuse to start
-	@find .dvc -path .dvc/tmp/rwlock -empty -delete
+	@python -m commands.unlock
 	dvc repro
 
 test: setup  ## run the tests, on small generated data
