@@ -26,16 +26,21 @@ def run(
 ) -> None:
     """Run `main(params, root)`, or `main(params, name, root)` for one `of` its kind.
 
-    All of `params.yaml` is checked first. A mistake of the user's, or of the
-    machine's such as a full disk, is one message on stderr and status 1.
+    `root` is the folder with params.yaml and all results, as `--in` names it. All of
+    params.yaml is checked first. A mistake of the user's, or of the machine's such as a
+    full disk, is one message on stderr and status 1.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     if of:
         parser.add_argument(of, help=f"a name under `{of}s` in params.yaml")
+    parser.add_argument(
+        "--in", type=Path, default=Path(), dest="root", metavar="FOLDER",
+        help="where params.yaml and all results are, if not here",
+    )  # fmt: skip
     arguments = parser.parse_args()
-    root, start = Path(), time.perf_counter()
+    root, start = arguments.root, time.perf_counter()
     with reporting(1):
         _end_with_parent()
         checked = params.load(root / "params.yaml")

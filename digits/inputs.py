@@ -7,6 +7,7 @@ under what that result was not made of, in dvc.lock and in its cache of runs.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,15 @@ def unchanged(checked: Params, stage: str, root: Path) -> Iterator[None]:
         words["${item.subset}"] = variant.subset
         words["${item.train.model}"] = variant.train.model
 
-    def filled(kind: str) -> list[str]:
-        texts = block.get(kind, [])
+    def filled(texts: list[str]) -> list[str]:
         for word, value in words.items():
             texts = [text.replace(word, value) for text in texts]
         return texts
 
-    keys, paths = filled("params"), [root / path for path in filled("deps")]
+    # of another file than params.yaml beside dvc.yaml: a mapping of its name
+    names = [name for entry in block.get("params", []) for name in _names(entry)]
+    where = root / block.get("wdir", "")
+    keys, paths = filled(names), [where / path for path in filled(block.get("deps", []))]
     values, files = [_value(checked, key) for key in keys], [_state(path) for path in paths]
     yield
     now = params.load(root / "params.yaml")
@@ -64,6 +67,11 @@ def unchanged(checked: Params, stage: str, root: Path) -> Iterator[None]:
             f"{changed[0]} changed while {stage} ran; the result is of what was there "
             f"before, so it is not recorded; {REMEDY}"
         )
+
+
+def _names(entry: str | dict[str, list[str]]) -> list[str]:
+    """Return the parameters that an entry under `params` names."""
+    return [entry] if isinstance(entry, str) else [*chain(*entry.values())]
 
 
 def _value(checked: Params, key: str) -> Any:

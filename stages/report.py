@@ -24,6 +24,8 @@ from digits.report.content import Result
 
 log = logging.getLogger(__name__)
 
+PAGE = Path("digits/report/page")
+
 
 def load_predictions(
     path: Path, model: models.Header, labels: np.ndarray
@@ -120,7 +122,7 @@ def main(params: Params, root: Path) -> None:
     block = arrays.pack(held)
     height, width = raw.test.images.shape[1:]
     page = render.render(
-        root / "digits/report/page",
+        PAGE,
         {
             "variants": [
                 content.variant(result, is_mnist=name == "mnist") for result in results

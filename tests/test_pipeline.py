@@ -32,15 +32,15 @@ NAME = {
 MODEL = "linear_regression"
 
 
-def declared(stage: str, model: str = MODEL) -> dict[str, list[str]]:
+def declared(stage: str, model: str = MODEL, folder: Path = ROOT) -> dict[str, list[str]]:
     """Return a stage's entries in dvc.yaml, its templates filled for one name."""
-    block = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    block = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"][stage]
     block = block.get("do", block)
     entries = {}
     for key in ("params", "deps", "outs", "metrics", "plots"):
         entries[key] = [
             (entry if isinstance(entry, str) else next(iter(entry)))
-            .replace("${key}", str(NAME[stage]))
+            .replace("${key}", str(NAME.get(stage)))
             .replace("${item.subset}", SUBSET)
             .replace("${item.train.model}", model)
             for entry in block.get(key, [])
@@ -83,9 +83,9 @@ def needed(stage: str, model: str) -> set[str]:
     return files
 
 
-def code(stage: str, model: str = MODEL) -> set[str]:
+def code(stage: str, model: str = MODEL, folder: Path = ROOT) -> set[str]:
     """Return the modules among a stage's deps, a package's one by one."""
-    paths = [ROOT / dep for dep in declared(stage, model)["deps"]]
+    paths = [ROOT / dep for dep in declared(stage, model, folder)["deps"]]
     files = [file for path in paths for file in ([path], path.rglob("*.py"))[path.is_dir()]]
     return {str(file.relative_to(ROOT)) for file in files if file.suffix == ".py"}
 

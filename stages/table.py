@@ -1,0 +1,95 @@
+"""Set the results beside those that others published, with Wilson's intervals.
+
+reads   params.yaml: variants; rows.yaml: what was published, and why ours differ
+        metrics/<variant>.json, metrics/subsets/<subset>/summary.json
+        ../metrics/dataset/summary.json: that it is the data of the publications
+writes  table.md
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from scipy.stats import binomtest
+
+from digits import cli, files
+from digits.errors import InputError
+from digits.known import KNOWN
+from digits.params import Params
+
+log = logging.getLogger(__name__)
+
+HEAD = """\
+| model | published | here | 95 % interval | why they differ |
+|---|---:|---:|---:|---|
+"""
+KEYS = {"model", "variant", "published", "why"}
+
+
+def line(row: dict[str, Any], errors: int, n_images: int) -> str:
+    """Return a row of the table; all rates in % of the test images."""
+    interval = binomtest(errors, n_images).proportion_ci(method="wilson")
+    low, high = 100 * interval.low, 100 * interval.high
+    return (
+        f"| {row['model']} | {row['published']} | {100 * errors / n_images:.2f} "
+        f"| {low:.2f} to {high:.2f} | {row['why']} |\n"
+    )
+
+
+def load_rows(path: Path, variants: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of rows.yaml.
+
+    Raises `InputError` if one lacks a key, or not each variant has just one row.
+    """
+    try:
+        rows = yaml.safe_load(path.read_text("utf-8"))
+        broken = [row for row in rows if set(row) != KEYS]
+    except (OSError, UnicodeError, yaml.YAMLError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    if broken:
+        raise InputError(f"{path}: a row has {', '.join(sorted(KEYS))}; got {broken[0]}")
+    named = sorted(row["variant"] for row in rows)
+    if named != sorted(variants):
+        raise InputError(
+            f"{path}: needs one row for each variant, {', '.join(sorted(variants))}; "
+            f"got {', '.join(named)}"
+        )
+    return rows
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
+        ) from error
+
+
+def lines(params: Params, root: Path) -> Iterator[str]:
+    """Yield the rows, as text."""
+    for row in load_rows(root / "rows.yaml", params.variants):
+        subset = params.variants[row["variant"]].subset
+        tested = _json(root / "metrics/subsets" / subset / "summary.json")["test"]["images"]
+        yield line(row, _json(root / f"metrics/{row['variant']}.json")["errors"], tested)
+
+
+def main(params: Params, root: Path) -> None:
+    """Check that it is MNIST, gather, write."""
+    path = root / "../metrics/dataset/summary.json"
+    if _json(path)["sha256"] != KNOWN["mnist"].sha256:
+        raise InputError(
+            f"{path}: this is not MNIST, of which the published results are; "
+            "set dataset.name in params.yaml to mnist"
+        )
+    text = HEAD + "".join(lines(params, root))
+    with files.replacing(root / "table.md") as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+    log.info("%s: %d models", root / "table.md", len(params.variants))
+
+
+if __name__ == "__main__":
+    cli.run(main, __doc__)
