@@ -32,7 +32,7 @@ repro: setup  ## run the whole pipeline, or what has changed of it
 	dvc repro
 
 test: setup  ## run the tests, on small generated data
-	pytest
+	pytest --numprocesses auto --dist worksteal
 
 test-slow: repro  ## run the pipeline on MNIST and hold it against the notebook; other slow tests
 	pytest -m slow
