@@ -5,6 +5,7 @@ user's own, in the same way. What a mirror sent is cut off at a limit, compared 
 own checksum before it is opened, and nothing of it is ever executed.
 """
 
+import errno
 import gzip
 import hashlib
 import io
@@ -202,6 +203,8 @@ def _npm_pack(npm: str, package: str, folder: Path) -> None:
     if status:
         with errors.open(errors="replace") as file:
             text = file.read(10_000)
+        if "ENOSPC" in text:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         reasons = [line for line in text.splitlines() if "npm error" in line]
         reason = "; ".join(reasons[:3]) or text[-300:] or f"status {status}"
         if status == -signal.SIGXFSZ:
