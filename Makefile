@@ -47,6 +47,7 @@ verify: setup  ## hash all results again and hold them against dvc.lock; FIX=1 m
 
 test-hard: $(VENV)/hard  ## hurt the pipeline for minutes, and kill it KILLS times (200)
 	pytest -m hard
+	python tests/mutations.py $(if $(MUTATIONS),--count $(MUTATIONS))
 	python tests/same.py
 	python tests/kills.py --count $(or $(KILLS),200)
 
