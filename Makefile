@@ -72,6 +72,7 @@ bench: repro  ## time the solvers and the pipeline, for half an hour
 	python benchmarks/solvers.py
 	python benchmarks/pipeline.py
 	python benchmarks/answer.py
+	python benchmarks/lenet.py
 	python benchmarks/large.py
 
 lock: setup  ## pin the newest packages that pyproject.toml allows

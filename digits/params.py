@@ -224,6 +224,27 @@ class SupportVectors(_Train):
     )
 
 
+class LeNet5(_Train):
+    """LeNet-5, a convolutional network, trained by Keras on TensorFlow."""
+
+    model: Literal["lenet5"]
+    epochs: Annotated[int, Field(ge=1)] = Field(
+        description="How often each training image is seen."
+    )
+    batch_size: Annotated[int, Field(ge=1)] = Field(description="Images a step.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        description="AdamW's, at its highest; it warms up, then falls along a cosine to 0."
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(description="AdamW's.")
+    shift: Annotated[int, Field(ge=0, le=8)] = Field(
+        description="In each epoch an image is moved at random by at most so many pixels."
+    )
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="The share of the training images on which training is only measured."
+    )
+    seed: Seed
+
+
 # A family of models is a class above, and a word here.
 Train = (
     LinearRegression
@@ -234,6 +255,7 @@ Train = (
     | RandomFeatures
     | NearestNeighbours
     | SupportVectors
+    | LeNet5
 )
 MODELS: tuple[str, ...] = tuple(
     name for block in get_args(Train) for name in get_args(block.__annotations__["model"])

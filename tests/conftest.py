@@ -37,6 +37,12 @@ def fresh(tmp_path_factory, tiny) -> Project:
     return make(tmp_path_factory.mktemp("fresh") / "a path with spaces, ä and ☃", tiny)
 
 
+@pytest.fixture
+def fresh_with_lenet5(tmp_path, tiny) -> Project:
+    """The same with the variant that Keras trains."""
+    return make(tmp_path / "project", tiny, lenet5=True)
+
+
 @pytest.fixture(scope="session")
 def done(tmp_path_factory, fresh) -> Project:
     """The same after `dvc repro` and a commit. Not to be changed: copy it."""

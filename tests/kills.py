@@ -2,6 +2,7 @@
 
     python tests/kills.py --count 200 --seed 0
     python tests/kills.py --count 10 --mnist      on MNIST, from the data in data/raw
+    python tests/kills.py --count 40 --lenet5     with this variant, too
 
 Each time a stage begins, an instant is drawn from one and a half times as long as it took
 undisturbed; so long does it live, unless it ends before. Thus all stages are hit alike,
@@ -35,6 +36,7 @@ from commands import unlock  # these are found by the line above
 
 PATIENCE = 10.0  # seconds after which a process that still runs is left over
 BETWEEN = "dvc"  # what runs before the first stage, and between two
+UNFINISHED = "data/unfinished"
 
 
 def processes(root: Path) -> dict[int, str]:
@@ -71,12 +73,17 @@ def left_running(root: Path) -> list[str]:
 
 
 def results(root: Path) -> dict[str, bytes]:
-    """Return the files under data/ and metrics/, except those that are being written."""
+    """Return the files under data/ and metrics/, except what is not final.
+
+    That is what is being written, and the checkpoint of a killed training.
+    """
     return {
         str(path.relative_to(root)): path.read_bytes()
         for top in ("data", "metrics", "report")
         for path in (root / top).rglob("*")
-        if path.is_file() and not any(p.startswith(".tmp-") for p in path.parts)
+        if path.is_file()
+        and not any(part.startswith(".tmp-") for part in path.parts)
+        and not path.is_relative_to(root / UNFINISHED)
     }
 
 
@@ -190,7 +197,8 @@ def torment(fresh: Project, count: int, seed: int) -> tuple[Counter, Counter]:
             if not same or results(project.root) != expected:
                 print(f"not the results of an undisturbed run, seed {seed}")
                 counts["lost"] += 1
-            if list(project.root.rglob(".tmp-*")):
+            unfinished = (project.root / UNFINISHED).rglob("*")
+            if [*project.root.rglob(".tmp-*"), *unfinished]:
                 counts["untidy"] += 1
             shutil.rmtree(project.root)
     return counts, hits
@@ -224,10 +232,12 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200, help="kills (200)")
     parser.add_argument("--seed", type=int, default=0, help="of the instants (0)")
     parser.add_argument("--mnist", action="store_true", help="on MNIST")
+    parser.add_argument("--lenet5", action="store_true", help="with this variant, too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "fresh"
-        fresh = on_mnist(root) if arguments.mnist else make(root, generate(300, 120))
+        lenet5, data = arguments.lenet5, generate(300, 120)
+        fresh = on_mnist(root) if arguments.mnist else make(root, data, lenet5=lenet5)
         counts, hits = torment(fresh, arguments.count, arguments.seed)
     print("hit while it ran:", ", ".join(f"{stage} {n}" for stage, n in hits.most_common()))
     print(", ".join(f"{what}: {n}" for what, n in sorted(counts.items())))

@@ -61,7 +61,7 @@ def test_every_variant_answers_for_every_picture_in_a_folder(project):
     result = project.run("python", "-m", "commands.predict", "digits here")
     assert result.stderr == ""
     columns = []
-    for variant in VARIANTS:
+    for variant in params.load(project.root / "params.yaml").variants:
         with np.load(project.root / f"data/predictions/{variant}.npz") as file:
             columns.append(file["predicted"][:4].tolist())
     linear = columns[2]

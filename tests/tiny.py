@@ -1,6 +1,7 @@
 """Small generated data, and a copy of the project to run DVC in."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -94,8 +95,11 @@ class Project:
         return Project(root)
 
 
-def make(root: Path, data: Dataset) -> Project:
-    """Return a copy of this project at `root`, on `data`, committed; nothing run yet."""
+def make(root: Path, data: Dataset, *, lenet5: bool = False) -> Project:
+    """Return a copy of this project at `root`, on `data`, committed; nothing run yet.
+
+    lenet5: whether with this variant, which takes seconds, for a few epochs
+    """
     project = Project(root)
     for name in FOLDERS:
         shutil.copytree(
@@ -103,6 +107,11 @@ def make(root: Path, data: Dataset) -> Project:
         )
     for name in FILES:
         shutil.copy(ROOT / name, root / name)
+    params = (root / "params.yaml").read_text()
+    block = re.search(r"  lenet5:\n(?: {4}.*\n)+", params)
+    assert block
+    few = re.sub(r"epochs: \d+", "epochs: 3", block[0])
+    (root / "params.yaml").write_text(params.replace(block[0], few if lenet5 else ""))
     project.edit("name: mnist", "name: custom")
     project.edit("source: auto", "source: data/own/tiny.npz")
     (root / "data/own").mkdir(parents=True)

@@ -31,6 +31,7 @@ PROBABLE = ("sigmoid", "one_vs_rest", "softmax")
 
 # The kinds of fitted models: the module in this package, and the class in it.
 KINDS = {
+    "lenet5": "LeNet5",
     "linear": "LinearModel",
     "nearest_neighbours": "NeighboursModel",
     "pairwise_regression": "PairwiseModel",

@@ -1,0 +1,305 @@
+import dataclasses
+import json
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digits import models
+from digits.errors import InputError
+from digits.models import Course, lenet5
+from digits.models.lenet5 import Checkpoint, LeNet5
+from digits.params import LeNet5 as Options
+from stages import train
+
+OPTIONS = Options(
+    model="lenet5",
+    epochs=3,
+    batch_size=32,
+    learning_rate=0.01,
+    weight_decay=0.01,
+    shift=1,
+    validation_split=0.1,
+    seed=0,
+)
+ARRAYS = [field.name for field in dataclasses.fields(LeNet5) if field.type is np.ndarray]
+
+
+def drawn(height, width, n_classes):
+    """Return a network of random weights."""
+    rng = np.random.default_rng(0)
+    sides = [lenet5.features(side) for side in (height, width)]
+    shapes = {
+        "kernel_1": (5, 5, 1, 6), "bias_1": 6, "kernel_2": (5, 5, 6, 16), "bias_2": 16,
+        "dense_1": (16 * sides[0] * sides[1], 120), "bias_3": 120,
+        "dense_2": (120, 84), "bias_4": 84, "dense_3": (84, n_classes), "bias_5": n_classes,
+    }  # fmt: skip
+    arrays = {
+        name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()
+    }
+    classes = np.arange(n_classes, dtype=np.uint8)
+    return LeNet5(classes=classes, decision="softmax", height=height, width=width, **arrays)
+
+
+def test_of_28_by_28_images_it_has_as_many_weights_as_the_papers_sizes_give():
+    """With all 6 maps into each of the 16, and a dense output: 61,706."""
+    model = drawn(28, 28, 10)
+    assert sum(getattr(model, name).size for name in ARRAYS) - 10 == 61706
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "n_classes"),
+    [(1, 1, 2), (8, 8, 10), (28, 28, 10), (29, 30, 3), (64, 64, 100), (20, 64, 5)],
+)
+def test_images_of_any_size_get_a_score_for_each_class(tmp_path, height, width, n_classes):
+    model = drawn(height, width, n_classes)
+    images = np.random.default_rng(1).integers(0, 256, (7, height, width), np.uint8)
+    scores = model.scores(images)
+    assert (scores.shape, scores.dtype) == ((7, n_classes), np.float64)
+    assert model.scores(images[:0]).shape == (0, n_classes)
+    model.save(tmp_path / "model.npz")
+    loaded = models.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(loaded.scores(images), scores)
+    assert loaded.n_pixels == height * width
+
+
+def test_a_convolution_is_the_sum_over_each_window():
+    rng = np.random.default_rng(0)
+    maps, kernel = rng.normal(size=(2, 7, 6, 3)), rng.normal(size=(5, 5, 3, 4))
+    expected = [
+        [[(maps[n, i : i + 5, j : j + 5, :, None] * kernel).sum(axis=(0, 1, 2))
+          for j in range(2)] for i in range(3)] for n in range(2)
+    ]  # fmt: skip
+    np.testing.assert_allclose(lenet5.convolve(maps, kernel), expected)
+
+
+def test_weights_of_another_size_of_image_are_refused(tmp_path):
+    dataclasses.replace(drawn(28, 28, 10), height=40).save(tmp_path / "model.npz")
+    with pytest.raises(InputError, match="dense_1 has shape"):
+        models.load(tmp_path / "model.npz")
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=2, max_size=60),
+    st.floats(0.01, 0.99),
+    st.integers(0),
+)
+def test_the_split_takes_the_same_share_of_each_class(y, share, seed):
+    y = np.array(y)
+    training, validation = lenet5.split(y, share, seed)
+    assert sorted([*training, *validation]) == list(range(len(y)))
+    assert min(len(training), len(validation)) >= 1
+    of_class = np.bincount(y[validation], minlength=5)
+    expected = np.bincount(y, minlength=5) * len(validation) / len(y)
+    assert np.abs(of_class - expected).max() <= 1
+
+
+def test_a_shift_moves_each_image_as_a_whole_by_what_is_allowed():
+    images = np.zeros((300, 9, 8), np.uint8)
+    images[:, 4, 4], images[:, 4, 5] = 100, 200
+    moved = lenet5.shift(images, 2, np.random.default_rng(0))
+    n, row, column = np.nonzero(moved == 100)
+    assert n.tolist() == list(range(300))
+    assert (moved[n, row, column + 1] == 200).all()
+    assert set(row - 4) == set(column - 4) == {-2, -1, 0, 1, 2}
+    still = lenet5.shift(images, 0, np.random.default_rng(0))
+    np.testing.assert_array_equal(still, images)
+
+
+def fitted(tiny, scratch, options=OPTIONS):
+    course = Course(scratch=scratch)
+    return train.train(tiny.train, options, course), course
+
+
+def equal(one, other):
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ARRAYS)
+
+
+@pytest.fixture(scope="module")
+def calm(tiny, tmp_path_factory):
+    """An undisturbed training, which leaves nothing behind."""
+    scratch = tmp_path_factory.mktemp("calm") / "scratch"
+    result = fitted(tiny, scratch)
+    assert not scratch.exists()
+    return result
+
+
+@pytest.fixture(scope="module")
+def left(tiny, tmp_path_factory):
+    """What is left of a training that was killed after its second epoch."""
+
+    def save(self, state, course, epoch):
+        whole(self, state, course, epoch)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    whole, scratch = Checkpoint.save, tmp_path_factory.mktemp("killed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Checkpoint, "save", save)
+        with pytest.raises(KeyboardInterrupt):
+            fitted(tiny, scratch)
+    assert [path.name for path in scratch.iterdir()] == ["lenet5.npz"]
+    return (scratch / "lenet5.npz").read_bytes()
+
+
+@pytest.fixture
+def killed(left, tmp_path):
+    """The checkpoint of that training, in a folder of its own."""
+    path = tmp_path / "scratch/lenet5.npz"
+    path.parent.mkdir()
+    path.write_bytes(left)
+    return path
+
+
+@pytest.fixture
+def epochs(monkeypatch):
+    """Count the epochs that are trained."""
+    trained = []
+    whole = Checkpoint.save
+
+    def save(self, state, course, epoch):
+        trained.append(epoch)
+        whole(self, state, course, epoch)
+
+    monkeypatch.setattr(Checkpoint, "save", save)
+    return trained
+
+
+def test_each_epoch_is_measured_on_both_splits(calm):
+    _, course = calm
+    steps = {(measure, split): [] for _, measure, split, _ in course.rows}
+    for step, measure, split, _ in course.rows:
+        steps[measure, split].append(step)
+    assert set(steps) == {
+        (measure, split)
+        for measure in ("cross-entropy", "accuracy")
+        for split in ("training", "validation")
+    }
+    assert all(at == [1, 2, 3] for at in steps.values())
+    loss = [
+        value for _, m, of, value in course.rows if (m, of) == ("cross-entropy", "training")
+    ]
+    assert loss[-1] < loss[0]
+
+
+def test_scores_are_those_of_keras(calm, tiny):
+    model, _ = calm
+    network = lenet5.untrained(lenet5.import_keras()[0], (32, 32), 10, seed=0)
+    network.set_weights([getattr(model, name) for name in ARRAYS if name != "classes"])
+    expected = network.predict(lenet5.pad(tiny.test.images)[..., None], verbose=0)
+    np.testing.assert_allclose(model.scores(tiny.test.images), expected, atol=1e-5)
+
+
+def test_the_measures_of_the_last_epoch_are_those_of_the_model(calm, tiny):
+    model, course = calm
+    y = tiny.train.labels
+    _, held_out = lenet5.split(y, OPTIONS.validation_split, OPTIONS.seed)
+    scores = model.scores(tiny.train.images[held_out])
+    log_p = models.log_probabilities(scores, model.decision)
+    last = {(measure, split): value for _, measure, split, value in course.rows}
+    right = (scores.argmax(axis=1) == y[held_out]).mean()
+    assert last["accuracy", "validation"] == pytest.approx(right, abs=1e-6)
+    loss = -log_p[np.arange(len(held_out)), y[held_out]].mean()
+    assert last["cross-entropy", "validation"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_a_killed_training_goes_on_and_ends_like_an_undisturbed_one(
+    tiny, killed, calm, epochs
+):
+    model, course = fitted(tiny, killed.parent)
+    assert epochs == [3]
+    assert equal(model, calm[0])
+    assert course.rows == calm[1].rows
+    assert not killed.parent.exists()
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        flip,
+        pytest.param(lambda path: path.write_bytes(b""), marks=pytest.mark.slow),
+        pytest.param(
+            lambda path: path.write_bytes(path.read_bytes()[:1000]), marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_a_damaged_checkpoint_is_left_aside_with_a_warning(
+    tiny, killed, calm, caplog, damage
+):
+    damage(killed)
+    model, _ = fitted(tiny, killed.parent)
+    assert "starting anew" in caplog.text
+    assert equal(model, calm[0])
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_other_parameters_or_data_is_not_used(tiny, left, killed, epochs):
+    fitted(tiny, killed.parent, OPTIONS.model_copy(update={"learning_rate": 0.02}))
+    assert epochs == [1, 2, 3]
+    epochs.clear()
+    killed.parent.mkdir()
+    killed.write_bytes(left)
+    images = tiny.train.images.copy()
+    images[0, 3, 3] ^= 1
+    train.train(tiny.train._replace(images=images), OPTIONS, Course(scratch=killed.parent))
+    assert epochs == [1, 2, 3]
+
+
+@pytest.mark.slow
+def test_the_seed_makes_the_difference(tiny, tmp_path, calm):
+    model, _ = fitted(tiny, tmp_path / "0")
+    assert equal(model, calm[0])
+    other, _ = fitted(tiny, tmp_path / "1", OPTIONS.model_copy(update={"seed": 1}))
+    assert not equal(other, calm[0])
+
+
+@pytest.mark.slow
+def test_it_learns_images_of_8_by_8(tiny, tmp_path):
+    options = OPTIONS.model_copy(update={"epochs": 15})
+    model, _ = fitted(tiny, tmp_path / "scratch", options)
+    assert np.mean(model.scores(tiny.test.images).argmax(axis=1) == tiny.test.labels) > 0.9
+
+
+def loaded_by(done, command):
+    """Return which of the large packages a stage of the project has imported."""
+    code = (
+        f"import sys, pathlib; from digits import params; from stages import {command[0]};"
+        f"{command[0]}.main(params.load(), {command[1]!r}, pathlib.Path());"
+        "print(*{'keras', 'tensorflow', 'sklearn', 'h5py'} & set(sys.modules))"
+    )
+    return done.run(sys.executable, "-c", code).stdout.split()
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_linear_variants_import_neither_keras_nor_tensorflow(done, tmp_path, stage):
+    assert loaded_by(done.copy(tmp_path / "project"), (stage, "multinomial")) == []
+
+
+@pytest.mark.parametrize("module", ["keras", "tensorflow"])
+def test_without_tensorflow_training_says_what_is_missing(monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=r"lenet5 is trained with Keras.*Python 3\.11 to"):
+        lenet5.import_keras()
+
+
+@pytest.mark.slow
+def test_dvc_trains_and_evaluates_it_quietly_and_the_same_twice(fresh_with_lenet5):
+    project = fresh_with_lenet5
+    ran = project.run("dvc", "repro", "evaluate@lenet5")
+    assert "train@lenet5" in project.stages_run(ran)
+    assert not {"TensorFlow", "oneDNN", "WARNING", "cuda"} & set(ran.stderr.split())
+    assert json.loads((project.root / "metrics/lenet5.json").read_text())["accuracy"] > 0
+    lock = yaml.safe_load((project.root / "dvc.lock").read_text())
+    project.repro("--force", "--single-item", "train@lenet5")
+    assert yaml.safe_load((project.root / "dvc.lock").read_text()) == lock
+    assert loaded_by(project, ("evaluate", "lenet5")) == []
+    assert not list(project.root.glob("data/unfinished/*"))
