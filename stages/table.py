@@ -2,6 +2,7 @@
 
 reads   params.yaml: variants; rows.yaml: what was published, and why ours differ
         metrics/<variant>.json, metrics/subsets/<subset>/summary.json
+        <folder>/metrics/<variant>.json, of a row with a `folder`
         ../metrics/dataset/summary.json: that it is the data of the publications
 writes  table.md
 """
@@ -46,12 +47,12 @@ def load_rows(path: Path, variants: dict[str, Any]) -> list[dict[str, Any]]:
     """
     try:
         rows = yaml.safe_load(path.read_text("utf-8"))
-        broken = [row for row in rows if set(row) != KEYS]
+        broken = [row for row in rows if set(row) - {"folder"} != KEYS]
     except (OSError, UnicodeError, yaml.YAMLError, TypeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     if broken:
         raise InputError(f"{path}: a row has {', '.join(sorted(KEYS))}; got {broken[0]}")
-    named = sorted(row["variant"] for row in rows)
+    named = sorted(row["variant"] for row in rows if "folder" not in row)
     if named != sorted(variants):
         raise InputError(
             f"{path}: needs one row for each variant, {', '.join(sorted(variants))}; "
@@ -71,10 +72,11 @@ def _json(path: Path) -> dict[str, Any]:
 
 def lines(params: Params, root: Path) -> Iterator[str]:
     """Yield the rows, as text."""
+    (subset,) = params.subsets  # all are of the same images
+    tested = _json(root / "metrics/subsets" / subset / "summary.json")["test"]["images"]
     for row in load_rows(root / "rows.yaml", params.variants):
-        subset = params.variants[row["variant"]].subset
-        tested = _json(root / "metrics/subsets" / subset / "summary.json")["test"]["images"]
-        yield line(row, _json(root / f"metrics/{row['variant']}.json")["errors"], tested)
+        path = root / row.get("folder", "") / f"metrics/{row['variant']}.json"
+        yield line(row, _json(path)["errors"], tested)
 
 
 def main(params: Params, root: Path) -> None:
