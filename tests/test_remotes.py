@@ -1,0 +1,263 @@
+"""A team's cache, on an S3 server and over SSH: what one computed, no other computes.
+
+Both servers are real ones on this machine. All that goes to them passes a gate, which can
+break off in the midst of it. `make test-hard` installs what is needed.
+"""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import Project
+
+from commands import verify
+
+pytestmark = pytest.mark.hard
+
+MODEL = "data/models/multinomial.npz"
+
+
+class Gate:
+    """Passes on what comes to its port; breaks off after `left` bytes, if it is set."""
+
+    def __init__(self, to: int):
+        self.to, self.left = to, float("inf")
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:  # closed: the tests are over
+                return
+            server = socket.create_connection(("127.0.0.1", self.to))
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=self._pass, args=pair, daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while self.left > 0 and (content := source.recv(4096)):
+                self.left -= len(content)
+                target.sendall(content)
+        except OSError:
+            pass  # the other direction has broken off
+        for end in (source, target):
+            end.close()
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A remote of DVC's: its address, what each member sets, and where its objects lie."""
+
+    url: str
+    options: dict[str, str]
+    gate: Gate
+    objects: "Objects"
+
+    def configure(self, project: Project) -> None:
+        lines = ["['remote \"team\"']"]
+        lines += [f"{key} = {value}" for key, value in self.options.items()]
+        (project.root / ".dvc/config.local").write_text("\n".join(lines) + "\n")
+
+
+class Objects:
+    """The objects of an S3 bucket, by DVC's hash."""
+
+    def __init__(self, client: Any, bucket: str):
+        self.client, self.bucket = client, bucket
+
+    def read(self, md5: str) -> bytes:
+        key = f"files/md5/{md5[:2]}/{md5[2:]}"
+        return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    def write(self, md5: str, content: bytes) -> None:
+        key = f"files/md5/{md5[:2]}/{md5[2:]}"
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=content)
+
+
+class Files(Objects):
+    """The objects below a folder."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def read(self, md5: str) -> bytes:
+        return (self.root / "files/md5" / md5[:2] / md5[2:]).read_bytes()
+
+    def write(self, md5: str, content: bytes) -> None:
+        (self.root / "files/md5" / md5[:2] / md5[2:]).write_bytes(content)
+
+
+@contextmanager
+def s3() -> Iterator[Remote]:
+    """Run an S3 server."""
+    # The two are there only after `make test-hard`, but this file is always collected.
+    import boto3  # noqa: PLC0415
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415
+
+    set_up = 4  # calls below that nobody has the right to before they have been made
+    os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = str(set_up)
+    os.environ["AWS_MAX_ATTEMPTS"] = "1"  # else each object is asked for during a minute
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    gate = Gate(server.get_host_and_port()[1])
+    address = f"http://127.0.0.1:{gate.port}"
+    user = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nothing"}
+
+    def client(service: str) -> Any:
+        return boto3.client(service, "us-east-1", endpoint_url=address, **user)
+
+    client("s3").create_bucket(Bucket="team")
+    iam = client("iam")
+    iam.create_user(UserName="member")
+    key = iam.create_access_key(UserName="member")["AccessKey"]
+    policy = (
+        '{"Version": "2012-10-17", '
+        '"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+    )
+    iam.put_user_policy(UserName="member", PolicyName="all", PolicyDocument=policy)
+    user = {
+        "aws_access_key_id": key["AccessKeyId"],
+        "aws_secret_access_key": key["SecretAccessKey"],
+    }
+    options = {
+        "endpointurl": address,
+        "region": "us-east-1",
+        "access_key_id": key["AccessKeyId"],
+        "secret_access_key": key["SecretAccessKey"],
+    }
+    try:
+        yield Remote("s3://team", options, gate, Objects(client("s3"), "team"))
+    finally:
+        server.stop()
+        gate.socket.close()
+
+
+@contextmanager
+def ssh(root: Path) -> Iterator[Remote]:
+    """Run an SSH server that serves a folder."""
+    import asyncssh  # noqa: PLC0415 (there only after `make test-hard`)
+
+    class Server(asyncssh.SSHServer):
+        def password_auth_supported(self) -> bool:
+            return True
+
+        def validate_password(self, username: str, password: str) -> bool:
+            return (username, password) == ("member", "right")
+
+    async def listen() -> Any:
+        return await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=Server,
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=bytes(root)),
+        )
+
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    server = asyncio.run_coroutine_threadsafe(listen(), loop).result()
+    gate = Gate(server.get_port())
+    options = {
+        "port": str(gate.port),
+        "user": "member",
+        "password": "right",
+        "allow_agent": "false",
+    }
+    (root / "team").mkdir()
+    try:
+        yield Remote("ssh://127.0.0.1/team", options, gate, Files(root / "team"))
+    finally:
+        loop.call_soon_threadsafe(server.close)  # the loop ends with the tests
+        gate.socket.close()
+
+
+@pytest.fixture(scope="module", params=["s3", "ssh"])
+def remote(request, tmp_path_factory):
+    kind = s3() if request.param == "s3" else ssh(tmp_path_factory.mktemp("ssh"))
+    with kind as remote:
+        yield remote
+
+
+@pytest.fixture(scope="module")
+def origin(remote, done, tmp_path_factory) -> Project:
+    """The project of one who has run it, and pushed. Not to be changed."""
+    project = done.copy(tmp_path_factory.mktemp("origin") / "project")
+    project.run("dvc", "remote", "add", "--default", "team", remote.url)
+    project.run("dvc", "remote", "modify", "team", "verify", "true")
+    project.commit("Share the cache")
+    remote.configure(project)
+    project.run("dvc", "push", "--run-cache")
+    return project
+
+
+@pytest.fixture
+def clone(remote, origin, tmp_path) -> Project:
+    """The project of another, who has nothing but Git's files."""
+    origin.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    project = Project(tmp_path / "clone")
+    remote.configure(project)
+    return project
+
+
+def md5_of(project, path):
+    (out,) = [out for out in verify.recorded(project.root) if out.path == path]
+    return out.md5
+
+
+def damaged_objects(project):
+    """Return the objects in the cache that are not what their names say."""
+    objects = project.root / ".dvc/cache/files/md5"
+    return [
+        path
+        for path in objects.rglob("*")
+        if path.is_file() and verify.md5(path) != path.parent.name + path.stem
+    ]
+
+
+def error(result):
+    """Return what a command that failed said; it must have been no traceback."""
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def test_in_a_new_clone_no_stage_runs(clone, origin):
+    assert clone.repro("--pull") == []
+    assert not clone.run("git", "status", "--porcelain").stdout
+    for name in (MODEL, "report/index.html", "data/predictions/multinomial.npz"):
+        assert (clone.root / name).read_bytes() == (origin.root / name).read_bytes()
+    clone.run("python", "-m", "commands.verify")
+
+
+def test_a_pull_that_breaks_off_is_an_error_and_takes_in_nothing_wrong(remote, clone):
+    remote.gate.left = 30_000  # about a half
+    result = clone.run("dvc", "pull", check=False)
+    remote.gate.left = float("inf")
+    error(result)
+    assert not damaged_objects(clone)
+    clone.run("dvc", "pull")
+    clone.run("python", "-m", "commands.verify")
+
+
+@pytest.mark.parametrize("how", ["changed", "truncated"])
+def test_an_object_damaged_in_the_remote_is_not_taken_in(remote, clone, origin, how):
+    value = md5_of(origin, MODEL)
+    whole = remote.objects.read(value)
+    damaged = whole[:-1] + b"?" if how == "changed" else whole[: len(whole) // 2]
+    remote.objects.write(value, damaged)
+    result = clone.run("dvc", "pull", check=False)
+    again = clone.repro("--pull")
+    remote.objects.write(value, whole)
+    assert not damaged_objects(clone)
+    error(result)
+    assert again == ["train@multinomial"]
