@@ -246,7 +246,7 @@ def test_the_notebooks_figures_are_shown_for_its_own_parameters_alone():
     for name, variant in checked.variants.items():
         digits, cuts = checked.subsets[variant.subset].digits, variant.evaluate.cuts
         known = notebook.figure(name, variant.train, digits, cuts)
-        assert known == notebook.FIGURES[name]
+        assert known == notebook.FIGURES.get(name)  # of lenet5 the notebook knows nothing
         assert notebook.figure(name, variant.train, digits[:-1], cuts) is None
         assert notebook.figure(f"{name}_2", variant.train, digits, cuts) is None
         assert notebook.figure(name, variant.train, digits, (0.3,)) is None
