@@ -190,7 +190,7 @@ def test_it_is_right_at_the_edges(multi_class):
 def test_all_classes_together_lead_to_the_same_optimum(monkeypatch, C):
     X, y = data(n_classes=5)
     each = solvers.LogisticRegression(C=C, tol=1e-10).fit(X, y)
-    monkeypatch.setattr(logistic, "SEPARATE", 0)
+    monkeypatch.setattr(logistic, "NEAR", np.inf)
     together = solvers.LogisticRegression(C=C, tol=1e-10).fit(X, y)
     assert together.gap_ <= 1e-10
     np.testing.assert_allclose(together.objective_, each.objective_, rtol=1e-9)

@@ -48,9 +48,9 @@ log = logging.getLogger(__name__)
 
 MEMORY = 30  # pairs that L-BFGS keeps
 SWITCH = 1e-4  # relative gain of an iteration below which phase 2 begins
-FIRST_PHASE = 60  # iterations after which it begins in any case
+FIRST_PHASE = 40  # iterations after which it begins in any case
 DRAWN = 4000  # rows drawn for a class's Hessian at least, 5 % more with each draw
-SEPARATE = 8  # draws class by class, before those of pairs
+NEAR = 3e-5  # Newton decrement, relative to f, below which draws are of pairs
 COUPLED_WIDTH = 8000  # coefficients that can be factorised together: 130 MB
 COUPLED_ROWS = 40_000_000  # rows times pairs whose leverages can be kept: 320 MB
 PROJECTIONS = 6  # for the leverages
@@ -217,7 +217,6 @@ class _Minimiser:
         self.pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self.step: tuple[np.ndarray, np.ndarray] | None = None
         self.n_drawn = max(DRAWN, rows.n_samples // 50)
-        self.n_draws = 0
         self.decrement = np.full(len(self.f), np.inf)
         self.g = self._gradient()
 
@@ -277,12 +276,11 @@ class _Minimiser:
         decrement = self._decrement()
         renew = (decrement > 0.7 * self.decrement) & (self.gaps > tol)
         if renew.any():
-            self.n_draws += 1
             n, rows = self.n_outputs, self.rows
             pairs = [(c, d) for c in range(n) for d in range(c)]
             if (
                 self.model.coupled
-                and self.n_draws > SEPARATE
+                and decrement.max() < NEAR
                 and (n - 1) * rows.width <= COUPLED_WIDTH
                 and len(pairs) * rows.n_samples <= COUPLED_ROWS
             ):
