@@ -1,7 +1,8 @@
 """Say what changed between two commits, as Markdown: parameters, metrics, mistakes.
 
 It shows what `dvc params diff`, `dvc metrics diff` and `dvc plots diff` find, sorted, with
-the direction that is better; works in a clone without data.
+the direction that is better; works in a clone without data. Variants of the published
+table are called published/<variant>.
 """
 
 import argparse
@@ -119,7 +120,7 @@ def metrics(revisions: list[str]) -> list[Change]:
     Raises `InputError` if a metric whose direction is known is no finite number.
     """
     changes = [
-        Change(PurePath(path).stem, name, value["old"], value["new"])
+        Change(variant_of(PurePath(path)), name, value["old"], value["new"])
         for path, values in dvc("metrics", "diff", *revisions).items()
         for name, value in values.items()
     ]
@@ -130,6 +131,11 @@ def metrics(revisions: list[str]) -> list[Change]:
             if known and value is not None and not finite:
                 raise InputError(f"metrics of {change.of}: {change.name} is {value!r}")
     return sorted(changes, key=lambda change: (change.of, change.name))
+
+
+def variant_of(path: PurePath) -> str:
+    """Return the variant whose `metrics/<variant>…` it is, after its pipeline's folder."""
+    return (path.parent.parent / path.stem).as_posix()
 
 
 def mistakes(revisions: list[str], in_one: set[str]) -> list[Change]:
@@ -146,7 +152,7 @@ def mistakes(revisions: list[str], in_one: set[str]) -> list[Change]:
     if len(shown) == 1:  # DVC shows one alone if both are the same commit
         return []
     for path, (plot, *_) in plots.items():
-        variant = PurePath(path).parent.name
+        variant = variant_of(PurePath(path).parent)
         if PurePath(path).name == "confusion.csv" and variant not in in_one:
             try:
                 before, after = (_matrix(plot, name) for name in both(revisions))
@@ -271,7 +277,8 @@ def _mistakes(changes: list[Change], before: str, after: str) -> Iterator[str]:
             )
             for c in cells[:N_CELLS]
         )
-        pictures.append(code(f"metrics/{variant}/pictures/"))
+        folder, _, name = variant.rpartition("/")
+        pictures.append(code(f"{PurePath(folder, 'metrics', name, 'pictures')}/"))
         if len(cells) > N_CELLS:
             cut.append(f"{len(cells) - N_CELLS} more of {code(variant)}")
     digits = all(re.fullmatch(r"\d called \d", change.name) for change in changes)

@@ -32,6 +32,7 @@ examples:
   python -m commands.predict scans/                           all pictures in a folder
   python -m commands.predict --variant multinomial seven.png  its scores as well
   python -m commands.predict --json seven.png                 all scores, as JSON
+  python -m commands.predict --in published seven.png         those of the published table
 
 exit status: 0; 1 if a picture could not be read, the others are answered; 2 if nothing
 could be answered, for instance because no model is trained yet
@@ -103,8 +104,9 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
         cli.check_name(checked, "variant", name)
         path = root / "data/models" / f"{name}.npz"
         if not path.is_file():
+            plan = "" if root == Path() else f" {(root / 'dvc.yaml').as_posix()}"
             raise InputError(
-                f"{path} is missing; `dvc repro` trains it, `dvc pull` gets it"
+                f"{path} is missing; `dvc repro{plan}` trains it, `dvc pull{plan}` gets it"
             )
         cuts = checked.variants[name].evaluate.cuts
         variants.append(Variant(name, models.load(path), cuts, classes))
@@ -116,13 +118,7 @@ def frame(variants: list[Variant], root: Path) -> tuple[int, int]:
 
     Raises `InputError` if that is not known, or a model is of another size.
     """
-    path = root / "metrics/dataset/summary.json"
-    try:
-        _, height, width = json.loads(path.read_text())["train"]["shape"]
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
-        ) from error
+    height, width = dataset.load_split(root / "data/raw/test").images.shape[1:]
     for variant in variants:
         if variant.model.n_pixels != height * width:
             raise InputError(
@@ -283,12 +279,14 @@ def _arguments() -> argparse.Namespace:
         help="ask this variant alone, and show its scores; may be given several times",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print all scores as JSON")
+    cli.add_root(parser)
     return parser.parse_args()
 
 
-def main(root: Path) -> int:
+def main() -> int:
     """Load the models, ask them, and return the exit status."""
     arguments = _arguments()
+    root = arguments.root
     checked = params.load(root / "params.yaml")
     variants = load(checked, arguments.variant, root)
     shape = frame(variants, root)
@@ -313,4 +311,4 @@ def main(root: Path) -> int:
 
 if __name__ == "__main__":
     with cli.reporting(2):
-        sys.exit(main(Path()))
+        sys.exit(main())

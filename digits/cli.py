@@ -35,10 +35,7 @@ def run(
     )
     if of:
         parser.add_argument(of, help=f"a name under `{of}s` in params.yaml")
-    parser.add_argument(
-        "--in", type=Path, default=Path(), dest="root", metavar="FOLDER",
-        help="where params.yaml and all results are, if not here",
-    )  # fmt: skip
+    add_root(parser)
     arguments = parser.parse_args()
     root, start = arguments.root, time.perf_counter()
     with reporting(1):
@@ -50,6 +47,14 @@ def run(
         with inputs.unchanged(checked, stage, root) if stage else nullcontext():
             main(checked, *([getattr(arguments, of)] if of else []), root)
     log.info("done in %.1f s", time.perf_counter() - start)
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """Let the user name the folder of a pipeline, as `root`."""
+    parser.add_argument(
+        "--in", type=Path, default=Path(), dest="root", metavar="FOLDER",
+        help="where params.yaml and all results are, if not here",
+    )  # fmt: skip
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-from pathlib import Path
 
 import drawn
 import numpy as np
@@ -39,7 +38,7 @@ def run(project, monkeypatch, capsys):
         monkeypatch.chdir(project.root)
         try:
             with predict.cli.reporting(2):
-                status = predict.main(Path())
+                status = predict.main()
         except SystemExit as exit_:
             status = exit_.code
         return status, capsys.readouterr().out
@@ -151,13 +150,13 @@ def test_an_unknown_variant_is_refused_with_those_that_are_known(run, caplog):
 
 
 def test_a_model_of_another_size_is_refused(run, project, caplog):
-    path = project.root / "metrics/dataset/summary.json"
-    path.write_text(path.read_text().replace("8", "9"))
+    path = project.root / "data/raw/test/images.npy"
+    np.save(path, np.load(path)[:, 1:])
     assert run("digits here/1.png") == (2, "")
     assert "trained on images of another size" in caplog.text
     path.write_text("{")
     assert run("digits here/1.png") == (2, "")
-    assert "summary.json: cannot be read" in caplog.text
+    assert "images.npy: cannot be read" in caplog.text
 
 
 def test_batches_change_no_answer_and_no_order(run, monkeypatch):
@@ -222,8 +221,10 @@ def test_the_test_images_as_pictures_get_the_answers_of_evaluate(
     for i, image in enumerate(split.images):
         picture = Image.fromarray(255 - image if negative else image)
         picture.save(tmp_path / f"{i:05}.png", compress_level=1)
-    monkeypatch.setattr(sys, "argv", ["predict", "--json", str(tmp_path)])
-    assert predict.main(ROOT) == 0
+    monkeypatch.setattr(
+        sys, "argv", ["predict", "--in", str(ROOT), "--json", str(tmp_path)]
+    )
+    assert predict.main() == 0
     answers = json.loads(capsys.readouterr().out)
     assert len(answers) == 10_000
     for variant in VARIANTS:
@@ -242,6 +243,8 @@ def test_the_test_images_as_pictures_get_the_answers_of_evaluate(
 @pytest.mark.slow
 def test_a_drawn_seven_is_called_so_by_the_command(tmp_path, monkeypatch, capsys):
     path = drawn.save(drawn.KINDS["photographed"](drawn.digit(7)), tmp_path)
-    monkeypatch.setattr(sys, "argv", ["predict", "--variant", "multinomial", str(path)])
-    assert predict.main(ROOT) == 0
+    monkeypatch.setattr(
+        sys, "argv", ["predict", "--in", str(ROOT), "--variant", "multinomial", str(path)]
+    )
+    assert predict.main() == 0
     assert capsys.readouterr().out.splitlines()[-1].split()[1] == "7"

@@ -4,8 +4,10 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from test_pipeline import MODEL, STAGES, code, declared, imports
 from tiny import ROOT
 
@@ -114,6 +116,10 @@ def project(done, tmp_path):
     (folder / "data/raw").symlink_to((PUBLISHED / "data/raw").readlink())
     for name in ("params.yaml", "dvc.yaml", "rows.yaml"):
         shutil.copy(PUBLISHED / name, folder)
+    text = (folder / "params.yaml").read_text()
+    text = text.replace("name: mnist", "name: custom")
+    text = text.replace("source: auto", "source: data/own/tiny.npz")
+    (folder / "params.yaml").write_text(text)
     project.commit("Add the published table")
     return project
 
@@ -142,6 +148,20 @@ def test_a_variant_runs_in_the_folder_under_dvc(project):
     assert all(line[3:].startswith("published/") for line in changed.splitlines())
     assert "published/data" not in changed
     assert project.repro("published/dvc.yaml:evaluate@one_hot") == []
+
+    # What is trained there can be asked there.
+    ask = ("python", "-m", "commands.predict", "--in", "published", "--json", "seven.png")
+    with np.load(project.root / "published/data/predictions/one_hot.npz") as file:
+        row = np.flatnonzero(file["actual"] == 7)[0]
+        expected, scores = file["predicted"][row].item(), file["scores"][row]
+    images = np.load(project.root / "data/raw/test/images.npy")
+    Image.fromarray(images[row]).save(project.root / "seven.png")
+    (answer,) = json.loads(project.run(*ask, "--variant", "one_hot").stdout)
+    assert answer["variants"]["one_hot"]["digit"] == expected
+    np.testing.assert_allclose(answer["variants"]["one_hot"]["scores"], scores, atol=1e-9)
+    result = project.run(*ask, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "`dvc repro published/dvc.yaml` trains it" in result.stderr
 
 
 def test_the_readme_has_the_table():
