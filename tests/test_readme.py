@@ -63,3 +63,9 @@ def test_the_speeds_are_those_of_the_benchmark():
     for what, ours, theirs, ratio in rows:
         pattern = rf"{re.escape(what)} \| {ours} \(.*\) \| {theirs} \(.*\) \| {ratio} \|"
         assert re.search(pattern, measured), what
+
+
+def test_the_build_for_a_gpu_is_of_the_version_that_is_locked():
+    (version,) = re.findall(r"'tensorflow\[and-cuda\]==([\d.]+)'", README)
+    lock = (ROOT / "requirements.lock").read_text()
+    assert set(re.findall(r"(?m)^tensorflow(?:-cpu)?==(\S+)", lock)) == {version}
