@@ -31,7 +31,9 @@ def run(
     full disk, is one message on stderr and status 1.
     """
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=f"python -m stages.{Path(sys.argv[0]).stem}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if of:
         parser.add_argument(of, help=f"a name under `{of}s` in params.yaml")

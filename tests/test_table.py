@@ -187,4 +187,6 @@ def test_the_exact_methods_are_where_they_must_be():
 
 def test_every_stage_may_run_in_another_folder(done):
     for stage in STAGES:
-        assert "--in FOLDER" in done.run("python", "-m", f"stages.{stage}", "--help").stdout
+        shown = done.run("python", "-m", f"stages.{stage}", "--help").stdout
+        assert shown.startswith(f"usage: python -m stages.{stage} ")
+        assert "--in FOLDER" in shown
