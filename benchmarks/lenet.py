@@ -26,7 +26,8 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from digits import dataset, models, params  # noqa: E402 (found by the line above)
+from digits import models  # noqa: E402 (found by the line above)
+from digits.base import dataset, params  # noqa: E402 (found by the line above)
 from digits.models import Course  # noqa: E402 (likewise)
 from stages import train  # noqa: E402 (likewise)
 

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from digits import cli, dataset, models, params, pictures
-from digits.errors import InputError
+from digits import models, pictures
+from digits.base import cli, dataset, params
+from digits.base.errors import InputError
+from digits.base.params import Params
 from digits.models import Model
 from digits.normal_form import CENTRED
-from digits.params import Params
 
 log = logging.getLogger(__name__)
 

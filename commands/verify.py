@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from digits import cli
-from digits.errors import InputError
+from digits.base import cli
+from digits.base.errors import InputError
 
 log = logging.getLogger(__name__)
 

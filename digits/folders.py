@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from digits import dataset, pictures
-from digits.dataset import MOST_CLASSES, MOST_PIXELS, Dataset, Split
-from digits.errors import InputError
-from digits.known import class_name
+from digits import pictures
+from digits.base import dataset
+from digits.base.dataset import MOST_CLASSES, MOST_PIXELS, Dataset, Split
+from digits.base.errors import InputError
+from digits.base.known import class_name
 
 NUMBERS = tuple(map(str, range(MOST_CLASSES)))
 

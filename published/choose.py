@@ -12,8 +12,9 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from digits import dataset, models, params  # noqa: E402 (found by the line above)
-from digits.dataset import Split  # noqa: E402
+from digits import models  # noqa: E402 (found by the line above)
+from digits.base import dataset, params  # noqa: E402 (found by the line above)
+from digits.base.dataset import Split  # noqa: E402
 from stages import train  # noqa: E402
 
 N_VALIDATION = 10_000

@@ -8,8 +8,8 @@ writes  params.schema.json
 
 from pathlib import Path
 
-from digits import cli, files, params
-from digits.params import Params
+from digits.base import cli, files, params
+from digits.base.params import Params
 
 
 def main(_params: Params, root: Path) -> None:

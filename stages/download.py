@@ -8,10 +8,11 @@ writes  data/raw/{train,test}/{images,labels}.npy, data/raw/classes.json
 import logging
 from pathlib import Path
 
-from digits import cli, dataset, files, gallery, sources
-from digits.dataset import Dataset
-from digits.known import KNOWN
-from digits.params import Params
+from digits import gallery, sources
+from digits.base import cli, dataset, files
+from digits.base.dataset import Dataset
+from digits.base.known import KNOWN
+from digits.base.params import Params
 
 log = logging.getLogger(__name__)
 

@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import cli, dataset, files, metrics, models, plots
-from digits.dataset import Split
-from digits.errors import InputError
+from digits import metrics, models, plots
+from digits.base import cli, dataset, files
+from digits.base.dataset import Split
+from digits.base.errors import InputError
+from digits.base.params import Params
 from digits.lettering import drawable
 from digits.metrics import Distribution
 from digits.models import Model
-from digits.params import Params
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import cli, dataset, files, gallery
-from digits.dataset import Dataset
-from digits.errors import InputError
-from digits.params import Params, Subset
+from digits import gallery
+from digits.base import cli, dataset, files
+from digits.base.dataset import Dataset
+from digits.base.errors import InputError
+from digits.base.params import Params, Subset
 
 log = logging.getLogger(__name__)
 

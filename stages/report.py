@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from digits import cli, dataset, files, models
-from digits.dataset import Split
-from digits.errors import InputError
-from digits.known import KNOWN
-from digits.params import Params
+from digits import models
+from digits.base import cli, dataset, files
+from digits.base.dataset import Split
+from digits.base.errors import InputError
+from digits.base.known import KNOWN
+from digits.base.params import Params
 from digits.report import arrays, content, graph, render
 from digits.report.content import Result
 

@@ -16,10 +16,10 @@ from typing import Any
 import yaml
 from scipy.stats import binomtest
 
-from digits import cli, files
-from digits.errors import InputError
-from digits.known import KNOWN
-from digits.params import Params
+from digits.base import cli, files
+from digits.base.errors import InputError
+from digits.base.known import KNOWN
+from digits.base.params import Params
 
 log = logging.getLogger(__name__)
 

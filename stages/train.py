@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import cli, dataset, files, models, preprocessing
-from digits.dataset import Split
-from digits.errors import InputError
-from digits.models import Course, Model
-from digits.params import Params, Train
+from digits import models
+from digits.base import cli, dataset, files
+from digits.base.dataset import Split
+from digits.base.errors import InputError
+from digits.base.params import Params, Train
+from digits.models import Course, Model, preprocessing
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from tiny import ROOT
 STAGE = textwrap.dedent("""
     import time
     from pathlib import Path
-    from digits import cli, files
+    from digits.base import cli, files
 
     def main(params, root):
         with files.replacing(Path("result")) as temporary:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from digits import dataset, pictures, sources
-from digits.errors import InputError
+from digits import pictures, sources
+from digits.base import dataset
+from digits.base.errors import InputError
 
 SHAPE = (5, 7)
 

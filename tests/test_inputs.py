@@ -6,8 +6,8 @@ import pytest
 from test_params import GOOD
 from tiny import ROOT
 
-from digits import inputs, params
-from digits.errors import InputError
+from digits.base import inputs, params
+from digits.base.errors import InputError
 
 STAGE = "train@multinomial"
 SUBSET = "digits"

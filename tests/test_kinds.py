@@ -12,9 +12,11 @@ from sklearn.svm import SVC
 from sklearn.utils.multiclass import _ovr_decision_function
 from tiny import generate
 
-from digits import models, params
-from digits.models import Course, nearest_neighbours, pairs, support_vectors
-from digits.models.random_features import draw, squashed
+from digits import models
+from digits.base import params
+from digits.methods import nearest_neighbours, support_vectors
+from digits.methods.random_features import draw, squashed
+from digits.models import Course, pairs
 from stages import train
 
 BLOCKS = {

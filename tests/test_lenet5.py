@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits import models
-from digits.errors import InputError
-from digits.models import Course, lenet5
-from digits.models.lenet5 import Checkpoint, LeNet5
-from digits.params import LeNet5 as Options
+from digits.base.errors import InputError
+from digits.base.params import LeNet5 as Options
+from digits.methods import lenet5
+from digits.methods.lenet5 import Checkpoint, LeNet5
+from digits.models import Course
 from stages import train
 
 OPTIONS = Options(
@@ -272,7 +273,8 @@ def test_it_learns_images_of_8_by_8(tiny, tmp_path):
 def loaded_by(done, command):
     """Return which of the large packages a stage of the project has imported."""
     code = (
-        f"import sys, pathlib; from digits import params; from stages import {command[0]};"
+        "import sys, pathlib; from digits.base import params;"
+        f"from stages import {command[0]};"
         f"{command[0]}.main(params.load(), {command[1]!r}, pathlib.Path());"
         "print(*{'keras', 'tensorflow', 'sklearn', 'h5py'} & set(sys.modules))"
     )

@@ -14,7 +14,8 @@ from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 from tiny import ROOT
 
-from digits import dataset, models, sources
+from digits import models, sources
+from digits.base import dataset
 
 pytestmark = pytest.mark.slow
 

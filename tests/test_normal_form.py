@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import ROOT
 
-from digits import dataset, models
+from digits import models
+from digits.base import dataset
 from digits.normal_form import averaging, centre_of_mass, is_normal, normal_form
 
 

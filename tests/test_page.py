@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny import ROOT
 
-from digits import dataset, params
+from digits.base import dataset, params
 from digits.normal_form import normal_form
 from stages import evaluate
 

@@ -11,8 +11,8 @@ from PIL import Image
 from tiny import ROOT
 
 from commands import predict
-from digits import dataset, params
-from digits.known import DIGITS
+from digits.base import dataset, params
+from digits.base.known import DIGITS
 from digits.models.linear import LinearModel
 
 VARIANTS = [*params.load(ROOT / "params.yaml").variants]

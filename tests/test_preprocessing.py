@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from digits import preprocessing
+from digits.models import preprocessing
 
 
 def bar(slope):

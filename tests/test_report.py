@@ -12,11 +12,12 @@ import pytest
 import yaml
 from tiny import ROOT
 
-from digits import dataset, models, params
-from digits.errors import InputError
-from digits.known import DIGITS
+from digits import models
+from digits.base import dataset, params
+from digits.base.errors import InputError
+from digits.base.known import DIGITS
+from digits.base.params import LinearRegression, Logistic
 from digits.models.linear import LinearModel
-from digits.params import LinearRegression, Logistic
 from digits.report import arrays, content, graph, notebook, render
 from digits.report.calibration import reliability
 from digits.report.content import Result

@@ -24,9 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import as_arrays, generate
 
-from digits import dataset, files, sources
-from digits.errors import InputError
-from digits.known import DIGITS, KNOWN
+from digits import sources
+from digits.base import dataset, files
+from digits.base.errors import InputError
+from digits.base.known import DIGITS, KNOWN
 from digits.sources import HttpMirror, NpmMirror
 
 

@@ -7,13 +7,14 @@ from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 from tiny import ROOT, generate
 
-from digits import dataset, gallery, models, params, preprocessing, sources
-from digits.dataset import Dataset
-from digits.errors import InputError
-from digits.models import Course
+from digits import gallery, models, sources
+from digits.base import dataset, params
+from digits.base.dataset import Dataset
+from digits.base.errors import InputError
+from digits.base.params import LinearRegression as LinearBlock
+from digits.base.params import Logistic, Subset
+from digits.models import Course, preprocessing
 from digits.models.linear import standardise
-from digits.params import LinearRegression as LinearBlock
-from digits.params import Logistic, Subset
 from stages import download, filter, train  # noqa: A004 (the stage is named after what it does)
 
 

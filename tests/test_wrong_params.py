@@ -12,9 +12,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digits import cli, params
-from digits.errors import InputError
-from digits.params import Params
+from digits.base import cli, params
+from digits.base.errors import InputError
+from digits.base.params import Params
 
 GOOD = """\
 dataset: {name: mnist, source: auto}

@@ -3,12 +3,14 @@
     images → (preprocessing) → scores → decision → a class
 
 A model of any kind is a frozen dataclass of arrays with the four fields of `Model` below
-and the fields of its own. `digits.models.<kind>` defines it, and is imported only when a
-model of that kind is fitted or loaded. `digits.models.<model>`, by the name that
-`train.model` has in params.yaml, has the function `fit` (see `Fit`).
+and the fields of its own. The module that defines it is imported only when a model of
+that kind is fitted or loaded. `digits.methods.<model>`, by the name that `train.model` has
+in params.yaml, has the function `fit` (see `Fit`), and defines the kind if no other model
+is of it.
 """
 
 import importlib
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
@@ -17,8 +19,9 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from digits import files, preprocessing
-from digits.errors import InputError
+from digits.base import files
+from digits.base.errors import InputError
+from digits.models import preprocessing
 
 # threshold    one score, cut at ascending thresholds
 # sigmoid      one score, the log-odds of the second class, cut at 0
@@ -29,16 +32,16 @@ Decision = Literal["threshold", "sigmoid", "one_vs_rest", "softmax", "largest"]
 ONE_SCORE = ("threshold", "sigmoid")
 PROBABLE = ("sigmoid", "one_vs_rest", "softmax")
 
-# The kinds of fitted models: the module in this package, and the class in it.
+# The kinds of fitted models, and where the class of each is.
 KINDS = {
-    "lenet5": "LeNet5",
-    "linear": "LinearModel",
-    "nearest_neighbours": "NeighboursModel",
-    "pairwise_regression": "PairwiseModel",
-    "principal_quadratic": "QuadraticModel",
-    "radial_basis": "RadialModel",
-    "random_features": "RandomModel",
-    "support_vectors": "VectorsModel",
+    "lenet5": "digits.methods.lenet5:LeNet5",
+    "linear": "digits.models.linear:LinearModel",
+    "nearest_neighbours": "digits.methods.nearest_neighbours:NeighboursModel",
+    "pairwise_regression": "digits.methods.pairwise_regression:PairwiseModel",
+    "principal_quadratic": "digits.methods.principal_quadratic:QuadraticModel",
+    "radial_basis": "digits.methods.radial_basis:RadialModel",
+    "random_features": "digits.methods.random_features:RandomModel",
+    "support_vectors": "digits.methods.support_vectors:VectorsModel",
 }
 
 
@@ -127,7 +130,7 @@ Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, Any, Course], Model]
 
 def fit_of(model: str) -> Fit:
     """Return the function that fits a `train.model` of params.yaml."""
-    return importlib.import_module(f"digits.models.{model}").fit
+    return importlib.import_module(f"digits.methods.{model}").fit
 
 
 class Header(NamedTuple):
@@ -165,8 +168,7 @@ def load(path: Path) -> Model:
     Raises `InputError` if the file is missing, damaged or no model.
     """
     kind = header(path).kind
-    module = importlib.import_module(f"digits.models.{kind}")
-    cls: type[Model] = getattr(module, KINDS[kind])
+    cls: type[Model] = pkgutil.resolve_name(KINDS[kind])
     own = [f.name for f in fields(cls)]
     values: dict[str, Any] = _read(path, ["kind", *own])
     del values["kind"]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from digits import metrics, models, normal_form
+from digits.base.params import Logistic, Train
 from digits.models import Decision
 from digits.models.linear import LinearModel
-from digits.params import Logistic, Train
 from digits.report import arrays, notebook
 from digits.report.calibration import Reliability, reliability
 

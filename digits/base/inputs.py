@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from digits import params
-from digits.errors import InputError
-from digits.params import Params
+from digits.base import params
+from digits.base.errors import InputError
+from digits.base.params import Params
 
 REMEDY = "run `dvc repro` again"
 

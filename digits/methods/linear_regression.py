@@ -3,9 +3,9 @@
 import numpy as np
 
 from digits import solvers
+from digits.base.params import LinearRegression
 from digits.models import Course
 from digits.models.linear import LinearModel
-from digits.params import LinearRegression
 
 
 def fit(

@@ -12,9 +12,9 @@ from typing import ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from digits.base.params import RadialBasis
 from digits.models import Course
 from digits.models.features import FeatureModel, solve
-from digits.params import RadialBasis
 
 
 @dataclass(frozen=True, kw_only=True)

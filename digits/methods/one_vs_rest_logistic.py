@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from digits.models import Course, logistic_regression
+from digits.base.params import Logistic
+from digits.methods import logistic_regression
+from digits.models import Course
 from digits.models.linear import LinearModel
-from digits.params import Logistic
 
 
 def fit(

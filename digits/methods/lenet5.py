@@ -26,10 +26,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from digits import files
-from digits.errors import InputError
+from digits.base import files
+from digits.base.errors import InputError
+from digits.base.params import LeNet5 as Options
 from digits.models import Course, Model
-from digits.params import LeNet5 as Options
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from typing import ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from digits.base.params import LabelRegression
 from digits.models import Course, Model
 from digits.models.pairs import pairs, votes
-from digits.params import LabelRegression
 
 
 @dataclass(frozen=True, kw_only=True)

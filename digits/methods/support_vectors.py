@@ -15,10 +15,10 @@ from typing import ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from digits.base.params import SupportVectors
 from digits.blocks import available_threads, in_blocks
 from digits.models import Course, Model
 from digits.models.pairs import pairs, votes
-from digits.params import SupportVectors
 
 TOLERANCE = 1e-3  # libsvm's
 MOST = 1500  # images that are added to a pair's at a time

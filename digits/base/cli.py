@@ -12,9 +12,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
-from digits import inputs, params
-from digits.errors import InputError
-from digits.params import Params
+from digits.base import inputs, params
+from digits.base.errors import InputError
+from digits.base.params import Params
 
 log = logging.getLogger(__name__)
 

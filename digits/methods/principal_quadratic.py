@@ -9,11 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from digits.base.errors import InputError
+from digits.base.params import PrincipalQuadratic
 from digits.blocks import add_up, in_blocks
-from digits.errors import InputError
 from digits.models import Course
 from digits.models.features import FeatureModel, solve
-from digits.params import PrincipalQuadratic
 
 
 @dataclass(frozen=True, kw_only=True)

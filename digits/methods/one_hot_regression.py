@@ -3,9 +3,9 @@
 import numpy as np
 
 from digits import solvers
+from digits.base.params import LabelRegression
 from digits.models import Course
 from digits.models.linear import LinearModel
-from digits.params import LabelRegression
 
 
 def fit(

@@ -14,9 +14,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from digits.base.params import RandomFeatures
 from digits.models import Course
 from digits.models.features import FeatureModel, solve
-from digits.params import RandomFeatures
 
 
 @dataclass(frozen=True, kw_only=True)

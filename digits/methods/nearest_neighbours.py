@@ -9,10 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from digits.base.errors import InputError
+from digits.base.params import NearestNeighbours
 from digits.blocks import in_blocks
-from digits.errors import InputError
 from digits.models import Course, Model
-from digits.params import NearestNeighbours
 
 ROWS = 200  # of a block: its distances to 60,000 images take 48 MB
 EXACT = 1024  # so many products of two numbers from -128 to 127 a float32 sums exactly

@@ -6,9 +6,9 @@ import numpy as np
 from tqdm import tqdm
 
 from digits import solvers
+from digits.base.params import Logistic
 from digits.models import Course, Decision, log_probabilities
 from digits.models.linear import LinearModel
-from digits.params import Logistic
 from digits.solvers.logistic import Callback
 
 

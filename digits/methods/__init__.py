@@ -1,0 +1,1 @@
+"""How a model is fitted: a module for each name that `train.model` may have."""
