@@ -73,8 +73,8 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
         path = root / "data/models" / f"{name}.npz"
         predictions = root / "data/predictions" / f"{name}.npz"
         known = models.header(path)
-        shown = known.kind == "linear" and known.preprocess == "none"
-        weights = models.load(path) if shown else None
+        asked = known.kind in content.ARRAYS and known.preprocess == "none"
+        weights = models.load(path) if asked else None
         if weights and weights.n_pixels != math.prod(test.images.shape[1:]):
             raise InputError(
                 f"{path}: is for images of {weights.n_pixels} pixels, those in data/raw "
@@ -88,7 +88,7 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
                 cuts=variant.evaluate.cuts,
                 classes=known.classes,
                 decision=known.decision,
-                weights=weights,  # type: ignore[arg-type] # linear
+                weights=weights,
                 **load_predictions(predictions, known, test.labels),
             )
         )
@@ -141,6 +141,7 @@ def main(params: Params, root: Path) -> None:
                 "n_kept": len(held["kept"]),
             },
             "form": content.form(name),
+            "arrays": content.ARRAYS,
             "layout": block.layout,
             "block": block.text,
             "sha256": dataset.checksums(raw),

@@ -4,13 +4,17 @@ import csv
 import re
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import resources
 
 import numpy as np
 import pytest
+from test_report import page_of, result
 from tiny import ROOT
 
 from digits.base import dataset, params
+from digits.base.dataset import Split
+from digits.methods import lenet5
 from digits.normal_form import normal_form
 from stages import evaluate
 
@@ -213,6 +217,44 @@ def test_a_threshold_is_dragged_with_the_mouse(page):
     cell.click()
     count = int(cell.inner_text())
     assert page.locator("#line-cell-images button").count() == count
+
+
+@pytest.mark.parametrize("size", [(28, 28), (8, 8), (41, 22)])
+def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, *size)).astype(np.uint8)
+    images[0] = 0
+    split = Split(images, np.arange(6, dtype=np.uint8) % 3)
+    n_features = 16 * lenet5.features(size[0]) * lenet5.features(size[1])
+    shapes = {
+        "kernel_1": (5, 5, 1, 6), "kernel_2": (5, 5, 6, 16),
+        "dense_1": (n_features, 120), "dense_2": (120, 84), "dense_3": (84, 3),
+    } | {f"bias_{i + 1}": (n,) for i, n in enumerate((6, 16, 120, 84, 3))}  # fmt: skip
+    model = lenet5.LeNet5(
+        classes=np.arange(3, dtype=np.uint8), decision="softmax",
+        height=size[0], width=size[1],
+        **{name: rng.normal(0, 0.2, shape).astype(np.float32)
+           for name, shape in shapes.items()},
+    )  # fmt: skip
+    assert model.problem() is None
+    scores = model.scores(images)
+    each = replace(
+        result("net", "softmax", (0, 1, 2), split),
+        weights=model,
+        scores=scores,
+        predicted=scores.argmax(axis=1).astype(np.uint8),
+    )
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/index.html").write_text(page_of([each], split))
+    with opened(chromium, tmp_path) as page:
+        found = page.evaluate("digits.images('net').map((i) => digits.scores('net', i))")
+        np.testing.assert_allclose(found, scores, rtol=1e-9, atol=1e-9)
+        answers = page.evaluate("digits.images('net').map((i) => digits.answer('net', i))")
+        assert answers == each.predicted.tolist()
+        assert page.locator("#weights").count() == 0  # it gives no evidence
+        page.locator("#noise").click()
+        assert verdict(page, "net") in {"0", "1", "2"}
+        assert page.seen == []
 
 
 def test_the_drawings_form_is_that_of_python(page, root):
@@ -442,5 +484,6 @@ def test_a_seven_drawn_with_the_mouse_is_called_seven(chromium):
         draw(page, (0.28, 0.24), (0.72, 0.24), (0.45, 0.8))
         assert verdict(page, "multinomial") == "7"
         assert verdict(page, "one_vs_rest") == "7"
+        assert verdict(page, "lenet5") == "7"
         image = np.reshape(page.evaluate("digits.seen()"), (28, 28))
         assert image.max() == 255

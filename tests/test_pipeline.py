@@ -15,6 +15,7 @@ from tiny import ROOT
 from digits.base import params
 from digits.base.params import MODELS
 from digits.models import KINDS
+from digits.report.content import ARRAYS
 
 STAGES = ("check", "download", "filter", "train", "evaluate", "report")
 SUBSET = "binary"
@@ -71,6 +72,11 @@ def imports(path: Path, *, lazy: bool = True) -> set[str]:
     return own.union(*(imports(file, lazy=lazy) for file in found))
 
 
+def defining(kind: str) -> Path:
+    """Return the file with the class of a kind of model."""
+    return ROOT / (KINDS[kind].partition(":")[0].replace(".", "/") + ".py")
+
+
 def needed(stage: str, model: str) -> set[str]:
     """Return what a stage imports for a model, also by a name that params.yaml has."""
     files = imports(ROOT / "stages" / f"{stage}.py")
@@ -78,9 +84,10 @@ def needed(stage: str, model: str) -> set[str]:
     if stage == "train":
         files |= imports(own)
     elif stage == "evaluate":
-        kind = KINDS.get(model, KINDS["linear"]).partition(":")[0]
-        files |= imports(ROOT / (kind.replace(".", "/") + ".py"), lazy=False)
+        files |= imports(defining(model if model in KINDS else "linear"), lazy=False)
         files.add(str(own.relative_to(ROOT)))
+    elif stage == "report":
+        files |= {file for kind in ARRAYS for file in imports(defining(kind), lazy=False)}
     return files
 
 

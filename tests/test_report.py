@@ -80,6 +80,7 @@ def page_of(results, split, **changes):
         "variants": [content.variant(each, is_mnist=False) for each in results],
         "dataset": data,
         "form": content.form("custom"),
+        "arrays": content.ARRAYS,
         "layout": block.layout,
         "block": block.text,
         "sha256": {"x_test": "0" * 64},
@@ -159,7 +160,7 @@ def test_text_from_outside_stays_text(tiny):
     data = {"name": hostile, "title": hostile, "source": hostile, "height": 8, "width": 8,
             "names": names, "noun": "class", "n_train": 1, "n_test": 120,
             "n_kept": 120}  # fmt: skip
-    page = page_of(results, tiny.test, dataset=data, parameters=[("x", hostile)])
+    page = page_of(results, tiny.test, dataset=data, parameters=[("dataset.x", hostile)])
     assert hostile not in page
     assert Structure(page).tags == plain
 

@@ -8,14 +8,22 @@ import numpy as np
 
 from digits import metrics, models, normal_form
 from digits.base.params import Logistic, Train
-from digits.models import Decision
-from digits.models.linear import LinearModel
+from digits.models import Decision, Model
 from digits.report import arrays, notebook
 from digits.report.calibration import Reliability, reliability
 
 # What the images on the page may take, deflated. In base64 they grow by a third, and
 # the rest of MNIST's page takes less than a megabyte, so that the page stays below four.
 IMAGE_BYTES = 2_250_000
+
+# The kinds of models that the page can ask, and the arrays that it needs to do so.
+ARRAYS = {
+    "linear": ("mean", "scale", "coef", "intercept"),
+    "lenet5": (
+        *("kernel_1", "bias_1", "kernel_2", "bias_2"),
+        *("dense_1", "bias_3", "dense_2", "bias_4", "dense_3", "bias_5"),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class Result:
 
     classes: (n_classes,) the labels in ascending order
     decision: how scores become a class
-    weights: the model, if the page can show and ask it: linear in the pixels as they are
+    weights: the model, if the page can ask it: of a kind in `ARRAYS`, of images as they are
     cuts: the thresholds, ascending; empty if the model decides without
     scores: (n_samples, n_outputs) float64
     actual, predicted: (n_samples,) labels
@@ -36,7 +44,7 @@ class Result:
     cuts: tuple[float, ...]
     classes: np.ndarray
     decision: Decision
-    weights: LinearModel | None
+    weights: Model | None
     scores: np.ndarray
     actual: np.ndarray
     predicted: np.ndarray
@@ -62,7 +70,7 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         "model": result.train.model,
         "preprocess": result.train.preprocess,
         "decision": result.decision,
-        "weights": result.weights is not None,
+        "weights": result.weights and result.weights.kind,
         "digits": digits,
         "cuts": list(result.cuts),
         "C": result.train.C if isinstance(result.train, Logistic) else None,
@@ -173,7 +181,7 @@ def packed(
         held[f"{name}/worst"] = order.astype(np.uint32)
         held[f"{name}/predicted"] = result.indices[1].astype(np.uint8)
         if result.weights:
-            for field in ("mean", "scale", "coef", "intercept"):
+            for field in ARRAYS[result.weights.kind]:
                 held[f"{name}/{field}"] = getattr(result.weights, field).astype(np.float32)
         if result.decision == "threshold":
             # In full precision, so that a cut falls where evaluate's falls.

@@ -1,4 +1,4 @@
-// A drawing area. What is on it is brought to the data's form, and all variants answer.
+// A drawing area. What is on it is brought to the data's form, and the variants answer.
 
 /** A generator of numbers from 0 to 1 (mulberry32), the same for the same seed. */
 function random(seed) {
@@ -57,20 +57,21 @@ function noise(seed) {
   return new Uint8Array(height * width).map(() => 256 * next());
 }
 
-const answers = linear.map((variant) => {
+const answers = asked.map((variant) => {
   const verdict = element("strong", { className: "verdict" }, "–");
   const sure = element("span", { className: "sure" }, IDLE);
   const many = variant.decision !== "threshold";
+  const hidden = variant.decision === "largest"; // no probability follows
   const rows = many ? variant.names.slice(0, MOST_ROWS).map((name) => ({
     head: element("th", { scope: "row", title: name }, name),
     bar: element("span", { className: "bar" }),
-    value: element("td", { className: "number" }, "–"),
+    value: element("td", { className: "number", hidden }, "–"),
     score: element("td", { className: "number" }, "–"),
   })) : [];
   const table = element("table", { hidden: !many },
     element("caption", { className: "hidden" }, `Answers of ${variant.name}`),
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, element("span", { className: "hidden" }, capital(noun))),
-      element("td", {}), element("th", { scope: "col", className: "number" }, "sure"),
+      element("td", {}), element("th", { scope: "col", className: "number", hidden }, "sure"),
       element("th", { scope: "col", className: "number" }, variant.decision === "sigmoid" ? "log-odds" : "score"))),
     element("tbody", {}, ...rows.map((row) => element("tr", {},
       row.head, element("td", { className: "track" }, row.bar), row.value, row.score))));

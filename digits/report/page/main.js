@@ -19,7 +19,7 @@ if (state.at) goTo(state.at);
 /**
  * What can be asked of the page from outside, such as a browser's console:
  *
- *   variants                   the names of the variants; those with weights can be asked
+ *   variants                   the names of the variants; those whose weights are here can be asked
  *   images(variant)            the numbers of its test images in the test split
  *   pixels(image)              a test image's grey values
  *   scores(variant, image)     its scores, computed from the weights, of a test image by
@@ -42,6 +42,6 @@ window.digits = Object.freeze({
     const framed = normalForm(Uint8Array.from(grey), high, wide);
     return framed && Array.from(framed);
   },
-  seen: () => (linear.length && seen ? Array.from(seen) : null),
+  seen: () => (asked.length && seen ? Array.from(seen) : null),
 });
 setTimeout(fillNext);

@@ -1,5 +1,5 @@
-// A model's scores and decision, as in digits/models/. Of models that are not linear in the
-// pixels, only what they answered is here.
+// A model's scores and decision, as in digits/models/. Of most models that are not linear in
+// the pixels, only what they answered is here.
 
 // Classes are known by their labels, which are numbers, and shown by their names.
 const { names, noun } = page.dataset;
@@ -26,20 +26,17 @@ const variants = page.variants.map((variant) => {
     actual: Uint8Array.from(images, (image) => variant.digits.indexOf(labels[image])),
     predicted: field("predicted"), // class indices
     worst: field("worst"), // rows of its misclassified images, the worst first
-    ...(variant.weights && {
-      mean: field("mean"),
-      scale: field("scale"),
-      coef: field("coef"),
-      intercept: field("intercept"),
-    }),
+    ...Object.fromEntries((page.arrays[variant.weights] ?? []).map((name) => [name, field(name)])),
     testScores: variant.decision === "threshold" ? field("scores") : undefined,
   };
 });
 
 const variantOf = (name) => variants.find((variant) => variant.name === name) ?? variants[0];
 
-/** The variants whose weights are here, so that they can answer and give evidence. */
-const linear = variants.filter((variant) => variant.weights);
+/** The variants whose weights are here, so that they can answer. */
+const asked = variants.filter((variant) => variant.weights);
+/** Those that give evidence, too. */
+const linear = asked.filter((variant) => variant.weights === "linear");
 const linearOf = (name) => linear.find((variant) => variant.name === name) ?? linear.at(-1);
 
 /** Weight × standardised pixel, for one of a variant's outputs. */
@@ -51,6 +48,7 @@ function evidence(variant, pixels, output) {
 
 /** A variant's scores for an image: one, or one for each of its classes. */
 function scoresOf(variant, pixels) {
+  if (variant.weights === "lenet5") return networkScores(variant, pixels);
   return Array.from(variant.intercept, (intercept, output) =>
     evidence(variant, pixels, output).reduce((sum, value) => sum + value, intercept));
 }
