@@ -138,6 +138,19 @@ def test_every_model_is_described_on_the_page():
     assert set(re.findall(r'^  "(\w+)": "', template, re.MULTILINE)) == set(params.MODELS)
 
 
+def test_the_names_of_many_classes_are_listed_only_where_they_are_not_all(tiny):
+    results = [
+        result("whole", "softmax", tuple(range(10)), tiny.test),
+        result("part", "softmax", (3, 4), tiny.test),
+    ]
+    data = {"name": "custom", "title": "Own", "source": "data/own", "noun": "class",
+            "names": [f"kind {i}" for i in range(10)], "height": 8, "width": 8,
+            "n_train": 1, "n_test": 120, "n_kept": 120}  # fmt: skip
+    page = page_of(results, tiny.test, dataset=data)
+    assert page.count("All 10 classes.") == 1
+    assert "Classes <bdi>kind 3</bdi>, <bdi>kind 4</bdi>." in page
+
+
 @pytest.mark.parametrize("size", [(5, 3), (64, 64)])
 def test_images_may_have_any_size(size):
     rng = np.random.default_rng(0)
