@@ -131,6 +131,9 @@ def test_a_page_of_models_without_weights_shows_what_they_answered(tiny):
     assert {"confusion", "mistakes"} <= set(Structure(page).ids)
     assert not {"draw", "weights", "calibration", "thresholds"} & set(Structure(page).ids)
     assert not re.search(r"a/(mean|coef)", page)
+    page = page_of([each, result("b", "softmax", (0, 1, 2), tiny.test)], tiny.test)
+    assert "<p>b answers while you draw." in page
+    assert " 1 subset</text>" in page
 
 
 def test_every_model_is_described_on_the_page():
