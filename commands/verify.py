@@ -1,7 +1,8 @@
 """Hash every result and every object in the cache again, and hold them against dvc.lock.
 
-DVC trusts an object in its cache that is marked read-only, and a file whose time and size
-have not changed. This command trusts nothing: it reads every byte.
+Where the published pipeline was run, published/dvc.lock counts, too. DVC trusts an object
+in its cache that is marked read-only, and a file whose time and size have not changed.
+This command trusts nothing: it reads every byte.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from digits.base.errors import InputError
 
 log = logging.getLogger(__name__)
 
+PUBLISHED = "published"  # the folder of the second pipeline
+
 EXAMPLES = """\
 examples:
   python -m commands.verify         say what is damaged or missing
@@ -32,7 +35,7 @@ exit status: 0 if all is as dvc.lock says; 1 if not; 2 if it could not be checke
 
 
 class Out(NamedTuple):
-    """A result as dvc.lock records it."""
+    """A result as a lock of DVC's records it."""
 
     stage: str
     path: str
@@ -68,16 +71,29 @@ def _of_bytes(content: bytes) -> str:
 
 
 def recorded(root: Path) -> list[Out]:
-    """Return what dvc.lock says was made, in the order of its stages.
+    """Return what the locks of the pipelines say was made, in the order of their stages.
 
-    Raises `InputError` if dvc.lock is missing or no lock of DVC's.
+    The published one counts where it was run: its lock is in Git, its models are not.
+    Raises `InputError` if a lock is missing or none of DVC's.
     """
-    path = root / "dvc.lock"
+    outs = _recorded(root, root / "dvc.lock", "")
+    if (root / PUBLISHED / "data/models").is_dir():
+        outs += _recorded(root, root / PUBLISHED / "dvc.lock", f"{PUBLISHED}/dvc.yaml:")
+    return outs
+
+
+def _recorded(root: Path, path: Path, prefix: str) -> list[Out]:
+    """Return the results in one lock; a stage's name, with the prefix, is DVC's for it."""
     try:
         lock = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 (safe: CSafeLoader)
-        plan = yaml.load((root / "dvc.yaml").read_text(), Loader=_Loader)  # noqa: S506
+        plan = yaml.load(path.with_suffix(".yaml").read_text(), Loader=_Loader)  # noqa: S506
         return [
-            Out(name, out["path"], out["md5"], out["path"] not in _in_git(plan, name))
+            Out(
+                prefix + name,
+                out["path"],
+                out["md5"],
+                out["path"] not in _in_git(plan, name),
+            )
             for name, stage in lock["stages"].items()
             for out in stage.get("outs", [])
         ]
@@ -86,7 +102,7 @@ def recorded(root: Path) -> list[Out]:
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeError) as error:
         raise InputError(
             f"{path}: is not what DVC writes ({' '.join(str(error).split())}); "
-            "take it from Git: `git checkout dvc.lock`"
+            f"take it from Git: `git checkout {path.relative_to(root)}`"
         ) from error
 
 

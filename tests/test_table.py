@@ -113,16 +113,7 @@ def test_all_that_is_written_lies_in_the_folder_and_runs_in_it():
 def project(done, tmp_path):
     """The project on small data after `dvc repro` at its root, with the folder."""
     project = done.copy(tmp_path / "project")
-    folder = project.root / "published"
-    (folder / "data").mkdir(parents=True)
-    (folder / "data/raw").symlink_to((PUBLISHED / "data/raw").readlink())
-    for name in ("params.yaml", "dvc.yaml", "rows.yaml"):
-        shutil.copy(PUBLISHED / name, folder)
-    text = (folder / "params.yaml").read_text()
-    text = text.replace("name: mnist", "name: custom")
-    text = text.replace("source: auto", "source: data/own/tiny.npz")
-    (folder / "params.yaml").write_text(text)
-    project.commit("Add the published table")
+    project.add_published()
     return project
 
 
