@@ -5,8 +5,11 @@ break off in the midst of it. `make test-hard` installs what is needed.
 """
 
 import asyncio
+import hashlib
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,10 +65,11 @@ class Remote:
     options: dict[str, str]
     gate: Gate
     objects: "Objects"
+    wrong: dict[str, dict[str, str]]  # options that are refused, by what is wrong
 
-    def configure(self, project: Project) -> None:
+    def configure(self, project: Project, options: dict[str, str] | None = None) -> None:
         lines = ["['remote \"team\"']"]
-        lines += [f"{key} = {value}" for key, value in self.options.items()]
+        lines += [f"{key} = {value}" for key, value in (options or self.options).items()]
         (project.root / ".dvc/config.local").write_text("\n".join(lines) + "\n")
 
 
@@ -83,6 +87,16 @@ class Objects:
         key = f"files/md5/{md5[:2]}/{md5[2:]}"
         self.client.put_object(Bucket=self.bucket, Key=key, Body=content)
 
+    def names(self) -> set[str]:
+        """Return the names of all that lies there."""
+        listed = self.client.list_objects_v2(Bucket=self.bucket)
+        return {found["Key"] for found in listed.get("Contents", [])}
+
+    def empty(self) -> None:
+        """Remove all that lies there."""
+        for key in self.names():
+            self.client.delete_object(Bucket=self.bucket, Key=key)
+
 
 class Files(Objects):
     """The objects below a folder."""
@@ -96,16 +110,23 @@ class Files(Objects):
     def write(self, md5: str, content: bytes) -> None:
         (self.root / "files/md5" / md5[:2] / md5[2:]).write_bytes(content)
 
+    def names(self) -> set[str]:
+        found = (path for path in self.root.rglob("*") if path.is_file())
+        return {path.relative_to(self.root).as_posix() for path in found}
+
+    def empty(self) -> None:
+        for name in self.names():
+            (self.root / name).unlink()
+
 
 @contextmanager
 def s3() -> Iterator[Remote]:
     """Run an S3 server."""
     # The two are there only after `make test-hard`, but this file is always collected.
     import boto3  # noqa: PLC0415
+    import requests  # noqa: PLC0415
     from moto.server import ThreadedMotoServer  # noqa: PLC0415
 
-    set_up = 4  # calls below that nobody has the right to before they have been made
-    os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = str(set_up)
     os.environ["AWS_MAX_ATTEMPTS"] = "1"  # else each object is asked for during a minute
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -125,6 +146,8 @@ def s3() -> Iterator[Remote]:
         '"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
     )
     iam.put_user_policy(UserName="member", PolicyName="all", PolicyDocument=policy)
+    # From now on keys and signatures are checked; before, nobody had one.
+    requests.post(f"{address}/moto-api/reset-auth", data="0", timeout=10).raise_for_status()
     user = {
         "aws_access_key_id": key["AccessKeyId"],
         "aws_secret_access_key": key["SecretAccessKey"],
@@ -135,8 +158,12 @@ def s3() -> Iterator[Remote]:
         "access_key_id": key["AccessKeyId"],
         "secret_access_key": key["SecretAccessKey"],
     }
+    wrong = {
+        "name": options | {"access_key_id": "AKIASTRANGER", "secret_access_key": "hush"},
+        "secret": options | {"secret_access_key": "hush"},
+    }
     try:
-        yield Remote("s3://team", options, gate, Objects(client("s3"), "team"))
+        yield Remote("s3://team", options, gate, Objects(client("s3"), "team"), wrong)
     finally:
         server.stop()
         gate.socket.close()
@@ -173,9 +200,13 @@ def ssh(root: Path) -> Iterator[Remote]:
         "password": "right",
         "allow_agent": "false",
     }
+    wrong = {
+        "name": options | {"user": "stranger", "password": "hush"},
+        "secret": options | {"password": "hush"},
+    }
     (root / "team").mkdir()
     try:
-        yield Remote("ssh://127.0.0.1/team", options, gate, Files(root / "team"))
+        yield Remote("ssh://127.0.0.1/team", options, gate, Files(root / "team"), wrong)
     finally:
         loop.call_soon_threadsafe(server.close)  # the loop ends with the tests
         gate.socket.close()
@@ -209,6 +240,15 @@ def clone(remote, origin, tmp_path) -> Project:
     return project
 
 
+@pytest.fixture
+def emptied(remote, origin):
+    """The remote with nothing on it; afterwards all is there again."""
+    remote.objects.empty()
+    yield remote
+    remote.gate.left = float("inf")
+    origin.run("dvc", "push", "--run-cache")
+
+
 def md5_of(project, path):
     (out,) = [out for out in verify.recorded(project.root) if out.path == path]
     return out.md5
@@ -222,6 +262,21 @@ def damaged_objects(project):
         for path in objects.rglob("*")
         if path.is_file() and verify.md5(path) != path.parent.name + path.stem
     ]
+
+
+def unattended(project, *command):
+    """Run a command with nobody at a terminal, whom DVC would ask for a password."""
+    return subprocess.run(
+        command,
+        cwd=project.root,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
 
 
 def error(result):
@@ -261,3 +316,83 @@ def test_an_object_damaged_in_the_remote_is_not_taken_in(remote, clone, origin, 
     assert not damaged_objects(clone)
     error(result)
     assert again == ["train@multinomial"]
+
+
+@pytest.mark.parametrize("what", ["name", "secret"])
+def test_who_may_not_come_in_reads_nothing_and_writes_nothing(
+    remote, origin, clone, tmp_path, what
+):
+    stranger = origin.copy(tmp_path / "stranger")
+    (stranger.root / "data/own/new.txt").write_text("never seen by the remote\n")
+    stranger.run("dvc", "add", "data/own/new.txt")
+    before = remote.objects.names()
+    for project, command in ((stranger, "push"), (clone, "pull")):
+        remote.configure(project, remote.wrong[what])
+        result = unattended(project, "dvc", command)
+        said = error(result) + result.stdout
+        assert "ERROR" in said
+        assert "hush" not in said
+    assert remote.objects.names() == before
+    assert not [*(clone.root / ".dvc/cache/files").rglob("*.*")]
+    assert not (clone.root / "data/models").exists()
+
+
+def test_a_push_that_breaks_off_leaves_nothing_wrong_and_can_be_repeated(
+    emptied, origin, clone, tmp_path
+):
+    emptied.gate.left = {"s3": 100_000, "ssh": 230_000}[emptied.url[:3].rstrip(":")]
+    result = origin.run("dvc", "push", check=False)
+    emptied.gate.left = float("inf")
+    error(result)
+    names = emptied.objects.names()
+    assert names
+    for folder, name in (name.split("/")[-2:] for name in names):
+        if not name.endswith(".tmp"):  # a name that DVC never asks for
+            value = folder + name
+            content = emptied.objects.read(value)
+            assert hashlib.md5(
+                content, usedforsecurity=False
+            ).hexdigest() == value.removesuffix(".dir")
+
+    assert "missing-files" in error(clone.run("dvc", "pull", check=False))
+    assert "report" in clone.repro("--pull")
+    assert not damaged_objects(clone)
+    assert not clone.run("git", "status", "--porcelain").stdout
+
+    origin.run("dvc", "push")
+    origin.run("git", "clone", "--quiet", ".", str(tmp_path / "later"))
+    later = Project(tmp_path / "later")
+    emptied.configure(later)
+    assert later.repro("--pull") == []
+    later.run("python", "-m", "commands.verify")
+
+
+def tried(origin, root):
+    """Return a colleague's project, and Git's place that both share."""
+    colleague = origin.copy(root / "colleague")
+    origin.run("git", "clone", "--quiet", "--bare", ".", str(root / "hub"))
+    return colleague, str(root / "hub")
+
+
+def test_what_one_tried_and_committed_another_does_not_compute(origin, clone, tmp_path):
+    colleague, hub = tried(origin, tmp_path)
+    colleague.edit("C: 0.01", "C: 0.05")
+    assert "train@logistic_binary" in colleague.repro()
+    colleague.commit("Penalise less")
+    colleague.run("dvc", "push")
+    colleague.run("git", "push", "--quiet", hub, "main")
+    clone.run("git", "pull", "--quiet", hub, "main")
+    assert clone.repro("--pull") == []
+    clone.run("python", "-m", "commands.verify")
+
+
+def test_an_experiment_that_one_pushed_another_does_not_compute(origin, clone, tmp_path):
+    colleague, hub = tried(origin, tmp_path)
+    option = "variants.logistic_binary.train.C=0.07"
+    colleague.run("dvc", "exp", "run", "--name", "less", "--set-param", option)
+    colleague.run("dvc", "exp", "push", hub, "less")
+    clone.run("dvc", "exp", "pull", hub, "less")
+    clone.run("dvc", "exp", "apply", "less")
+    assert "C: 0.07" in (clone.root / "params.yaml").read_text()
+    assert clone.repro("--pull") == []
+    clone.run("python", "-m", "commands.verify")
