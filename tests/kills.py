@@ -4,13 +4,14 @@
     python tests/kills.py --count 10 --mnist      on MNIST, from the data in data/raw
     python tests/kills.py --count 40 --lenet5     with this variant, too
 
-Each time a stage begins, an instant is drawn from one and a half times as long as it took
-undisturbed; so long does it live, unless it ends before. Thus all stages are hit alike,
-and DVC between them. `dvc repro`, its stage, or both are killed by SIGKILL, SIGTERM or
-Ctrl-C. Then no process may be left, and no file may stand under its final name that is
-not, to the byte, that of an undisturbed run. It is started again until it ends, and
-`dvc.lock` must be that of the undisturbed run; then all over again, until there were
-`count` kills.
+Each kind of stage has its turn, and DVC before the first: when one begins, an instant is
+drawn from as long as it took undisturbed. If it has ended by then, whatever runs is killed,
+which may be DVC between two stages, and it has its turn again. `dvc repro`, its stage, or
+both are killed by SIGKILL, SIGTERM or Ctrl-C. Then no process may be left, and no file may
+stand under its final name that is not, to the byte, that of an undisturbed run. It is
+started again until it ends, and `dvc.lock` must be that of the undisturbed run; then all
+over again, until there were `count` kills. What is printed are the tables of
+docs/reliability.md.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from commands import unlock  # these are found by the line above
 PATIENCE = 10.0  # seconds after which a process that still runs is left over
 BETWEEN = "dvc"  # what runs before the first stage, and between two
 UNFINISHED = "data/unfinished"
+BAD = ("wrong", "lost", "left_running")
 
 
 def processes(root: Path) -> dict[int, str]:
@@ -122,6 +124,32 @@ class Run:
         self.reader.join()
 
 
+def kind(stage: str) -> str:
+    """Return what a stage does, without the name of its subset or variant."""
+    return stage.partition("@")[0]
+
+
+def tables(counts: Counter, hits: Counter) -> str:
+    """Return the kills as docs/reliability.md shows them."""
+    lines = ["| killed | by SIGKILL | by SIGTERM | by Ctrl-C |", "|---|---|---|---|"]
+    for name, whom in (("`dvc repro`", "dvc"), ("its stage", "stage"), ("both", "both")):
+        cells = [
+            counts[f"{whom} by {how}"] or "" for how in ("SIGKILL", "SIGTERM", "SIGINT")
+        ]
+        lines.append("| " + " | ".join(map(str, [name, *cells])) + " |")
+    stages = ["check", "download", "filter", "train", "evaluate", "report"]
+    lines += [
+        "",
+        "| while it ran | " + " | ".join(stages) + " | none, DVC alone |",
+        "|---" * (len(stages) + 2) + "|",
+        "| kills | " + " | ".join(str(hits[name]) for name in [*stages, BETWEEN]) + " |",
+        "",
+    ]
+    bad = (f"{counts[what]} {what.replace('_', ' ')}" for what in BAD)
+    lines.append(f"{counts['kills']} kills in {counts['runs']} runs: {', '.join(bad)}")
+    return "\n".join(lines)
+
+
 def undisturbed(project: Project) -> dict[str, float]:
     """Run it all; return the seconds that each stage took, and DVC before the first."""
     run, before, times = Run(project), BETWEEN, {}
@@ -134,7 +162,6 @@ def undisturbed(project: Project) -> dict[str, float]:
     run.join()
     if run.process.returncode:
         sys.exit("".join(run.output))
-    times[BETWEEN] *= 6  # it starts again after each kill, and the stages are to be hit
     return times
 
 
@@ -147,17 +174,22 @@ def torment(fresh: Project, count: int, seed: int) -> tuple[Counter, Counter]:
         calm = fresh.copy(Path(name) / "calm")
         times = undisturbed(calm)
         expected, lock = results(calm.root), (calm.root / "dvc.lock").read_text()
+        kinds = [*dict.fromkeys(kind(stage) for stage in times)]
+        turn = 0
         while counts["kills"] < count:
             project = fresh.copy(Path(name) / "tormented")
             ended = False
             while not ended:
-                run, stage = Run(project), BETWEEN
+                run, stage, end = Run(project), BETWEEN, float("inf")
+                due = kinds[turn % len(kinds)] if counts["kills"] < count else None
                 try:
                     while stage:
-                        instant = rng.uniform(0, 1.5 * times[stage])
-                        stage = run.begun.get(
-                            timeout=instant if counts["kills"] < count else None
-                        )
+                        if end == float("inf") and kind(stage) == due:
+                            left = [*times][[*times].index(stage) :]
+                            if rng.random() < 1 / sum(kind(other) == due for other in left):
+                                end = time.monotonic() + rng.uniform(0, times[stage])
+                        wait = max(0, end - time.monotonic())
+                        stage = run.begun.get(timeout=wait if wait < float("inf") else None)
                     run.join()
                     ended = run.process.returncode == 0
                     mended = [] if ended else [*unlock.unlock(project.root)]  # `make repro`
@@ -178,6 +210,7 @@ def torment(fresh: Project, count: int, seed: int) -> tuple[Counter, Counter]:
                     counts["kills"] += 1
                     counts[f"{whom} by {how.name}"] += 1
                     hits[hit[1] if hit else BETWEEN] += 1
+                    turn += due == (hit[1] if hit else BETWEEN)
                     if whom == "stage":  # DVC then ends by itself, or it was between two
                         run.reader.join(PATIENCE)
                         kill(project.root, "both", signal.SIGKILL)
@@ -239,9 +272,11 @@ def main() -> None:
         lenet5, data = arguments.lenet5, generate(300, 120)
         fresh = on_mnist(root) if arguments.mnist else make(root, data, lenet5=lenet5)
         counts, hits = torment(fresh, arguments.count, arguments.seed)
-    print("hit while it ran:", ", ".join(f"{stage} {n}" for stage, n in hits.most_common()))
-    print(", ".join(f"{what}: {n}" for what, n in sorted(counts.items())))
-    bad = sum(counts[what] for what in ("wrong", "lost", "left_running", "untidy"))
+    print(tables(counts, hits))
+    for what in ("untidy", "left by DVC in halves"):
+        if counts[what]:
+            print(f"{what}: {counts[what]}")
+    bad = sum(counts[what] for what in (*BAD, "untidy"))
     sys.exit(bool(bad))
 
 
