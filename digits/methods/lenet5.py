@@ -153,6 +153,7 @@ def fit(
     keras, tensorflow = import_keras()
     training, validation = split(y, options.validation_split, options.seed)
     padded = pad(images)
+    moved = moves(padded, options.shift)
     network = untrained(keras, padded.shape[1:], len(classes), options.seed)
     optimizer = _optimizer(keras, network, options, len(training))
     learn, measure = (
@@ -167,7 +168,8 @@ def fit(
         for epoch in bar:
             rng = np.random.default_rng([options.seed, epoch])
             rows = rng.permutation(training)
-            seen = learn(shift(padded[rows], options.shift, rng)[..., None], y[rows])
+            chosen = rng.integers(0, 2 * options.shift, (2, len(rows)), endpoint=True)
+            seen = learn(moved[rows, *chosen][..., None], y[rows])
             held_out = measure(padded[validation][..., None], y[validation])
             for of, measured in (("training", seen), ("validation", held_out)):
                 for name, value in zip(
@@ -197,17 +199,14 @@ def split(y: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
     return np.setdiff1d(np.arange(n), validation), validation
 
 
-def shift(images: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Return each image moved at random, by at most so many pixels in each direction."""
-    n, height, width = images.shape
+def moves(images: np.ndarray, most: int) -> np.ndarray:
+    """Return each image moved by all that is allowed, black coming in.
+
+    Returns a view, (n_samples, 2 most + 1, 2 most + 1, height, width): of `[i, most - down,
+    most - right]` image i is moved so many pixels down and to the right.
+    """
     wide = np.pad(images, ((0, 0), (most, most), (most, most)))
-    moved = np.empty_like(images)
-    down, right = rng.integers(0, 2 * most, (2, n), endpoint=True)
-    for i in range(2 * most + 1):
-        for j in range(2 * most + 1):
-            rows = np.flatnonzero((down == i) & (right == j))
-            moved[rows] = wide[rows, i : i + height, j : j + width]
-    return moved
+    return np.lib.stride_tricks.sliding_window_view(wide, images.shape[1:], axis=(1, 2))
 
 
 def untrained(keras: Any, shape: tuple[int, ...], n_classes: int, seed: int) -> Any:
