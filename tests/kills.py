@@ -15,6 +15,7 @@ docs/reliability.md.
 """
 
 import argparse
+import difflib
 import os
 import random
 import re
@@ -31,6 +32,7 @@ from queue import Empty, SimpleQueue
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import yaml
 from tiny import ROOT, Project, generate, make
 
 from commands import unlock  # these are found by the line above
@@ -87,6 +89,21 @@ def results(root: Path) -> dict[str, bytes]:
         and not any(part.startswith(".tmp-") for part in path.parts)
         and not path.is_relative_to(root / UNFINISHED)
     }
+
+
+def differences(root: Path, expected: dict[str, bytes], lock: str) -> list[str]:
+    """Return the results that are not as expected, and the lines of dvc.lock.
+
+    What does not depend on each other DVC runs, and files, in any order.
+    """
+    there = results(root)
+    files = [path for path in expected | there if expected.get(path) != there.get(path)]
+    path = root / "dvc.lock"
+    now = path.read_text() if path.exists() else ""
+    before, after = (
+        yaml.safe_dump(yaml.safe_load(text)).splitlines() for text in (lock, now)
+    )
+    return [*sorted(files), *difflib.unified_diff(before, after, lineterm="")]
 
 
 class Run:
@@ -224,11 +241,8 @@ def torment(fresh: Project, count: int, seed: int) -> tuple[Counter, Counter]:
                             print(f"wrong after {how.name} to {whom}: {path}")
                             counts["wrong"] += 1
             counts["runs"] += 1
-            same = (project.root / "dvc.lock").exists() and (
-                (project.root / "dvc.lock").read_text() == lock
-            )
-            if not same or results(project.root) != expected:
-                print(f"not the results of an undisturbed run, seed {seed}")
+            if other := differences(project.root, expected, lock):
+                print(f"not those of an undisturbed run, seed {seed}: ", *other, sep="\n  ")
                 counts["lost"] += 1
             unfinished = (project.root / UNFINISHED).rglob("*")
             if [*project.root.rglob(".tmp-*"), *unfinished]:
