@@ -1,4 +1,4 @@
-"""Ten times the rows: MNIST shifted by a pixel each way, from a memory-mapped file.
+"""Ten times the rows: MNIST and nine shifted copies, from a memory-mapped file.
 
     python benchmarks/large.py      writes benchmarks/large.md
 
@@ -75,7 +75,7 @@ def main() -> None:
     lines = [
         "# Ten times the rows",
         "",
-        "MNIST, and MNIST shifted by a pixel in nine ways, too, from a memory-mapped file;",
+        "MNIST, and MNIST shifted in nine ways, too, from a memory-mapped file;",
         "to a bound of 1e-6 on the relative gap. Resident memory counts the file's pages.",
         f"{os.cpu_count()} processors ({platform.machine()}), NumPy {np.__version__}.",
         "Made by `make bench`.",

@@ -105,9 +105,10 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
         cli.check_name(checked, "variant", name)
         path = root / "data/models" / f"{name}.npz"
         if not path.is_file():
-            plan = "" if root == Path() else f" {(root / 'dvc.yaml').as_posix()}"
+            plan = (root / "dvc.yaml").as_posix()
             raise InputError(
-                f"{path} is missing; `dvc repro{plan}` trains it, `dvc pull{plan}` gets it"
+                f"{path} is missing; `dvc repro {plan}` trains it, `dvc pull {plan}` "
+                "gets it"
             )
         cuts = checked.variants[name].evaluate.cuts
         variants.append(Variant(name, models.load(path), cuts, classes))
@@ -117,7 +118,7 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
 def frame(variants: list[Variant], root: Path) -> tuple[int, int]:
     """Return height and width of the images that the variants were trained on.
 
-    Raises `InputError` if that is not known, or a model is of another size.
+    Raises `InputError` if the test images cannot be read, or a model is of another size.
     """
     height, width = dataset.load_split(root / "data/raw/test").images.shape[1:]
     for variant in variants:

@@ -5,13 +5,13 @@
     python tests/kills.py --count 40 --lenet5     with this variant, too
 
 Each kind of stage has its turn, and DVC before the first: when one begins, an instant is
-drawn from as long as it took undisturbed. If it has ended by then, whatever runs is killed,
-which may be DVC between two stages, and it has its turn again. `dvc repro`, its stage, or
-both are killed by SIGKILL, SIGTERM or Ctrl-C. Then no process may be left, and no file may
-stand under its final name that is not, to the byte, that of an undisturbed run. It is
-started again until it ends, and `dvc.lock` must be that of the undisturbed run; then all
-over again, until there were `count` kills. What is printed are the tables of
-docs/reliability.md.
+drawn within the time that it took undisturbed. If it has ended by then, whatever runs is
+killed, which may be DVC between two stages, and it has its turn again. `dvc repro`, its
+stage, or both are killed by SIGKILL, SIGTERM or Ctrl-C. Then no process may be left, and
+no file may stand under its final name that is not, to the byte, that of an undisturbed
+run. It is started again until it ends, and `dvc.lock` must be that of the undisturbed
+run; then all over again, until there were `count` kills. What is printed are the tables
+of docs/reliability.md.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def results(root: Path) -> dict[str, bytes]:
 def differences(root: Path, expected: dict[str, bytes], lock: str) -> list[str]:
     """Return the results that are not as expected, and the lines of dvc.lock.
 
-    What does not depend on each other DVC runs, and files, in any order.
+    The order in it does not count: DVC runs, and lists, independent stages in any.
     """
     there = results(root)
     files = [path for path in expected | there if expected.get(path) != there.get(path)]
@@ -241,7 +241,7 @@ def torment(fresh: Project, count: int, seed: int) -> tuple[Counter, Counter]:
                             print(f"wrong after {how.name} to {whom}: {path}")
                             counts["wrong"] += 1
             counts["runs"] += 1
-            if other := differences(project.root, expected, lock):
+            if ended and (other := differences(project.root, expected, lock)):
                 print(f"not those of an undisturbed run, seed {seed}: ", *other, sep="\n  ")
                 counts["lost"] += 1
             unfinished = (project.root / UNFINISHED).rglob("*")

@@ -98,16 +98,23 @@ def test_the_split_takes_the_same_share_of_each_class(y, share, seed):
     assert np.abs(of_class - expected).max() <= 1
 
 
-def test_images_are_moved_as_a_whole_by_all_that_is_allowed():
+def test_images_are_shifted_as_a_whole_by_all_that_is_allowed():
     images = np.zeros((3, 9, 8), np.uint8)
     images[:, 4, 4], images[:, 4, 5] = 100, 200
-    moves = lenet5.moves(images, 2)
-    assert moves.shape == (3, 5, 5, 9, 8)
+    shifts = lenet5.shifted(images, 2)
+    assert shifts.shape == (3, 5, 5, 9, 8)
     for down in range(-2, 3):
         for right in range(-2, 3):
             expected = np.roll(images, (down, right), (1, 2))
-            np.testing.assert_array_equal(moves[:, 2 - down, 2 - right], expected)
-    np.testing.assert_array_equal(lenet5.moves(images, 0)[:, 0, 0], images)
+            np.testing.assert_array_equal(shifts[:, 2 - down, 2 - right], expected)
+    np.testing.assert_array_equal(lenet5.shifted(images, 0)[:, 0, 0], images)
+
+
+def test_all_shifts_are_drawn():
+    drawn = lenet5.drawn_shifts(300, 1, np.random.default_rng(0))
+    pairs, counts = np.unique(drawn, axis=1, return_counts=True)
+    assert pairs.T.tolist() == [[i, j] for i in range(3) for j in range(3)]
+    assert counts.min() > 15  # of 33 on average
 
 
 def fitted(tiny, scratch, options=OPTIONS):

@@ -153,7 +153,7 @@ def fit(
     keras, tensorflow = import_keras()
     training, validation = split(y, options.validation_split, options.seed)
     padded = pad(images)
-    moved = moves(padded, options.shift)
+    shifts = shifted(padded, options.shift)
     network = untrained(keras, padded.shape[1:], len(classes), options.seed)
     optimizer = _optimizer(keras, network, options, len(training))
     learn, measure = (
@@ -168,8 +168,8 @@ def fit(
         for epoch in bar:
             rng = np.random.default_rng([options.seed, epoch])
             rows = rng.permutation(training)
-            chosen = rng.integers(0, 2 * options.shift, (2, len(rows)), endpoint=True)
-            seen = learn(moved[rows, *chosen][..., None], y[rows])
+            at = drawn_shifts(len(rows), options.shift, rng)
+            seen = learn(shifts[rows, *at][..., None], y[rows])
             held_out = measure(padded[validation][..., None], y[validation])
             for of, measured in (("training", seen), ("validation", held_out)):
                 for name, value in zip(
@@ -199,14 +199,19 @@ def split(y: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
     return np.setdiff1d(np.arange(n), validation), validation
 
 
-def moves(images: np.ndarray, most: int) -> np.ndarray:
-    """Return each image moved by all that is allowed, black coming in.
+def shifted(images: np.ndarray, most: int) -> np.ndarray:
+    """Return a view of each image in all its shifts by at most so many pixels.
 
-    Returns a view, (n_samples, 2 most + 1, 2 most + 1, height, width): of `[i, most - down,
-    most - right]` image i is moved so many pixels down and to the right.
+    (n_samples, 2 most + 1, 2 most + 1, height, width): `[i, most - down, most - right]` is
+    image i, so many pixels further down and to the right.
     """
     wide = np.pad(images, ((0, 0), (most, most), (most, most)))
     return np.lib.stride_tricks.sliding_window_view(wide, images.shape[1:], axis=(1, 2))
+
+
+def drawn_shifts(n: int, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Return (2, n) whole numbers from 0 to 2 most: where `shifted` has images' shifts."""
+    return rng.integers(0, 2 * most, (2, n), endpoint=True)
 
 
 def untrained(keras: Any, shape: tuple[int, ...], n_classes: int, seed: int) -> Any:

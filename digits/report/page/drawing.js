@@ -119,7 +119,7 @@ function answer() {
       const share = probabilities ? probabilities[i] : Math.min(Math.max(scores[i], 0), 1);
       row.bar.style.setProperty("--share", share.toFixed(4));
       row.bar.parentElement.parentElement.classList.toggle("chosen", i === index);
-      row.value.textContent = probabilities ? percent(probabilities[i], 1) : "–";
+      if (probabilities) row.value.textContent = percent(probabilities[i], 1);
       const score = variant.decision === "sigmoid" ? (i ? scores[0] : -scores[0]) : scores[i];
       row.score.textContent = signed(score, 1);
     });
