@@ -399,7 +399,8 @@ def test_an_experiment_that_one_pushed_another_does_not_compute(origin, clone, t
     colleague.run("dvc", "exp", "run", "--name", "less", "--set-param", option)
     colleague.run("dvc", "exp", "push", hub, "less")
     clone.run("dvc", "exp", "pull", hub, "less")
-    clone.run("dvc", "exp", "apply", "less")
+    clone.run("dvc", "exp", "branch", "less", "less")
+    clone.run("git", "switch", "--quiet", "less")
     assert "C: 0.07" in (clone.root / "params.yaml").read_text()
     assert clone.repro("--pull") == []
     clone.run("python", "-m", "commands.verify")
