@@ -55,7 +55,7 @@ def trivial(folder: Path, of: Path) -> Path:
     shutil.copytree(of, folder, symlinks=True)
     path = folder / "dvc.yaml"
     path.write_text(re.sub(r"cmd: .*", "cmd: 'true'", path.read_text()))
-    dvc(folder, "commit", "--force")
+    dvc(folder, "commit", "--force", "dvc.yaml")
     return folder
 
 
