@@ -74,10 +74,10 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
         predictions = root / "data/predictions" / f"{name}.npz"
         known = models.header(path)
         asked = known.kind in content.ARRAYS and known.preprocess == "none"
-        weights = models.load(path) if asked else None
-        if weights and weights.n_pixels != math.prod(test.images.shape[1:]):
+        model = models.load(path) if asked else None
+        if model and model.n_pixels != math.prod(test.images.shape[1:]):
             raise InputError(
-                f"{path}: is for images of {weights.n_pixels} pixels, those in data/raw "
+                f"{path}: is for images of {model.n_pixels} pixels, those in data/raw "
                 f"are {test.images.shape[1:]}; `dvc repro` trains it anew"
             )
         results.append(
@@ -88,7 +88,7 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
                 cuts=variant.evaluate.cuts,
                 classes=known.classes,
                 decision=known.decision,
-                weights=weights,
+                model=model,
                 **load_predictions(predictions, known, test.labels),
             )
         )

@@ -112,8 +112,7 @@ def test_nothing_is_loaded_and_nothing_complains(chromium, root):
         assert page.seen == []
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_scores_computed_in_the_browser_are_the_pipelines(page, root, variant):
+def scores_are_the_pipelines(page, root, variant):
     expected = predictions(root, variant)
     rows = np.random.default_rng(0).permutation(len(expected["actual"]))[:100]
     images = page.evaluate(
@@ -127,6 +126,17 @@ def test_scores_computed_in_the_browser_are_the_pipelines(page, root, variant):
     )
     np.testing.assert_allclose(scores, expected["scores"][rows], rtol=0, atol=1e-4)
     assert answers == expected["predicted"][rows].tolist()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_scores_computed_in_the_browser_are_the_pipelines(page, root, variant):
+    scores_are_the_pipelines(page, root, variant)
+
+
+@pytest.mark.slow
+def test_lenet5s_scores_computed_in_the_browser_are_the_pipelines(chromium):
+    with opened(chromium, ROOT) as page:
+        scores_are_the_pipelines(page, ROOT, "lenet5")
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -240,7 +250,7 @@ def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size)
     scores = model.scores(images)
     each = replace(
         result("net", "softmax", (0, 1, 2), split),
-        weights=model,
+        model=model,
         scores=scores,
         predicted=scores.argmax(axis=1).astype(np.uint8),
     )

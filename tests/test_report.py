@@ -59,7 +59,7 @@ def result(name, decision, digits, split, seed=0):
         cuts=cuts,
         classes=model.classes,
         decision=decision,
-        weights=model,
+        model=model,
         scores=scores,
         actual=kept.labels,
         predicted=model.classes[models.decide(scores, decision, cuts)],
@@ -125,7 +125,7 @@ def test_a_page_is_made_of_any_variants(tiny, kinds):
 
 def test_a_page_of_models_without_weights_shows_what_they_answered(tiny):
     each = replace(
-        result("a", "softmax", (0, 1, 2), tiny.test), decision="largest", weights=None
+        result("a", "softmax", (0, 1, 2), tiny.test), decision="largest", model=None
     )
     page = page_of([each], tiny.test)
     assert {"confusion", "mistakes"} <= set(Structure(page).ids)

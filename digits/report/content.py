@@ -32,7 +32,7 @@ class Result:
 
     classes: (n_classes,) the labels in ascending order
     decision: how scores become a class
-    weights: the model, if the page can ask it: of a kind in `ARRAYS`, of images as they are
+    model: if the page can ask it: of a kind in `ARRAYS`, of images as they are
     cuts: the thresholds, ascending; empty if the model decides without
     scores: (n_samples, n_outputs) float64
     actual, predicted: (n_samples,) labels
@@ -44,7 +44,7 @@ class Result:
     cuts: tuple[float, ...]
     classes: np.ndarray
     decision: Decision
-    weights: Model | None
+    model: Model | None
     scores: np.ndarray
     actual: np.ndarray
     predicted: np.ndarray
@@ -70,7 +70,7 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         "model": result.train.model,
         "preprocess": result.train.preprocess,
         "decision": result.decision,
-        "weights": result.weights and result.weights.kind,
+        "kind": result.model and result.model.kind,
         "digits": digits,
         "cuts": list(result.cuts),
         "C": result.train.C if isinstance(result.train, Logistic) else None,
@@ -180,9 +180,9 @@ def packed(
         name = result.name
         held[f"{name}/worst"] = order.astype(np.uint32)
         held[f"{name}/predicted"] = result.indices[1].astype(np.uint8)
-        if result.weights:
-            for field in ARRAYS[result.weights.kind]:
-                held[f"{name}/{field}"] = getattr(result.weights, field).astype(np.float32)
+        if result.model:
+            for field in ARRAYS[result.model.kind]:
+                held[f"{name}/{field}"] = getattr(result.model, field).astype(np.float32)
         if result.decision == "threshold":
             # In full precision, so that a cut falls where evaluate's falls.
             held[f"{name}/scores"] = result.scores[:, 0].astype(np.float64)

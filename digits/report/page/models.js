@@ -26,7 +26,7 @@ const variants = page.variants.map((variant) => {
     actual: Uint8Array.from(images, (image) => variant.digits.indexOf(labels[image])),
     predicted: field("predicted"), // class indices
     worst: field("worst"), // rows of its misclassified images, the worst first
-    ...Object.fromEntries((page.arrays[variant.weights] ?? []).map((name) => [name, field(name)])),
+    ...Object.fromEntries((page.arrays[variant.kind] ?? []).map((name) => [name, field(name)])),
     testScores: variant.decision === "threshold" ? field("scores") : undefined,
   };
 });
@@ -34,9 +34,9 @@ const variants = page.variants.map((variant) => {
 const variantOf = (name) => variants.find((variant) => variant.name === name) ?? variants[0];
 
 /** The variants whose weights are here, so that they can answer. */
-const asked = variants.filter((variant) => variant.weights);
+const asked = variants.filter((variant) => variant.kind);
 /** Those that give evidence, too. */
-const linear = asked.filter((variant) => variant.weights === "linear");
+const linear = asked.filter((variant) => variant.kind === "linear");
 const linearOf = (name) => linear.find((variant) => variant.name === name) ?? linear.at(-1);
 
 /** Weight × standardised pixel, for one of a variant's outputs. */
@@ -48,7 +48,7 @@ function evidence(variant, pixels, output) {
 
 /** A variant's scores for an image: one, or one for each of its classes. */
 function scoresOf(variant, pixels) {
-  if (variant.weights === "lenet5") return networkScores(variant, pixels);
+  if (variant.kind === "lenet5") return networkScores(variant, pixels);
   return Array.from(variant.intercept, (intercept, output) =>
     evidence(variant, pixels, output).reduce((sum, value) => sum + value, intercept));
 }
