@@ -261,7 +261,7 @@ def _pass(
 ) -> Callable[[np.ndarray, np.ndarray], tuple[Any, Any]]:
     """Return what goes through all images once; it returns mean loss and accuracy.
 
-    The whole pass is one call of TensorFlow's: `network.fit` takes 1.1 to 2.1 times as long.
+    The whole pass is one call of TensorFlow's: `network.fit` takes up to twice as long.
     """
     ops = keras.ops
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
