@@ -10,9 +10,13 @@ import pytest
 from tiny import ROOT
 
 STAGE = textwrap.dedent("""
+    import signal
     import time
     from pathlib import Path
     from digits.base import cli, files
+
+    # A shell's job in the background ignores it, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def main(params, root):
         with files.replacing(Path("result")) as temporary:
