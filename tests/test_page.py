@@ -254,8 +254,9 @@ def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size)
         scores=scores,
         predicted=scores.argmax(axis=1).astype(np.uint8),
     )
+    mute = replace(each, name="mute", model=None)  # the page shows it, and cannot ask it
     (tmp_path / "report").mkdir()
-    (tmp_path / "report/index.html").write_text(page_of([each], split))
+    (tmp_path / "report/index.html").write_text(page_of([each, mute], split))
     with opened(chromium, tmp_path) as page:
         found = page.evaluate("digits.images('net').map((i) => digits.scores('net', i))")
         np.testing.assert_allclose(found, scores, rtol=1e-9, atol=1e-9)
@@ -264,6 +265,7 @@ def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size)
         assert page.locator("#weights").count() == 0  # it gives no evidence
         page.locator("#noise").click()
         assert verdict(page, "net") in {"0", "1", "2"}
+        assert page.locator("article .verdict").count() == 1
         assert page.seen == []
 
 

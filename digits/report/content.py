@@ -32,7 +32,7 @@ class Result:
 
     classes: (n_classes,) the labels in ascending order
     decision: how scores become a class
-    model: if the page can ask it: of a kind in `ARRAYS`, of images as they are
+    model: of a kind in `ARRAYS`, of images as they are; None if the page cannot ask it
     cuts: the thresholds, ascending; empty if the model decides without
     scores: (n_samples, n_outputs) float64
     actual, predicted: (n_samples,) labels
