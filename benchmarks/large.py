@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from digits import solvers  # noqa: E402 (found by the line above)
-from digits.base import dataset  # noqa: E402 (found by the line above)
+from digits.data import dataset  # noqa: E402 (found by the line above)
 
 SHIFTS = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1),
           (0, 2)]  # fmt: skip

@@ -27,7 +27,8 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from digits import models  # noqa: E402 (found by the line above)
-from digits.base import dataset, params  # noqa: E402 (found by the line above)
+from digits.config import params  # noqa: E402 (found by the line above)
+from digits.data import dataset  # noqa: E402 (found by the line above)
 from digits.models import Course  # noqa: E402 (likewise)
 from stages import train  # noqa: E402 (likewise)
 

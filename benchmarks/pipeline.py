@@ -25,7 +25,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from digits.base import dataset  # noqa: E402 (found by the line above)
+from digits.data import dataset  # noqa: E402 (found by the line above)
 
 Steps = list[tuple[str, float]]
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from digits import solvers  # noqa: E402 (found by the line above)
-from digits.base import dataset  # noqa: E402 (found by the line above)
+from digits.data import dataset  # noqa: E402 (found by the line above)
 
 OPTIONS = {"one_vs_rest": {"multi_class": "one_vs_rest"}, "multinomial": {}}
 

@@ -17,8 +17,8 @@ from itertools import groupby
 from pathlib import PurePath
 from typing import Any
 
-from digits.base import cli
-from digits.base.errors import InputError
+from digits.config import cli
+from digits.errors import InputError
 
 EXAMPLES = """\
 examples:

@@ -19,9 +19,10 @@ import numpy as np
 from tqdm import tqdm
 
 from digits import models, pictures
-from digits.base import cli, dataset, params
-from digits.base.errors import InputError
-from digits.base.params import Params
+from digits.config import cli, params
+from digits.config.params import Params
+from digits.data import dataset
+from digits.errors import InputError
 from digits.models import Model
 from digits.normal_form import CENTRED
 

@@ -13,7 +13,7 @@ import yaml
 from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from voluptuous import Invalid
 
-from digits.base import cli
+from digits.config import cli
 
 log = logging.getLogger(__name__)
 

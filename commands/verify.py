@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from digits.base import cli
-from digits.base.errors import InputError
+from digits.config import cli
+from digits.errors import InputError
 
 log = logging.getLogger(__name__)
 

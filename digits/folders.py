@@ -13,10 +13,10 @@ import numpy as np
 from tqdm import tqdm
 
 from digits import pictures
-from digits.base import dataset
-from digits.base.dataset import MOST_CLASSES, MOST_PIXELS, Dataset, Split
-from digits.base.errors import InputError
-from digits.base.known import class_name
+from digits.data import dataset
+from digits.data.dataset import MOST_CLASSES, MOST_PIXELS, Dataset, Split
+from digits.data.registry import class_name
+from digits.errors import InputError
 
 NUMBERS = tuple(map(str, range(MOST_CLASSES)))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from digits.base.files import write_png
+from digits.data.files import write_png
 from digits.lettering import drawable
 
 SHORT = 3  # letters of a title that may be large

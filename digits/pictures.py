@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
-from digits.base.errors import InputError
+from digits.errors import InputError
 from digits.normal_form import INK, is_normal, normal_form
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")

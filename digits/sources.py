@@ -29,10 +29,10 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import numpy as np
 
-from digits.base import dataset, files
-from digits.base.dataset import Dataset
-from digits.base.errors import InputError
-from digits.base.known import KNOWN
+from digits.data import dataset, files
+from digits.data.dataset import Dataset
+from digits.data.registry import KNOWN
+from digits.errors import InputError
 
 if TYPE_CHECKING:  # slow to import
     from requests import Response

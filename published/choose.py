@@ -13,8 +13,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from digits import models  # noqa: E402 (found by the line above)
-from digits.base import dataset, params  # noqa: E402 (found by the line above)
-from digits.base.dataset import Split  # noqa: E402
+from digits.config import params  # noqa: E402 (found by the line above)
+from digits.data import dataset  # noqa: E402 (found by the line above)
+from digits.data.dataset import Split  # noqa: E402
 from stages import train  # noqa: E402
 
 N_VALIDATION = 10_000

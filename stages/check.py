@@ -8,8 +8,9 @@ writes  params.schema.json
 
 from pathlib import Path
 
-from digits.base import cli, files, params
-from digits.base.params import Params
+from digits.config import cli, params
+from digits.config.params import Params
+from digits.data import files
 
 
 def main(_params: Params, root: Path) -> None:

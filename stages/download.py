@@ -9,10 +9,11 @@ import logging
 from pathlib import Path
 
 from digits import gallery, sources
-from digits.base import cli, dataset, files
-from digits.base.dataset import Dataset
-from digits.base.known import KNOWN
-from digits.base.params import Params
+from digits.config import cli
+from digits.config.params import Params
+from digits.data import dataset, files
+from digits.data.dataset import Dataset
+from digits.data.registry import KNOWN
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from digits import metrics, models, plots
-from digits.base import cli, dataset, files
-from digits.base.dataset import Split
-from digits.base.errors import InputError
-from digits.base.params import Params
+from digits.config import cli
+from digits.config.params import Params
+from digits.data import dataset, files
+from digits.data.dataset import Split
+from digits.errors import InputError
 from digits.lettering import drawable
 from digits.metrics import Distribution
 from digits.models import Model

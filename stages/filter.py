@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from digits import gallery
-from digits.base import cli, dataset, files
-from digits.base.dataset import Dataset
-from digits.base.errors import InputError
-from digits.base.params import Params, Subset
+from digits.config import cli
+from digits.config.params import Params, Subset
+from digits.data import dataset, files
+from digits.data.dataset import Dataset
+from digits.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from digits import models
-from digits.base import cli, dataset, files
-from digits.base.dataset import Split
-from digits.base.errors import InputError
-from digits.base.known import KNOWN
-from digits.base.params import Params
+from digits.config import cli
+from digits.config.params import Params
+from digits.data import dataset, files
+from digits.data.dataset import Split
+from digits.data.registry import KNOWN
+from digits.errors import InputError
 from digits.report import arrays, content, graph, render
 from digits.report.content import Result
 

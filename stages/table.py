@@ -16,10 +16,11 @@ from typing import Any
 import yaml
 from scipy.stats import binomtest
 
-from digits.base import cli, files
-from digits.base.errors import InputError
-from digits.base.known import KNOWN
-from digits.base.params import Params
+from digits.config import cli
+from digits.config.params import Params
+from digits.data import files
+from digits.data.registry import KNOWN
+from digits.errors import InputError
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from digits import models
-from digits.base import cli, dataset, files
-from digits.base.dataset import Split
-from digits.base.errors import InputError
-from digits.base.params import Params, Train
+from digits.config import cli
+from digits.config.params import Params, Train
+from digits.data import dataset, files
+from digits.data.dataset import Split
+from digits.errors import InputError
 from digits.models import Course, Model, preprocessing
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 from tiny import Project, generate, make
 
-from digits.base import dataset
-from digits.base.dataset import Dataset
-from digits.base.known import KNOWN
+from digits.data import dataset
+from digits.data.dataset import Dataset
+from digits.data.registry import KNOWN
 
 # The same examples each time, and no clock: a busy machine is no failure.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)

@@ -261,7 +261,7 @@ def on_mnist(root: Path) -> Project:
     raw = {}
     import numpy as np  # noqa: PLC0415 (only here)
 
-    from digits.base import dataset  # noqa: PLC0415 (only here)
+    from digits.data import dataset  # noqa: PLC0415 (only here)
 
     for split, letter in ((s, x) for s in ("train", "test") for x in "xy"):
         array = dataset.load_split(ROOT / "data/raw" / split)["xy".index(letter)]

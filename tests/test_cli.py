@@ -13,7 +13,8 @@ STAGE = textwrap.dedent("""
     import signal
     import time
     from pathlib import Path
-    from digits.base import cli, files
+    from digits.config import cli
+    from digits.data import files
 
     # A shell's job in the background ignores it, and so would all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)

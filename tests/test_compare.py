@@ -9,7 +9,7 @@ from tiny import Project
 
 from commands import compare
 from commands.compare import Change
-from digits.base.errors import InputError
+from digits.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import ROOT, as_arrays
 
-from digits.base import params
-from digits.base.errors import InputError
+from digits.config import params
+from digits.errors import InputError
 from stages import download, evaluate, filter, report, train  # noqa: A004 (the stage's name)
 
 PARAMS = """

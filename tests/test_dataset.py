@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from tiny import as_arrays
 
-from digits.base import dataset
-from digits.base.errors import InputError
+from digits.data import dataset
+from digits.errors import InputError
 
 
 def test_what_is_saved_loads_back_equal_and_is_the_same_bytes(tmp_path, tiny):

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from digits.base import files
+from digits.data import files
 
 
 def test_a_file_appears_whole_and_replaces_the_old_one(tmp_path):

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from digits import pictures, sources
-from digits.base import dataset
-from digits.base.errors import InputError
+from digits.data import dataset
+from digits.errors import InputError
 
 SHAPE = (5, 7)
 

@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import _ovr_decision_function
 from tiny import generate
 
 from digits import models
-from digits.base import params
+from digits.config import params
 from digits.methods import nearest_neighbours, support_vectors
 from digits.methods.random_features import draw, squashed
 from digits.models import Course, pairs

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from digits import models
-from digits.base.errors import InputError
-from digits.base.params import LeNet5 as Options
+from digits.config.params import LeNet5 as Options
+from digits.errors import InputError
 from digits.methods import lenet5
 from digits.methods.lenet5 import Checkpoint, LeNet5
 from digits.models import Course
@@ -280,7 +280,7 @@ def test_it_learns_images_of_8_by_8(tiny, tmp_path):
 def loaded_by(done, command):
     """Return which of the large packages a stage of the project has imported."""
     code = (
-        "import sys, pathlib; from digits.base import params;"
+        "import sys, pathlib; from digits.config import params;"
         f"from stages import {command[0]};"
         f"{command[0]}.main(params.load(), {command[1]!r}, pathlib.Path());"
         "print(*{'keras', 'tensorflow', 'sklearn', 'h5py'} & set(sys.modules))"

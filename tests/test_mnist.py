@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from tiny import ROOT
 
 from digits import models, sources
-from digits.base import dataset
+from digits.data import dataset
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.special import log_expit, log_softmax
 
 from digits import models
-from digits.base.errors import InputError
+from digits.errors import InputError
 from digits.models.linear import LinearModel
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from tiny import ROOT
 
 from digits import models
-from digits.base import dataset
+from digits.data import dataset
 from digits.normal_form import averaging, centre_of_mass, is_normal, normal_form
 
 

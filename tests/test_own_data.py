@@ -14,7 +14,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from tiny import make
 
-from digits.base.dataset import Dataset, Split
+from digits.data.dataset import Dataset, Split
 
 NAMES = ("שלום", "猫", "$a$ <b>", "a, \"b\" & 'c'")
 

@@ -12,8 +12,9 @@ import pytest
 from test_report import page_of, result
 from tiny import ROOT
 
-from digits.base import dataset, params
-from digits.base.dataset import Split
+from digits.config import params
+from digits.data import dataset
+from digits.data.dataset import Split
 from digits.methods import lenet5
 from digits.normal_form import normal_form
 from stages import evaluate

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import ROOT
 
-from digits.base import params
-from digits.base.errors import InputError
+from digits.config import params
+from digits.errors import InputError
 
 GOOD = (ROOT / "params.yaml").read_text()
 

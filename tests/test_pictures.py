@@ -8,8 +8,8 @@ from PIL import Image
 from tiny import ROOT
 
 from digits import models, pictures
-from digits.base import dataset
-from digits.base.errors import InputError
+from digits.data import dataset
+from digits.errors import InputError
 from digits.normal_form import is_normal, normal_form
 
 FRAME = (28, 28)

@@ -12,8 +12,8 @@ import yaml
 from pydantic import BaseModel
 from tiny import ROOT
 
-from digits.base import params
-from digits.base.params import MODELS
+from digits.config import params
+from digits.config.params import MODELS
 from digits.models import KINDS
 from digits.report.content import ARRAYS
 

@@ -11,8 +11,9 @@ from PIL import Image
 from tiny import ROOT
 
 from commands import predict
-from digits.base import dataset, params
-from digits.base.known import DIGITS
+from digits.config import params
+from digits.data import dataset
+from digits.data.registry import DIGITS
 from digits.models.linear import LinearModel
 
 VARIANTS = [*params.load(ROOT / "params.yaml").variants]

@@ -13,10 +13,11 @@ import yaml
 from tiny import ROOT
 
 from digits import models
-from digits.base import dataset, params
-from digits.base.errors import InputError
-from digits.base.known import DIGITS
-from digits.base.params import LinearRegression, Logistic
+from digits.config import params
+from digits.config.params import LinearRegression, Logistic
+from digits.data import dataset
+from digits.data.registry import DIGITS
+from digits.errors import InputError
 from digits.models.linear import LinearModel
 from digits.report import arrays, content, graph, notebook, render
 from digits.report.calibration import reliability

@@ -13,8 +13,8 @@ from test_damage import PARAMS
 from tiny import ROOT, as_arrays
 
 from digits import sources
-from digits.base import params
-from digits.base.errors import InputError
+from digits.config import params
+from digits.errors import InputError
 from digits.sources import NpmMirror
 from stages import check, download, evaluate, filter, report, train  # noqa: A004 (the stage's name)
 

@@ -301,7 +301,7 @@ def test_of_bytes_mean_and_scale_are_exact():
 FIT = """
 import json, pathlib, sys
 from digits import solvers
-from digits.base import dataset
+from digits.data import dataset
 subset = pathlib.Path("data/subsets/digits")
 train, test = (dataset.load_split(subset / split) for split in ("train", "test"))
 kind, dtype, n_threads, tol = json.loads(sys.argv[1])

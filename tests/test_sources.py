@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from tiny import as_arrays, generate
 
 from digits import sources
-from digits.base import dataset, files
-from digits.base.errors import InputError
-from digits.base.known import DIGITS, KNOWN
+from digits.data import dataset, files
+from digits.data.registry import DIGITS, KNOWN
+from digits.errors import InputError
 from digits.sources import HttpMirror, NpmMirror
 
 

@@ -8,11 +8,12 @@ from sklearn.preprocessing import StandardScaler
 from tiny import ROOT, generate
 
 from digits import gallery, models, sources
-from digits.base import dataset, params
-from digits.base.dataset import Dataset
-from digits.base.errors import InputError
-from digits.base.params import LinearRegression as LinearBlock
-from digits.base.params import Logistic, Subset
+from digits.config import params
+from digits.config.params import LinearRegression as LinearBlock
+from digits.config.params import Logistic, Subset
+from digits.data import dataset
+from digits.data.dataset import Dataset
+from digits.errors import InputError
 from digits.models import Course, preprocessing
 from digits.models.linear import standardise
 from stages import download, filter, train  # noqa: A004 (the stage is named after what it does)

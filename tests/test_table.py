@@ -11,10 +11,10 @@ from PIL import Image
 from test_pipeline import MODEL, STAGES, code, declared, imports
 from tiny import ROOT
 
-from digits.base import params
-from digits.base.errors import InputError
-from digits.base.known import KNOWN
-from digits.base.params import MODELS
+from digits.config import params
+from digits.config.params import MODELS
+from digits.data.registry import KNOWN
+from digits.errors import InputError
 from stages import table
 
 PUBLISHED = ROOT / "published"

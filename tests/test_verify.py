@@ -7,7 +7,7 @@ import pytest
 from tiny import ROOT
 
 from commands import verify
-from digits.base.errors import InputError
+from digits.errors import InputError
 
 VERIFY = ("python", "-m", "commands.verify")
 

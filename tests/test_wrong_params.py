@@ -12,9 +12,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from digits.base import cli, params
-from digits.base.errors import InputError
-from digits.base.params import Params
+from digits.config import cli, params
+from digits.config.params import Params
+from digits.errors import InputError
 
 GOOD = """\
 dataset: {name: mnist, source: auto}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digits.base.dataset import Dataset, Split
+from digits.data.dataset import Dataset, Split
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("commands", "digits", "stages", ".dvc/plots", ".dvc/page")

@@ -26,9 +26,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from digits.base import files
-from digits.base.errors import InputError
-from digits.base.params import LeNet5 as Options
+from digits.config.params import LeNet5 as Options
+from digits.data import files
+from digits.errors import InputError
 from digits.models import Course, Model
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from digits import solvers
-from digits.base.params import LinearRegression
+from digits.config.params import LinearRegression
 from digits.models import Course
 from digits.models.linear import LinearModel
 

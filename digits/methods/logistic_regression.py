@@ -6,7 +6,7 @@ import numpy as np
 from tqdm import tqdm
 
 from digits import solvers
-from digits.base.params import Logistic
+from digits.config.params import Logistic
 from digits.models import Course, Decision, log_probabilities
 from digits.models.linear import LinearModel
 from digits.solvers.logistic import Callback

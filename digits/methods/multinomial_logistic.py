@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from digits.base.params import Logistic
+from digits.config.params import Logistic
 from digits.methods import logistic_regression
 from digits.models import Course
 from digits.models.linear import LinearModel

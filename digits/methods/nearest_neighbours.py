@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from digits.base.errors import InputError
-from digits.base.params import NearestNeighbours
 from digits.blocks import in_blocks
+from digits.config.params import NearestNeighbours
+from digits.errors import InputError
 from digits.models import Course, Model
 
 ROWS = 200  # of a block: its distances to 60,000 images take 48 MB

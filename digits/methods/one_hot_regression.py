@@ -3,7 +3,7 @@
 import numpy as np
 
 from digits import solvers
-from digits.base.params import LabelRegression
+from digits.config.params import LabelRegression
 from digits.models import Course
 from digits.models.linear import LinearModel
 

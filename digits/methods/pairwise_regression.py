@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from digits.base.params import LabelRegression
+from digits.config.params import LabelRegression
 from digits.models import Course, Model
 from digits.models.pairs import pairs, votes
 

@@ -9,9 +9,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from digits.base.errors import InputError
-from digits.base.params import PrincipalQuadratic
 from digits.blocks import add_up, in_blocks
+from digits.config.params import PrincipalQuadratic
+from digits.errors import InputError
 from digits.models import Course
 from digits.models.features import FeatureModel, solve
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from digits.base.params import RadialBasis
+from digits.config.params import RadialBasis
 from digits.models import Course
 from digits.models.features import FeatureModel, solve
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from digits.base.params import RandomFeatures
+from digits.config.params import RandomFeatures
 from digits.models import Course
 from digits.models.features import FeatureModel, solve
 

@@ -15,8 +15,8 @@ from typing import ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from digits.base.params import SupportVectors
 from digits.blocks import available_threads, in_blocks
+from digits.config.params import SupportVectors
 from digits.models import Course, Model
 from digits.models.pairs import pairs, votes
 

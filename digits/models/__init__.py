@@ -19,8 +19,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from digits.base import files
-from digits.base.errors import InputError
+from digits.data import files
+from digits.errors import InputError
 from digits.models import preprocessing
 
 # threshold    one score, cut at ascending thresholds

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from digits import metrics, models, normal_form
-from digits.base.params import Logistic, Train
+from digits.config.params import Logistic, Train
 from digits.models import Decision, Model
 from digits.report import arrays, notebook
 from digits.report.calibration import Reliability, reliability

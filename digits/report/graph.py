@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from digits.base.errors import InputError
+from digits.errors import InputError
 
 
 @dataclass(frozen=True)

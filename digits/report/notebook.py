@@ -6,7 +6,7 @@ They were measured with scikit-learn 1.9.1, at its default tolerance, on MNIST.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from digits.base.params import Logistic, Train
+from digits.config.params import Logistic, Train
 
 
 @dataclass(frozen=True)

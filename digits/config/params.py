@@ -26,8 +26,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from digits.base.errors import InputError
-from digits.base.known import KNOWN, class_name
+from digits.data.registry import KNOWN, class_name
+from digits.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Label = Annotated[int, Field(ge=0, le=99)]

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from digits.base.errors import InputError
-from digits.base.files import read_npy, replacing, write_json, write_npy
-from digits.base.known import DIGITS, KNOWN, class_name
+from digits.data.files import read_npy, replacing, write_json, write_npy
+from digits.data.registry import DIGITS, KNOWN, class_name
+from digits.errors import InputError
 
 # What images and labels of one's own may be.
 MOST_CLASSES = 100

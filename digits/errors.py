@@ -1,4 +1,4 @@
-"""The error a user can mend."""
+"""Errors that the user can fix."""
 
 
 class InputError(Exception):

@@ -13,9 +13,9 @@ from typing import Any
 
 import yaml
 
-from digits.base import params
-from digits.base.errors import InputError
-from digits.base.params import Params
+from digits.config import params
+from digits.config.params import Params
+from digits.errors import InputError
 
 REMEDY = "run `dvc repro` again"
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
-from digits.base import inputs, params
-from digits.base.errors import InputError
-from digits.base.params import Params
+from digits.config import guard, params
+from digits.config.params import Params
+from digits.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def run(
         if of:
             check_name(checked, of, getattr(arguments, of))
         stage = os.environ.get("DVC_STAGE")  # set where DVC will record the result
-        with inputs.unchanged(checked, stage, root) if stage else nullcontext():
+        with guard.unchanged(checked, stage, root) if stage else nullcontext():
             main(checked, *([getattr(arguments, of)] if of else []), root)
     log.info("done in %.1f s", time.perf_counter() - start)
 

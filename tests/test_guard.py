@@ -6,8 +6,8 @@ import pytest
 from test_params import GOOD
 from tiny import ROOT
 
-from digits.base import inputs, params
-from digits.base.errors import InputError
+from digits.config import guard, params
+from digits.errors import InputError
 
 STAGE = "train@multinomial"
 SUBSET = "digits"
@@ -36,7 +36,7 @@ def change(root, old, new):
 
 
 def run(root, meanwhile, stage=STAGE):
-    with inputs.unchanged(params.load(root / "params.yaml"), stage, root):
+    with guard.unchanged(params.load(root / "params.yaml"), stage, root):
         meanwhile()
 
 

@@ -21,7 +21,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
-from digits.base.errors import InputError
+from digits.errors import InputError
 
 if TYPE_CHECKING:  # slow to import, and most stages draw nothing
     from matplotlib.figure import Figure

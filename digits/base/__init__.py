@@ -1,1 +1,0 @@
-"""What every stage stands on: parameters, data, files, errors and the command line."""

@@ -1,0 +1,1 @@
+"""Parameters, the command line, and the check that inputs stay as they are."""
