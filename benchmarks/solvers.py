@@ -23,8 +23,9 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from digits import solvers  # noqa: E402 (found by the line above)
 from digits.data import dataset  # noqa: E402 (found by the line above)
+from digits.solvers.least_squares import LinearRegression  # noqa: E402 (found by the line above)
+from digits.solvers.logistic import LogisticRegression  # noqa: E402 (found by the line above)
 
 OPTIONS = {"one_vs_rest": {"multi_class": "one_vs_rest"}, "multinomial": {}}
 
@@ -61,9 +62,9 @@ def ours(task: str) -> dict:
     trajectory: list[tuple[float, list[float]]] = []
     start = time.perf_counter()
     if kind == "least_squares":
-        solvers.LinearRegression().fit(X, y.astype(float))
+        LinearRegression().fit(X, y.astype(float))
         return {"seconds": time.perf_counter() - start}
-    model = solvers.LogisticRegression(
+    model = LogisticRegression(
         **OPTIONS[kind],
         callback=lambda _i, f, _gap: trajectory.append(
             (time.perf_counter() - start, f.tolist())

@@ -14,8 +14,7 @@ from tqdm import tqdm
 
 from digits import pictures
 from digits.data import dataset
-from digits.data.dataset import MOST_CLASSES, MOST_PIXELS, Dataset, Split
-from digits.data.registry import class_name
+from digits.data.dataset import MOST_CLASSES, MOST_PIXELS, Dataset, Split, class_name
 from digits.errors import InputError
 
 NUMBERS = tuple(map(str, range(MOST_CLASSES)))

@@ -71,13 +71,16 @@ def rmse(scores: np.ndarray, actual: np.ndarray) -> float:
     return float(np.sqrt(np.mean((scores - actual) ** 2)))
 
 
+SWEPT = ("accuracy", "precision", "recall")
+
+
 def threshold_sweep(scores: np.ndarray, actual: np.ndarray) -> np.ndarray:
     """Return what each threshold from 0 to 1 in steps of 0.01 would give.
 
     scores: (n_samples,), cut at the threshold; actual: (n_samples,) 0 or 1
 
-    Columns of the (101, 4) result: threshold, accuracy, and precision and recall of
-    class 1.
+    Columns of the (101, 4) result: the threshold, and what `SWEPT` names; precision and
+    recall are of class 1.
     """
     rows = []
     for threshold in np.arange(101) / 100:

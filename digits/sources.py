@@ -29,7 +29,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import numpy as np
 
-from digits.data import dataset, files
+from digits.data import dataset, files, registry
 from digits.data.dataset import Dataset
 from digits.data.registry import KNOWN
 from digits.errors import InputError
@@ -342,7 +342,7 @@ def fetch(
             with tempfile.TemporaryDirectory() as folder, _deadline(time_limit):
                 mirror.fetch(Path(folder))
                 data = read(Path(folder))
-            return dataset.check_known(name, data, mirror.name)
+            return registry.check_known(name, data, mirror.name)
         except (OSError, ValueError, EOFError, tarfile.TarError, zlib.error) as error:
             if isinstance(error, OSError) and error.errno in files.NO_ROOM:
                 raise InputError(

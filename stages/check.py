@@ -1,21 +1,31 @@
-"""Check all of params.yaml; write the schema by which editors check it, too.
+"""Check all of params.yaml; record which code and libraries each stage computes with.
 
-Every other stage comes after this one, so a mistake stops a run before it has begun.
+Every other stage comes after this one, so a mistake stops a run before it has begun. DVC
+depends on these records instead of on the code itself, so that a docstring or an error
+message runs no stage again, and a changed solver only the models that it fits.
 
-reads   params.yaml
-writes  params.schema.json
+reads   params.yaml; stages/, digits/, the versions of the installed libraries
+writes  fingerprints/<stage>.json, fingerprints/{train,evaluate}/<model>.json
+        params.schema.json, by which editors complete and check params.yaml
 """
 
+import logging
 from pathlib import Path
 
-from digits.config import cli, params
+from digits.config import cli, fingerprint, params
 from digits.config.params import Params
 from digits.data import files
 
+log = logging.getLogger(__name__)
+
 
 def main(_params: Params, root: Path) -> None:
-    """Write the schema; the check itself comes before any stage's `main`."""
+    """Compute and save; params.yaml itself is checked before any stage's `main`."""
     files.write_json(root / "params.schema.json", params.schema())
+    with files.replacing(root / fingerprint.FOLDER) as folder:
+        for name in fingerprint.names():
+            files.write_json(folder / f"{name}.json", fingerprint.compute(name))
+    log.info("%d fingerprints of code and libraries", len(fingerprint.names()))
 
 
 if __name__ == "__main__":

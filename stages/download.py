@@ -1,5 +1,7 @@
 """Fetch the raw arrays, or read the user's own, and check them.
 
+Touches no network if data/raw already has the arrays of a known data set.
+
 reads   params.yaml: dataset; data/own/ if the source is there
 writes  data/raw/{train,test}/{images,labels}.npy, data/raw/classes.json
         metrics/dataset/summary.json, metrics/dataset/first_digits.png
@@ -11,30 +13,50 @@ from pathlib import Path
 from digits import gallery, sources
 from digits.config import cli
 from digits.config.params import Params
-from digits.data import dataset, files
+from digits.data import dataset, files, registry
 from digits.data.dataset import Dataset
 from digits.data.registry import KNOWN
+from digits.errors import InputError
 
 log = logging.getLogger(__name__)
 
 
-def download(name: str, source: str, root: Path) -> Dataset:
+def fetch(name: str, source: str, root: Path) -> Dataset:
     """Return the images, checked: to the byte if they are to be a known data set."""
     if source == "auto":
         return sources.fetch(name)
     path = root / source
     data = sources.read(path)
-    return dataset.check_known(name, data, path) if name in KNOWN else data
+    return registry.check_known(name, data, path) if name in KNOWN else data
+
+
+def find(name: str, folder: Path) -> Dataset | None:
+    """Return the known data set of that name if `folder` has it, to the byte."""
+    if name not in KNOWN:
+        return None
+    try:
+        return registry.check_known(name, dataset.load(folder), folder)
+    except InputError:
+        return None
 
 
 def main(params: Params, root: Path) -> None:
     """Load, check, save."""
-    data = download(params.dataset.name, params.dataset.source, root)
-    dataset.save(root / "data/raw", data)
+    name, raw = params.dataset.name, root / "data/raw"
+    data = find(name, raw)
+    if data:
+        log.info("%s: already there, and its checksums are right", raw)
+    else:
+        data = fetch(name, params.dataset.source, root)
+        dataset.save(raw, data)
     folder = root / "metrics/dataset"
     files.write_json(
         folder / "summary.json",
-        {**dataset.summary(data), "sha256": dataset.checksums(data)},
+        {
+            "title": KNOWN[name].title if name in KNOWN else "Your own images",
+            **dataset.summary(data),
+            "sha256": dataset.checksums(data),
+        },
     )
     gallery.first_digits(folder / "first_digits.png", *data.train, data.names)
     for split, part in data.splits.items():

@@ -3,9 +3,9 @@
 reads   params.yaml: variants.<variant>.subset and .evaluate;
         data/models/<variant>.npz, data/subsets/<subset>/test/ and classes.json
 writes  metrics/<variant>.json
-        metrics/<variant>/: confusion.csv, scores.csv, and
-            tables/: the report per class, the threshold sweep of a two-digit line
-            pictures/: the same as PNG
+        metrics/<variant>/confusion.csv, scores.csv, report.csv: the report per class
+        metrics/<variant>/pictures/: these as PNG, and the threshold sweep of a two-class
+            line, also as CSV
         data/predictions/<variant>.npz: scores, predicted, actual
 """
 
@@ -76,11 +76,10 @@ def write_tables(
     counts: np.ndarray,
     spread: Distribution,
     classes: Sequence[str],
-    noun: str,
 ) -> None:
     """Write the confusion matrix, the scores' distribution and the report as CSV.
 
-    classes: (n_classes,) their names; noun: what to call one
+    classes: (n_classes,) their names
     """
     files.write_csv(
         folder / "confusion.csv",
@@ -94,7 +93,7 @@ def write_tables(
     centres = (spread.edges[:-1] + spread.edges[1:]) / 2
     files.write_csv(
         folder / "scores.csv",
-        ("kind", noun, "score", "count"),
+        ("kind", "class", "score", "count"),
         [
             ("images", name, float(centre), count)
             for name, row in zip(classes, spread.counts, strict=True)
@@ -108,8 +107,8 @@ def write_tables(
     )
     report = metrics.report(counts)
     files.write_csv(
-        folder / "tables/report.csv",
-        (noun, "precision", "recall", "f1", "support"),
+        folder / "report.csv",
+        ("class", "precision", "recall", "f1", "support"),
         zip(
             classes,
             report.precision.tolist(),
@@ -154,7 +153,7 @@ def main(params: Params, variant: str, root: Path) -> None:
     values = scalars(model, scores, actual, counts)
     files.write_json(root / "metrics" / f"{variant}.json", values)
     folder = root / "metrics" / variant
-    write_tables(folder, counts, spread, classes, noun)
+    write_tables(folder, counts, spread, classes)
     pictures = folder / "pictures"
     plots.confusion(pictures / "confusion.png", counts, shown, variant, noun)
     plots.scores(
@@ -169,8 +168,15 @@ def main(params: Params, variant: str, root: Path) -> None:
     )
     if model.decision == "threshold" and len(classes) == 2:  # noqa: PLR2004
         sweep = metrics.threshold_sweep(scores[:, 0], actual)
-        header = ("threshold", "accuracy", "precision", "recall")
-        files.write_csv(folder / "tables/thresholds.csv", header, sweep.tolist())
+        files.write_csv(
+            pictures / "thresholds.csv",
+            ("threshold", "measure", "value"),
+            (
+                (row[0], measure, value)
+                for row in sweep.tolist()
+                for measure, value in zip(metrics.SWEPT, row[1:], strict=True)
+            ),
+        )
         plots.threshold_sweep(pictures / "thresholds.png", sweep, cuts[0], variant)
     files.write_npz(
         root / "data/predictions" / f"{variant}.npz",

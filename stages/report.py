@@ -1,7 +1,8 @@
 """Put all variants on one page, to look at and to try.
 
 reads   params.yaml: all of it; dvc.yaml: the graph
-        data/raw/, data/models/<variant>.npz, data/predictions/<variant>.npz
+        metrics/dataset/summary.json, data/raw/,
+        data/models/<variant>.npz, data/predictions/<variant>.npz
         digits/report/page/: the page's template, style and scripts
 writes  report/index.html
 """
@@ -19,7 +20,6 @@ from digits.config import cli
 from digits.config.params import Params
 from digits.data import dataset, files
 from digits.data.dataset import Split
-from digits.data.registry import KNOWN
 from digits.errors import InputError
 from digits.report import arrays, content, graph, render
 from digits.report.content import Result
@@ -118,6 +118,7 @@ def all_parameters(params: Params) -> list[tuple[str, Any]]:
 def main(params: Params, root: Path) -> None:
     """Load, gather, render."""
     raw = dataset.load(root / "data/raw")
+    told = files.read_json(root / "metrics/dataset/summary.json")
     results = load_results(params, raw.test, root)
     name = params.dataset.name
     held = content.packed(results, *raw.test)
@@ -131,7 +132,7 @@ def main(params: Params, root: Path) -> None:
             ],
             "dataset": {
                 "name": name,
-                "title": KNOWN[name].title if name in KNOWN else "Images of one's own",
+                "title": told["title"],
                 "names": list(raw.names),
                 "noun": dataset.noun(raw.names),
                 "source": params.dataset.source,
@@ -145,7 +146,7 @@ def main(params: Params, root: Path) -> None:
             "arrays": content.ARRAYS,
             "layout": block.layout,
             "block": block.text,
-            "sha256": dataset.checksums(raw),
+            "sha256": told["sha256"],
             "parameters": all_parameters(params),
             "stages": graph.nodes(root / "dvc.yaml"),
         },

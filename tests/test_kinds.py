@@ -10,27 +10,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.svm import SVC
 from sklearn.utils.multiclass import _ovr_decision_function
-from tiny import generate
+from tiny import generate, options
 
 from digits import models
-from digits.config import params
 from digits.methods import nearest_neighbours, support_vectors
 from digits.methods.random_features import draw, squashed
 from digits.models import Course, pairs
 from stages import train
 
 BLOCKS = {
-    "one_hot": params.LabelRegression(model="one_hot_regression"),
-    "pairwise": params.LabelRegression(model="pairwise_regression", preprocess="deskew"),
-    "quadratic": params.PrincipalQuadratic(model="principal_quadratic", components=5),
-    "radial": params.RadialBasis(
-        model="radial_basis", centres=33, width=300.0, ridge=1e-6, seed=0
-    ),
-    "random": params.RandomFeatures(
-        model="random_features", features=40, ridge=1e-3, seed=0
-    ),
-    "neighbours": params.NearestNeighbours(model="nearest_neighbours", k=3),
-    "vectors": params.SupportVectors(model="support_vectors", C=2.0, gamma=0.05),
+    "one_hot": options("one_hot_regression"),
+    "pairwise": options("pairwise_regression", preprocess="deskew"),
+    "quadratic": options("principal_quadratic", components=5),
+    "radial": options("radial_basis", centres=33, width=300.0, ridge=1e-6, seed=0),
+    "random": options("random_features", features=40, ridge=1e-3, seed=0),
+    "neighbours": options("nearest_neighbours", k=3),
+    "vectors": options("support_vectors", C=2.0, gamma=0.05),
 }
 
 
@@ -187,7 +182,7 @@ def test_a_receptive_field_is_a_rectangle_of_weights_of_length_two(data):
 
 @pytest.mark.parametrize("k", [1, 3, 7])
 def test_neighbours_are_scikit_learns(data, k):
-    block = params.NearestNeighbours(model="nearest_neighbours", k=k)
+    block = options("nearest_neighbours", k=k)
     known = KNeighborsClassifier(k, algorithm="brute").fit(
         flat(data.train), data.train.labels
     )
@@ -204,7 +199,7 @@ def test_products_of_many_pixels_are_exact():
 
 
 def test_more_neighbours_than_images_are_refused(data):
-    block = params.NearestNeighbours(model="nearest_neighbours", k=601)
+    block = options("nearest_neighbours", k=601)
     with pytest.raises(models.InputError, match=r"train\.k: there are only 600"):
         train.train(data.train, block)
 

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from digits import models
-from digits.config.params import LeNet5 as Options
 from digits.errors import InputError
 from digits.methods import lenet5
-from digits.methods.lenet5 import Checkpoint, LeNet5
+from digits.methods.lenet5 import Checkpoint, LeNet5, Options
 from digits.models import Course
 from stages import train
 

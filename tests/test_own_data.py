@@ -144,7 +144,7 @@ def test_tables_have_the_classes_names(named):
     assert [(row["actual"], row["predicted"]) for row in rows] == [
         (actual, predicted) for actual in ordered for predicted in ordered
     ]
-    assert [row["class"] for row in read_csv(folder / "tables/report.csv")] == ordered
+    assert [row["class"] for row in read_csv(folder / "report.csv")] == ordered
     assert {row["class"] for row in read_csv(folder / "scores.csv")} == set(ordered)
     summary = json.loads((named.root / "metrics/subsets/pair/summary.json").read_text())
     counts = dict.fromkeys([n for n in ordered if n in NAMES[:2]], 20)

@@ -185,7 +185,7 @@ def test_the_slider_shows_what_evaluate_computes(page, root, tmp_path, threshold
     assert shown(page, "#line-matrix") == counts
     errors = sum(n for cell, n in counts.items() if len(set(cell.split("-"))) == 2)
     assert f": {errors} error" in page.locator("#cut-result").inner_text()
-    with (tmp_path / "metrics/linear_binary/tables/report.csv").open() as file:
+    with (tmp_path / "metrics/linear_binary/report.csv").open() as file:
         expected = [
             [row["digit"], f"{float(row['precision']):.4f}", f"{float(row['recall']):.4f}"]
             for row in csv.DictReader(file)

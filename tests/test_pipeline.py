@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import sys
 from collections.abc import Iterable
@@ -12,10 +13,8 @@ import yaml
 from pydantic import BaseModel
 from tiny import ROOT
 
-from digits.config import params
-from digits.config.params import MODELS
-from digits.models import KINDS
-from digits.report.content import ARRAYS
+from digits import methods
+from digits.config import fingerprint, params
 
 STAGES = ("check", "download", "filter", "train", "evaluate", "report")
 SUBSET = "binary"
@@ -49,79 +48,93 @@ def declared(stage: str, model: str = MODEL, folder: Path = ROOT) -> dict[str, l
     return entries
 
 
-def imports(path: Path, *, lazy: bool = True) -> set[str]:
-    """Return a file and the project's files that it imports, directly or not.
-
-    lazy: whether also what its functions import when they are called
-    """
-    tree = ast.parse(path.read_text())
-    names = set()
-    for node in ast.walk(tree) if lazy else tree.body:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    found = set()
-    for name in names:
-        module = ROOT / (name.replace(".", "/") + ".py")
-        package = ROOT / name.replace(".", "/") / "__init__.py"
-        found |= {file for file in (module, package) if file.is_file()}
-    found.discard(path)
-    no_code = len(tree.body) == 1 and ast.get_docstring(tree)
-    own = set() if no_code else {str(path.relative_to(ROOT))}
-    return own.union(*(imports(file, lazy=lazy) for file in found))
+def imports(path: Path, seen: set[Path]) -> set[Path]:
+    """Return a file and the project's files that it imports, directly or not."""
+    seen.add(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module] if isinstance(node, ast.ImportFrom) else []
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names += [".".join(filter(None, (*names[:1], a.name))) for a in node.names]
+        for name in names:
+            parts = name.split(".")
+            for end in range(1, len(parts) + 1):  # a module's packages are imported, too
+                inner = ROOT.joinpath(*parts[:end])
+                for file in (inner.with_suffix(".py"), inner / "__init__.py"):
+                    if file.is_file() and file not in seen and "config" not in file.parts:
+                        imports(file, seen)
+    return seen
 
 
-def defining(kind: str) -> Path:
-    """Return the file with the class of a kind of model."""
-    return ROOT / (KINDS[kind].partition(":")[0].replace(".", "/") + ".py")
+def needed(name: str) -> set[str]:
+    """Return the modules with statements that a stage imports for a model."""
+    stage, _, model = name.partition("/")
+    models = [model] if model else methods.NAMES if stage == "report" else []
+    seen = imports(ROOT / f"stages/{stage}.py", set())
+    for model in models:
+        imports(ROOT / f"digits/methods/{model}.py", seen)
+    found = {file for file in seen if len(ast.parse(file.read_text()).body) > 1}
+    modules = (file.relative_to(ROOT).with_suffix("").parts for file in found)
+    return {".".join(p for p in parts if p != "__init__") for parts in modules}
 
 
-def needed(stage: str, model: str) -> set[str]:
-    """Return what a stage imports for a model, also by a name that params.yaml has."""
-    files = imports(ROOT / "stages" / f"{stage}.py")
-    own = ROOT / "digits/methods" / f"{model}.py"
-    if stage == "train":
-        files |= imports(own)
-    elif stage == "evaluate":
-        files |= imports(defining(model if model in KINDS else "linear"), lazy=False)
-        files.add(str(own.relative_to(ROOT)))
-    elif stage == "report":
-        files |= {file for kind in ARRAYS for file in imports(defining(kind), lazy=False)}
-    return files
+LIST = "import sys; print(*(n for n in sys.modules if n.startswith(('digits', 'stages'))))"
 
 
-def code(stage: str, model: str = MODEL, folder: Path = ROOT) -> dict[str, set[str]]:
-    """Return the modules of each of a stage's deps that is code: one, or a package's."""
-    deps = [Path(dep) for dep in declared(stage, model, folder)["deps"]]
-    modules = {str(dep): {str(dep)} for dep in deps if dep.suffix == ".py"}
-    for dep in deps:
-        if (ROOT / dep / "__init__.py").is_file():
-            files = (ROOT / dep).rglob("*.py")
-            modules[str(dep)] = {str(file.relative_to(ROOT)) for file in files}
-    return modules
+def loaded(name: str, done) -> set[str]:
+    """Return the modules of ours that a stage has loaded when its work is done."""
+    stage, _, model = name.partition("/")
+    program = f"""
+import importlib, pathlib, sys
+from digits.config import params
+stage = importlib.import_module("stages.{stage}")
+variants = params.load().variants
+name = next((v for v in variants if variants[v].train.model == {model!r}), None)
+arguments = [name] if name else ["{SUBSET}"] if "{stage}" == "filter" else []
+stage.main(params.load(), *arguments, pathlib.Path())
+{LIST}
+"""
+    return set(done.run(sys.executable, "-c", program).stdout.split())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "download",
+        "filter",
+        "report",
+        *(f"train/{model}" for model in ("linear_regression", "multinomial_logistic")),
+        *(f"evaluate/{model}" for model in ("linear_regression", "multinomial_logistic")),
+    ],
+)
+def test_a_fingerprint_has_the_modules_that_the_stage_loads_and_no_others(
+    name, done, tmp_path
+):
+    project = done.copy(tmp_path / "project")
+    recorded = json.loads((project.root / f"fingerprints/{name}.json").read_text())
+    modules, seen = set(recorded["modules"]), loaded(name, project)
+    assert modules == needed(name) - {"digits.errors"}
+    always = done.run(sys.executable, "-c", f"import digits.config.cli; {LIST}").stdout
+    seen -= set(always.split())
+    assert seen <= modules | {"digits.report", "digits.solvers", "stages"}  # empty
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_what_it_imports_and_on_no_file_or_folder_beside(stage):
-    wanted = {model: needed(stage, model) for model in MODELS}
-    for model in MODELS:
-        deps = code(stage, model)
-        assert wanted[model] <= set().union(*deps.values())
-        for modules in deps.values():
-            assert modules & set().union(*wanted.values())
+def test_a_stage_depends_on_its_fingerprint_and_on_no_module(stage):
+    deps = declared(stage)["deps"]
+    if stage == "check":
+        assert deps == ["params.yaml", "digits", "stages", "requirements.lock"]
+    else:
+        suffix = f"/{MODEL}" if stage in fingerprint.MODEL_STAGES else ""
+        assert f"fingerprints/{stage}{suffix}.json" in deps
+        assert not [dep for dep in deps if dep.endswith(".py")]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_what_a_stage_really_loads_is_among_what_it_imports(stage, done):
-    program = (
-        f"import sys, stages.{stage}; print(*(m.__file__ for n, m in sys.modules.items()"
-        " if n.partition('.')[0] in ('digits', 'stages') and m.__file__))"
-    )
-    loaded = done.run(sys.executable, "-c", program).stdout.replace(f"{done.root}/", "")
-    modules = {name for name in loaded.split() if name.endswith(".py")}
-    modules -= {"digits/__init__.py", "digits/methods/__init__.py"}  # docstrings
-    assert modules <= set().union(*code(stage).values())
+def test_every_model_has_its_own_fingerprints(done):
+    found = {
+        path.relative_to(done.root / "fingerprints").with_suffix("").as_posix()
+        for path in (done.root / "fingerprints").rglob("*.json")
+    }
+    assert found == set(fingerprint.names())
 
 
 class Recorder:
@@ -185,10 +198,10 @@ def test_a_stage_reads_and_writes_exactly_what_dvc_yaml_says(traced):
     assert all(under(path, entries["params"]) for path in seen), seen
     assert all(any(under(path, [param]) for path in seen) for param in entries["params"])
 
-    order_alone = {"params.schema.json"} if stage == "download" else set()
-    data = set(entries["deps"]) - set(code(stage)) - order_alone
-    if stage == "report":
-        data.add("digits/report")  # with its page
+    data = {dep for dep in entries["deps"] if not dep.startswith("fingerprints/")}
+    if stage == "check":  # it reads the code of this process, which is not the project's
+        data -= {"digits", "stages", "requirements.lock"}
+
     reads -= {"params.yaml"} - data  # checked by every stage, whatever it uses of it
     if stage == "report":
         reads -= {"dvc.yaml"}  # it shows the graph; DVC refuses this file as a dep

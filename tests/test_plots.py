@@ -6,7 +6,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
 from digits import gallery, plots
-from digits.data.registry import DIGITS
+from digits.data.dataset import DIGITS
 from digits.lettering import LONGEST, drawable
 
 

@@ -13,7 +13,7 @@ from tiny import ROOT
 from commands import predict
 from digits.config import params
 from digits.data import dataset
-from digits.data.registry import DIGITS
+from digits.data.dataset import DIGITS
 from digits.models.linear import LinearModel
 
 VARIANTS = [*params.load(ROOT / "params.yaml").variants]

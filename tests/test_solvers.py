@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,12 +12,16 @@ from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 from tiny import ROOT
 
-from digits import solvers
 from digits.solvers import logistic, reference
+from digits.solvers.least_squares import LinearRegression
+from digits.solvers.logistic import LogisticRegression
 from digits.solvers.metric import Coupled
 from digits.solvers.rows import BLOCK, Rows
 
-BOTH = pytest.mark.parametrize("source", [solvers, reference], ids=["fast", "scikit_learn"])
+OURS = SimpleNamespace(
+    LinearRegression=LinearRegression, LogisticRegression=LogisticRegression
+)
+BOTH = pytest.mark.parametrize("source", [OURS, reference], ids=["fast", "scikit_learn"])
 
 
 def data(n_samples=400, n_classes=3, seed=1):
@@ -77,7 +82,7 @@ def test_least_squares_solves_the_normal_equations(X, y, source):
     coef[0] += coef[6]
     np.testing.assert_allclose([*coef[varying], *line.intercept_], expected, atol=1e-12)
     # where a pixel never varies: ours has no weight, scikit-learn's is as LAPACK rounds
-    assert abs(line.coef_[0, 5]) <= (0 if source is solvers else 1e-12)
+    assert abs(line.coef_[0, 5]) <= (0 if source is OURS else 1e-12)
 
 
 @BOTH
@@ -107,7 +112,7 @@ def test_at_the_optimum_the_gradient_vanishes(source, multi_class, n_classes, n_
 
 @pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
 def test_a_step_in_any_direction_leads_uphill(X, y, multi_class):
-    model = solvers.LogisticRegression(C=0.5, multi_class=multi_class, tol=1e-12).fit(X, y)
+    model = LogisticRegression(C=0.5, multi_class=multi_class, tol=1e-12).fit(X, y)
     best = objective(model, X, y, 0.5)
     np.testing.assert_allclose(model.objective_, best, rtol=1e-12)
     rng = np.random.default_rng(3)
@@ -121,7 +126,7 @@ def test_a_step_in_any_direction_leads_uphill(X, y, multi_class):
 @pytest.mark.parametrize("C", [1e-4, 1e-2, 1.0, 1e2, 1e4])
 def test_both_solvers_find_the_same_model(multi_class, C):
     X, y = data(n_samples=150, n_classes=4)
-    fast = solvers.LogisticRegression(C=C, multi_class=multi_class, tol=1e-10).fit(X, y)
+    fast = LogisticRegression(C=C, multi_class=multi_class, tol=1e-10).fit(X, y)
     slow = reference.LogisticRegression(
         C=C, multi_class=multi_class, tol=1e-10, max_iter=10_000
     ).fit(X, y)
@@ -136,8 +141,8 @@ def test_both_solvers_find_the_same_model(multi_class, C):
 @pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
 @pytest.mark.parametrize("tol", [1e-1, 1e-3, 1e-5])
 def test_the_bound_on_the_gap_holds(X, y, multi_class, tol):
-    best = solvers.LogisticRegression(multi_class=multi_class, tol=1e-13).fit(X, y)
-    model = solvers.LogisticRegression(multi_class=multi_class, tol=tol).fit(X, y)
+    best = LogisticRegression(multi_class=multi_class, tol=1e-13).fit(X, y)
+    model = LogisticRegression(multi_class=multi_class, tol=tol).fit(X, y)
     assert model.gap_ <= tol
     gap = (objective(model, X, y, 1.0) - best.objective_) / best.objective_
     assert np.all(gap <= model.gap_)
@@ -180,7 +185,7 @@ def test_it_is_right_at_the_edges(multi_class):
         "two samples": (X[:2], np.array([0, 1]), 1.0),
     }  # fmt: skip
     for case, (columns, labels, C) in cases.items():
-        model = solvers.LogisticRegression(C=C, multi_class=multi_class, tol=1e-8)
+        model = LogisticRegression(C=C, multi_class=multi_class, tol=1e-8)
         model.fit(columns, labels)
         assert model.gap_ <= 1e-8, case
         assert np.isfinite(model.coef_).all(), case
@@ -190,9 +195,9 @@ def test_it_is_right_at_the_edges(multi_class):
 def test_all_classes_together_lead_to_the_same_optimum(monkeypatch, C):
     X, y = data(n_classes=5)
     monkeypatch.setattr(logistic, "NEAR", 0)
-    each = solvers.LogisticRegression(C=C, tol=1e-10).fit(X, y)
+    each = LogisticRegression(C=C, tol=1e-10).fit(X, y)
     monkeypatch.setattr(logistic, "NEAR", np.inf)
-    together = solvers.LogisticRegression(C=C, tol=1e-10).fit(X, y)
+    together = LogisticRegression(C=C, tol=1e-10).fit(X, y)
     assert together.gap_ <= 1e-10
     np.testing.assert_allclose(together.objective_, each.objective_, rtol=1e-9)
 
@@ -216,24 +221,24 @@ def test_the_coupled_metric_solves_the_softmaxs_newton_equation():
 
 def test_one_class_alone_is_refused(X):
     with pytest.raises(ValueError, match="one class alone"):
-        solvers.LogisticRegression().fit(X, np.zeros(len(X)))
+        LogisticRegression().fit(X, np.zeros(len(X)))
 
 
 def test_threads_do_not_change_the_result():
     X, y = data(n_samples=20_000, n_classes=5)
-    fits = [solvers.LogisticRegression(tol=1e-9, n_threads=n).fit(X, y) for n in (1, 2, 3)]
+    fits = [LogisticRegression(tol=1e-9, n_threads=n).fit(X, y) for n in (1, 2, 3)]
     for other in fits[1:]:
         np.testing.assert_allclose(other.coef_, fits[0].coef_, atol=1e-4)
-    again = solvers.LogisticRegression(tol=1e-9, n_threads=2).fit(X, y)
+    again = LogisticRegression(tol=1e-9, n_threads=2).fit(X, y)
     np.testing.assert_array_equal(again.coef_, fits[1].coef_)
 
 
 def test_data_on_disk_give_the_same_as_data_in_memory(tmp_path):
     X, y = data(n_samples=5000)
-    held = solvers.LogisticRegression(tol=1e-10).fit(X, y)
+    held = LogisticRegression(tol=1e-10).fit(X, y)
     np.save(tmp_path / "X.npy", X)
     mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-    read = solvers.LogisticRegression(tol=1e-10).fit(mapped, y)
+    read = LogisticRegression(tol=1e-10).fit(mapped, y)
     np.testing.assert_array_equal(read.coef_, held.coef_)
 
 
@@ -248,7 +253,7 @@ def test_a_fit_that_is_not_at_the_optimum_says_so_in_a_line(X, y, source, caplog
 
 def test_each_iteration_is_reported_and_the_objective_falls(X, y):
     seen = []
-    model = solvers.LogisticRegression(callback=lambda *state: seen.append(state)).fit(X, y)
+    model = LogisticRegression(callback=lambda *state: seen.append(state)).fit(X, y)
     iterations, objectives, gaps = zip(*seen, strict=True)
     assert iterations == tuple(range(1, model.n_iter_ + 1))
     assert np.all(np.diff([f.sum() for f in objectives]) <= 1e-6 * objectives[0].sum())
@@ -256,9 +261,9 @@ def test_each_iteration_is_reported_and_the_objective_falls(X, y):
 
 
 def test_scikit_learn_can_clone_and_change_it():
-    model = clone(solvers.LogisticRegression(C=3.0)).set_params(tol=1e-3)
+    model = clone(LogisticRegression(C=3.0)).set_params(tol=1e-3)
     assert (model.C, model.tol) == (3.0, 1e-3)
-    assert clone(solvers.LinearRegression(n_threads=1)).n_threads == 1
+    assert clone(LinearRegression(n_threads=1)).n_threads == 1
 
 
 class InOrder:
@@ -300,12 +305,12 @@ def test_of_bytes_mean_and_scale_are_exact():
 
 FIT = """
 import json, pathlib, sys
-from digits import solvers
 from digits.data import dataset
+from digits.solvers.logistic import LogisticRegression
 subset = pathlib.Path("data/subsets/digits")
 train, test = (dataset.load_split(subset / split) for split in ("train", "test"))
 kind, dtype, n_threads, tol = json.loads(sys.argv[1])
-model = solvers.LogisticRegression(multi_class=kind, tol=tol, n_threads=n_threads)
+model = LogisticRegression(multi_class=kind, tol=tol, n_threads=n_threads)
 model.fit(train.images.astype(dtype), train.labels)
 Z = model.decision_function(test.images.astype("float32" if dtype == "float32" else float))
 print(json.dumps(Z.argmax(axis=1).tolist()))

@@ -26,7 +26,8 @@ from tiny import as_arrays, generate
 
 from digits import sources
 from digits.data import dataset, files
-from digits.data.registry import DIGITS, KNOWN
+from digits.data.dataset import DIGITS
+from digits.data.registry import KNOWN
 from digits.errors import InputError
 from digits.sources import HttpMirror, NpmMirror
 

@@ -5,12 +5,11 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
-from tiny import ROOT, generate
+from tiny import ROOT, generate, options
 
 from digits import gallery, models, sources
 from digits.config import params
-from digits.config.params import LinearRegression as LinearBlock
-from digits.config.params import Logistic, Subset
+from digits.config.params import Subset
 from digits.data import dataset
 from digits.data.dataset import Dataset
 from digits.errors import InputError
@@ -20,10 +19,10 @@ from stages import download, filter, train  # noqa: A004 (the stage is named aft
 
 
 def logistic(model):
-    return Logistic(model=model, C=1.0, max_iter=1000, tol=1e-6)
+    return options(model, C=1.0, max_iter=1000, tol=1e-6)
 
 
-LINEAR = LinearBlock(model="linear_regression")
+LINEAR = options("linear_regression")
 
 
 def test_filter_keeps_every_image_of_the_digits_and_no_other(tiny):
@@ -72,14 +71,14 @@ def test_a_subset_of_what_is_not_there_is_refused(tiny, subset, expected):
 def test_a_file_of_ones_own_must_be_mnist_if_it_is_called_so(tmp_path, tiny):
     np.savez(tmp_path / "own.npz", x_train=tiny.train.images, y_train=tiny.train.labels,
              x_test=tiny.test.images, y_test=tiny.test.labels)  # fmt: skip
-    assert download.download("custom", "own.npz", tmp_path) is not None
+    assert download.fetch("custom", "own.npz", tmp_path) is not None
     with pytest.raises(InputError, match=r"own\.npz: x_train is not MNIST's"):
-        download.download("mnist", "own.npz", tmp_path)
+        download.fetch("mnist", "own.npz", tmp_path)
 
 
 def test_download_asks_the_mirrors_if_the_source_is_auto(tmp_path, tiny, monkeypatch):
     monkeypatch.setattr(sources, "fetch", lambda _name: tiny)
-    assert download.download("mnist", "auto", tmp_path) is tiny
+    assert download.fetch("mnist", "auto", tmp_path) is tiny
 
 
 def test_the_pictures_show_training_images(tmp_path, tiny, monkeypatch):
@@ -122,10 +121,8 @@ def test_a_variant_learns_its_digits(tiny, model, digits, n_outputs):
 def test_the_softmax_of_two_digits_is_at_its_own_optimum(tiny, solver):
     """Of two classes the solvers fit one problem, whose penalty is another."""
     data = filter.keep(tiny, (3, 8))
-    options = Logistic(
-        model="multinomial_logistic", C=0.3, max_iter=1000, tol=1e-10, solver=solver
-    )
-    fitted = train.train(data.train, options)
+    block = options("multinomial_logistic", C=0.3, max_iter=1000, tol=1e-10, solver=solver)
+    fitted = train.train(data.train, block)
     scores = fitted.scores(data.train.images)
     p = np.exp(models.log_probabilities(scores, fitted.decision))
     member = data.train.labels[:, None] == fitted.classes
@@ -170,8 +167,8 @@ def test_a_saved_model_scores_as_the_fitted_one(tmp_path, tiny):
 
 
 def test_a_preprocessed_variant_sees_images_as_it_learned_them(tmp_path, tiny):
-    options = LinearBlock(model="linear_regression", preprocess="deskew")
-    train.train(tiny.train, options).save(tmp_path / "model.npz")
+    block = options("linear_regression", preprocess="deskew")
+    train.train(tiny.train, block).save(tmp_path / "model.npz")
     upright = preprocessing.deskew(tiny.train.images)
     plain = train.train(tiny.train._replace(images=upright), LINEAR)
     np.testing.assert_array_equal(

@@ -11,8 +11,8 @@ from PIL import Image
 from test_pipeline import MODEL, STAGES, code, declared, imports
 from tiny import ROOT
 
+from digits import methods
 from digits.config import params
-from digits.config.params import MODELS
 from digits.data.registry import KNOWN
 from digits.errors import InputError
 from stages import table
@@ -85,7 +85,7 @@ def test_a_missing_result_is_named(published):
 
 @pytest.mark.parametrize("stage", ["filter", "train", "evaluate", "report"])
 def test_the_stages_depend_on_the_same_code_as_at_the_root(stage):
-    for model in MODELS:
+    for model in methods.NAMES:
         assert code(stage, model, PUBLISHED) == code(stage, model)
 
 

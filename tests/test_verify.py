@@ -58,7 +58,7 @@ CASES = [
         for path in (
             "data/raw/train/images.npy",
             "metrics/one_vs_rest.json",
-            "metrics/linear_binary/tables/report.csv",
+            "metrics/linear_binary/pictures/scores.png",
             "metrics/linear_digits/pictures/scores.png",
             "report/index.html",
         )

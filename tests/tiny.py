@@ -5,10 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from digits.config.blocks import TrainBlock
 from digits.data.dataset import Dataset, Split
 
 ROOT = Path(__file__).parents[1]
@@ -20,6 +23,7 @@ FILES = (
     ".gitignore",
     "dvc.yaml",
     "params.schema.json",
+    "requirements.lock",
     "params.yaml",
 )
 
@@ -46,6 +50,12 @@ def as_arrays(data: Dataset) -> dict[str, np.ndarray]:
         "x_test": data.test.images,
         "y_test": data.test.labels,
     }
+
+
+def options(model: str, **parameters: Any) -> TrainBlock:
+    """Return the block of `train` in params.yaml that names this model."""
+    block: type[TrainBlock] = import_module(f"digits.methods.{model}").Options
+    return block(model=model, **parameters)
 
 
 class Project:

@@ -1,8 +1,8 @@
-"""What a stage reads, as dvc.yaml has it, and whether it is still the same at the end.
+"""Refuse a result if the stage's inputs changed while it ran.
 
-DVC records the parameters, the data and the code that it finds after a stage has run.
-When they were changed meanwhile, by a `git switch` or an editor, it would file a result
-under what that result was not made of, in dvc.lock and in its cache of runs.
+DVC records the parameters, the data and the fingerprint of the code that it finds after a
+stage has run. If they changed meanwhile, by a `git switch` or an editor, dvc.lock and the
+run cache would attribute the result to the wrong inputs.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from digits.config import params
+from digits.config import fingerprint, params
 from digits.config.params import Params
 from digits.errors import InputError
 
@@ -47,12 +47,16 @@ def unchanged(checked: Params, stage: str, root: Path) -> Iterator[None]:
             texts = [text.replace(word, value) for text in texts]
         return texts
 
-    # of another file than params.yaml beside dvc.yaml: a mapping of its name
+    # of another file than params.yaml: a mapping of its name
     names = [name for entry in block.get("params", []) for name in _names(entry)]
     where = root / block.get("wdir", "")
-    keys, paths = filled(names), [where / path for path in filled(block.get("deps", []))]
+    keys, deps = filled(names), filled(block.get("deps", []))
+    paths = [where / dep for dep in deps]
+    code = [where / dep for dep in deps if Path(dep).parts[0] == fingerprint.FOLDER.name]
+    _refuse_changed_code(code, root, stage)
     values, files = [_value(checked, key) for key in keys], [_state(path) for path in paths]
     yield
+    _refuse_changed_code(code, root, stage)
     now = params.load(root / "params.yaml")
     changed = [
         f"{root / 'params.yaml'}: {key}"
@@ -67,6 +71,17 @@ def unchanged(checked: Params, stage: str, root: Path) -> Iterator[None]:
             f"{changed[0]} changed while {stage} ran; the result is of what was there "
             f"before, so it is not recorded; {REMEDY}"
         )
+
+
+def _refuse_changed_code(paths: list[Path], root: Path, stage: str) -> None:
+    """Raise `InputError` unless the code and libraries are those that `check` recorded."""
+    for path in paths:
+        name = path.relative_to(root / fingerprint.FOLDER).with_suffix("").as_posix()
+        if changed := fingerprint.difference(name, path):
+            raise InputError(
+                f"{changed} is not what {path} recorded, so the result of {stage} is not "
+                "recorded; run `dvc repro --force --single-item check`, then `dvc repro`"
+            )
 
 
 def _names(entry: str | dict[str, list[str]]) -> list[str]:

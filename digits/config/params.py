@@ -9,14 +9,14 @@ import math
 import re
 import reprlib
 from collections.abc import Hashable, Iterator, Sequence
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
@@ -26,7 +26,10 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from digits.data.registry import KNOWN, class_name
+from digits import methods
+from digits.config.blocks import Block, TrainBlock
+from digits.data.dataset import class_name
+from digits.data.registry import KNOWN
 from digits.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
@@ -39,25 +42,11 @@ Classes = Annotated[
     Annotated[Literal["all"], Tag("all")] | Annotated[ClassNames, Tag("list")],
     Discriminator(lambda value: "all" if isinstance(value, str) else "list"),
 ]
-Solver = Literal["fast", "scikit_learn"]
-Ridge = Annotated[
-    float, Field(ge=0, description="Penalty on squared coefficients, of the mean error.")
-]
-Seed = Annotated[int, Field(ge=0, description="Of what is drawn at random.")]
-
-BINARY = 2  # classes
-
 # metrics/ keeps the pictures and counts of the data beside the variants' results.
 RESERVED_VARIANTS = ("dataset", "subsets")
 
 
-class _Block(BaseModel):
-    """A mapping of `params.yaml`: no other keys, no conversions, no `nan`."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Dataset(_Block):
+class Dataset(Block):
     """Where the images come from."""
 
     name: Literal["mnist", "fashion_mnist", "custom"] = Field(
@@ -90,7 +79,7 @@ class Dataset(_Block):
         return self
 
 
-class Subset(_Block):
+class Subset(Block):
     """The classes to tell apart, in ascending order of their labels."""
 
     model_config = ConfigDict(
@@ -142,127 +131,16 @@ class Subset(_Block):
                 yield ".classes", f"this data has no class {name!r}; {hint}"
 
 
-class _Train(_Block):
-    """What every model can be asked for. `model` tells the blocks apart."""
-
-    preprocess: Literal["deskew"] | None = Field(
-        default=None,
-        description="deskew: shear each image upright, by its moments.",
-    )
-
-
-class LinearRegression(_Train):
-    """Ordinary least squares on the class index."""
-
-    model: Literal["linear_regression"]
-    solver: Solver = Field(default="fast", description="Both find the same model.")
+if TYPE_CHECKING:
+    Train = TrainBlock
+else:
+    # Each model's module has the class of its block.
+    Train = Union[  # noqa: UP007 (of as many as there are)
+        tuple(import_module(f"digits.methods.{model}").Options for model in methods.NAMES)
+    ]
 
 
-class Logistic(_Train):
-    """L2-regularised logistic regression: C · Σ log-loss + ½‖w‖²."""
-
-    model: Literal["logistic_regression", "one_vs_rest_logistic", "multinomial_logistic"]
-    C: Annotated[float, Field(gt=0)] = Field(description="Inverse strength of the penalty.")
-    max_iter: Annotated[int, Field(ge=1)] = Field(description="Most iterations.")
-    tol: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="fast: stop when the objective is proven to be at most this far, "
-        "relative to it, above the optimum. scikit_learn: its own tol."
-    )
-    solver: Solver = Field(default="fast", description="Both find the same model.")
-
-
-class LabelRegression(_Train):
-    """Least squares on one-hot labels, or of each class against each other, with votes."""
-
-    model: Literal["one_hot_regression", "pairwise_regression"]
-
-
-class PrincipalQuadratic(_Train):
-    """Least squares on principal components and their products of two."""
-
-    model: Literal["principal_quadratic"]
-    components: Annotated[int, Field(ge=1)] = Field(description="How many components.")
-
-
-class RadialBasis(_Train):
-    """Least squares on the nearness to centres."""
-
-    model: Literal["radial_basis"]
-    centres: Annotated[int, Field(ge=1)] = Field(
-        description="How many, shared out among the classes."
-    )
-    width: Annotated[float, Field(gt=0)] = Field(
-        description="Standard deviation of the Gaussian, in grey values."
-    )
-    ridge: Ridge
-    seed: Seed
-
-
-class RandomFeatures(_Train):
-    """Least squares on random features, each with a receptive field."""
-
-    model: Literal["random_features"]
-    features: Annotated[int, Field(ge=1)] = Field(description="How many features.")
-    ridge: Ridge
-    seed: Seed
-
-
-class NearestNeighbours(_Train):
-    """The nearest training images vote."""
-
-    model: Literal["nearest_neighbours"]
-    k: Annotated[int, Field(ge=1)] = Field(description="How many vote.")
-
-
-class SupportVectors(_Train):
-    """Support vector machines of each class against each other, with a Gaussian kernel."""
-
-    model: Literal["support_vectors"]
-    C: Annotated[float, Field(gt=0)] = Field(description="Inverse strength of the penalty.")
-    gamma: Annotated[float, Field(gt=0)] = Field(
-        description="The kernel is exp(-gamma ‖x - y‖²), of pixels from 0 to 1."
-    )
-
-
-class LeNet5(_Train):
-    """LeNet-5, a convolutional network, trained by Keras on TensorFlow."""
-
-    model: Literal["lenet5"]
-    epochs: Annotated[int, Field(ge=1)] = Field(
-        description="How often each training image is seen."
-    )
-    batch_size: Annotated[int, Field(ge=1)] = Field(description="Images a step.")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
-        description="AdamW's, at its highest; it warms up, then falls along a cosine to 0."
-    )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(description="AdamW's.")
-    shift: Annotated[int, Field(ge=0, le=8)] = Field(
-        description="In each epoch an image is moved at random by at most so many pixels."
-    )
-    validation_split: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="The share of the training images on which training is only measured."
-    )
-    seed: Seed
-
-
-# A family of models is a class above, and a word here.
-Train = (
-    LinearRegression
-    | Logistic
-    | LabelRegression
-    | PrincipalQuadratic
-    | RadialBasis
-    | RandomFeatures
-    | NearestNeighbours
-    | SupportVectors
-    | LeNet5
-)
-MODELS: tuple[str, ...] = tuple(
-    name for block in get_args(Train) for name in get_args(block.__annotations__["model"])
-)
-
-
-class Evaluate(_Block):
+class Evaluate(Block):
     """How scores become classes: thresholds for linear regression, else nothing."""
 
     threshold: float | None = Field(
@@ -278,7 +156,7 @@ class Evaluate(_Block):
         return self.thresholds or (() if self.threshold is None else (self.threshold,))
 
 
-class Variant(_Block):
+class Variant(Block):
     """One model on one subset, with the way it is trained and evaluated."""
 
     subset: str = Field(description="A name from `subsets`.")
@@ -286,7 +164,7 @@ class Variant(_Block):
     evaluate: Evaluate
 
 
-class Params(_Block):
+class Params(Block):
     """All of `params.yaml`."""
 
     dataset: Dataset
@@ -319,13 +197,14 @@ class Params(_Block):
             return
         model, evaluate = variant.train.model, variant.evaluate
         counted = self.subsets[variant.subset].n_classes(self.dataset.names)
-        if counted is None and model in ("linear_regression", "logistic_regression"):
+        most, needs_thresholds = variant.train.most_classes, variant.train.needs_thresholds
+        if counted is None and (most or needs_thresholds):
             rule = f"{model} must know how many classes there are; list them under"
             yield ".subset", f"{rule} subsets.{variant.subset}"
             return
         n_classes = counted or 0  # the other models take any number
         given = [f".evaluate.{key}" for key in evaluate.model_fields_set]
-        if not isinstance(variant.train, LinearRegression):
+        if not needs_thresholds:
             for key in given:
                 yield key, f"{model} decides without thresholds; remove it"
         elif len(given) != 1:
@@ -335,9 +214,10 @@ class Params(_Block):
             yield given[0], f"{needed}, got {len(evaluate.cuts)}"
         elif any(low >= high for low, high in pairwise(evaluate.cuts)):
             yield given[0], f"must be ascending, got {list(evaluate.cuts)}"
-        if model == "logistic_regression" and n_classes > BINARY:
+        if most and n_classes > most:
             others = "one_vs_rest_logistic or multinomial_logistic"
-            yield ".train.model", f"{model} tells two classes apart; for more use {others}"
+            rule = f"{model} tells {most} classes apart; for more use {others}"
+            yield ".train.model", rule
 
 
 LONGEST = 100_000  # characters of the file
@@ -426,7 +306,7 @@ def schema() -> dict[str, Any]:
 _RULES = {
     "missing": "is missing",
     "union_tag_not_found": "model is missing",
-    "union_tag_invalid": f"model must be one of {', '.join(MODELS)}",
+    "union_tag_invalid": f"model must be one of {', '.join(methods.NAMES)}",
     "model_type": "must be a mapping of keys",
     "model_attributes_type": "must be a mapping of keys",
     "dict_type": "must be a mapping of keys",
@@ -453,7 +333,7 @@ def _describe(error: ErrorDetails) -> list[str]:
         step
         for before, step in zip((None, *error["loc"]), error["loc"], strict=False)
         if step != "[key]"
-        and not (before == "train" and step in MODELS)
+        and not (before == "train" and step in methods.NAMES)
         and not (before == "classes" and step in ("all", "list"))
     ]
     rule = _RULES.get(kind, error["msg"].replace("Input should be", "must be"))

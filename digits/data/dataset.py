@@ -4,15 +4,16 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from digits.data.files import read_npy, replacing, write_json, write_npy
-from digits.data.registry import DIGITS, KNOWN, class_name
 from digits.errors import InputError
+
+DIGITS = tuple("0123456789")
 
 # What images and labels of one's own may be.
 MOST_CLASSES = 100
@@ -47,6 +48,11 @@ class Dataset:
     def splits(self) -> dict[str, Split]:
         """Both splits, by their names."""
         return {"train": self.train, "test": self.test}
+
+
+def class_name(text: str) -> str:
+    """Return a class's name as it is kept: in Unicode's form NFC, no space around it."""
+    return unicodedata.normalize("NFC", text).strip()
 
 
 def noun(names: Sequence[str]) -> str:
@@ -164,23 +170,6 @@ def checksums(dataset: Dataset) -> dict[str, str]:
     }
 
 
-def check_known(name: str, dataset: Dataset, origin: object) -> Dataset:
-    """Return the data set with its classes' names.
-
-    name: of `KNOWN`
-
-    Raises `InputError` unless the four arrays are that data set's, to the byte.
-    """
-    known = KNOWN[name]
-    for array, actual in checksums(dataset).items():
-        if actual != known.sha256[array]:
-            raise InputError(
-                f"{origin}: {array} is not {known.title}'s: its SHA-256 is {actual}, "
-                f"expected {known.sha256[array]}"
-            )
-    return replace(dataset, names=known.names)
-
-
 def select(split: Split, labels: Sequence[int]) -> Split:
     """Return the images of those `labels` alone, in the order they had."""
     kept = np.isin(split.labels, labels)
@@ -190,18 +179,24 @@ def select(split: Split, labels: Sequence[int]) -> Split:
 def summary(dataset: Dataset) -> dict[str, Any]:
     """Return count, shape and type of each split, and the images of each class."""
     labels = np.union1d(dataset.train.labels, dataset.test.labels)
-    return {
+    splits = {
         name: {
             "images": len(split.images),
             "shape": list(split.images.shape),
             "dtype": str(split.images.dtype),
-            f"images_per_{noun(dataset.names)}": {
-                dataset.names[label]: int(np.count_nonzero(split.labels == label))
-                for label in labels
-            },
         }
         for name, split in dataset.splits.items()
     }
+    counts = [
+        {
+            "split": name,
+            "class": dataset.names[label],
+            "images": int(np.count_nonzero(split.labels == label)),
+        }
+        for name, split in dataset.splits.items()
+        for label in labels
+    ]
+    return {**splits, "images_per_class": counts}
 
 
 def save(folder: Path, dataset: Dataset) -> None:

@@ -90,6 +90,16 @@ def write_json(path: Path, value: dict[str, Any] | list[Any]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
+def read_json(path: Path) -> Any:
+    """Read a result. Raises `InputError` if it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); `dvc repro` regenerates it"
+        ) from error
+
+
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write a table; floats are rounded to six decimals."""
     with (

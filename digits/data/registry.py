@@ -1,9 +1,9 @@
 """The data sets that are known to the byte: what their classes are called, their sums."""
 
-import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-DIGITS = tuple("0123456789")
+from digits.data.dataset import DIGITS, Dataset, checksums
+from digits.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,18 @@ KNOWN = {
 }
 
 
-def class_name(text: str) -> str:
-    """Return a class's name as it is kept: in Unicode's form NFC, no space around it."""
-    return unicodedata.normalize("NFC", text).strip()
+def check_known(name: str, dataset: Dataset, origin: object) -> Dataset:
+    """Return the data set with its classes' names.
+
+    name: of `KNOWN`
+
+    Raises `InputError` unless the four arrays are that data set's, to the byte.
+    """
+    known = KNOWN[name]
+    for array, actual in checksums(dataset).items():
+        if actual != known.sha256[array]:
+            raise InputError(
+                f"{origin}: {array} is not {known.title}'s: its SHA-256 is {actual}, "
+                f"expected {known.sha256[array]}"
+            )
+    return replace(dataset, names=known.names)

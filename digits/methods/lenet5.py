@@ -19,14 +19,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from zipfile import BadZipFile
 
 import numpy as np
+from pydantic import Field
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from digits.config.params import LeNet5 as Options
+from digits.config.blocks import Seed, TrainBlock
 from digits.data import files
 from digits.errors import InputError
 from digits.models import Course, Model
@@ -41,6 +42,29 @@ UNITS = (120, 84)
 WARM_UP = 0.15  # of all steps, until the learning rate is at its highest
 THREADS = 2  # two take 0.7 of one's time
 BLOCK = 100  # images that are scored at a time
+
+
+class Options(TrainBlock):
+    """LeNet-5, a convolutional network, trained by Keras on TensorFlow."""
+
+    summary = "A convolutional network, LeNet-5; the largest probability wins"
+
+    model: Literal["lenet5"]
+    epochs: Annotated[int, Field(ge=1)] = Field(
+        description="How often each training image is seen."
+    )
+    batch_size: Annotated[int, Field(ge=1)] = Field(description="Images a step.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(
+        description="AdamW's, at its highest; it warms up, then falls along a cosine to 0."
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(description="AdamW's.")
+    shift: Annotated[int, Field(ge=0, le=8)] = Field(
+        description="In each epoch an image is moved at random by at most so many pixels."
+    )
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="The share of the training images on which training is only measured."
+    )
+    seed: Seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +123,9 @@ class LeNet5(Model):
             "dense_2": UNITS,
             "dense_3": (UNITS[1], self.n_outputs),
         } | {f"bias_{layer}": (n,) for layer, n in enumerate(outputs, start=1)}
+
+
+MODEL = LeNet5
 
 
 def _margins(side: int) -> tuple[int, int]:

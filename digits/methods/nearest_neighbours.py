@@ -5,17 +5,27 @@ one that comes first in training counts, of classes with as many votes the first
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from digits.blocks import in_blocks
-from digits.config.params import NearestNeighbours
+from digits.config.blocks import TrainBlock
 from digits.errors import InputError
 from digits.models import Course, Model
 
 ROWS = 200  # of a block: its distances to 60,000 images take 48 MB
 EXACT = 1024  # so many products of two numbers from -128 to 127 a float32 sums exactly
+
+
+class Options(TrainBlock):
+    """The nearest training images vote."""
+
+    summary = "The training images that are nearest vote"
+
+    model: Literal["nearest_neighbours"]
+    k: Annotated[int, Field(ge=1)] = Field(description="How many vote.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +73,9 @@ class NeighboursModel(Model):
         }
 
 
+MODEL = NeighboursModel
+
+
 def centred(X: np.ndarray) -> np.ndarray:
     """Return grey values less 128, as float32: distances stay what they are."""
     return X.astype(np.float32) - np.float32(128)
@@ -81,7 +94,7 @@ def fit(
     images: np.ndarray,
     y: np.ndarray,
     classes: np.ndarray,
-    options: NearestNeighbours,
+    options: Options,
     course: Course,
 ) -> NeighboursModel:
     """Keep the training images."""

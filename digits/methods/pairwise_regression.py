@@ -1,14 +1,22 @@
 """Least squares of each class against each other; the lines vote."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from digits.config.params import LabelRegression
+from digits.config.blocks import TrainBlock
 from digits.models import Course, Model
 from digits.models.pairs import pairs, votes
+
+
+class Options(TrainBlock):
+    """Least squares of each class against each other, with votes."""
+
+    summary = "Least squares between each two classes; the lines vote"
+
+    model: Literal["pairwise_regression"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +47,25 @@ class PairwiseModel(Model):
         return {"coef": (n_pairs, self.coef.shape[-1]), "intercept": (n_pairs,)}
 
 
+MODEL = PairwiseModel
+
+
 def fit(
     images: np.ndarray,
     y: np.ndarray,
     classes: np.ndarray,
-    _options: LabelRegression,
+    _options: Options,
     course: Course,
 ) -> PairwiseModel:
     """Fit +1 for the pair's first class and -1 for its second, on their images alone."""
-    from digits import solvers  # noqa: PLC0415 (who loads a model needs none)
+    from digits.solvers.least_squares import (  # noqa: PLC0415 (SciPy takes a moment)
+        LinearRegression,
+    )
 
     coef, intercept = [], []
     for step, (i, j) in enumerate(pairs(len(classes)), 1):
         here = (y == i) | (y == j)
-        line = solvers.LinearRegression().fit(images[here], np.where(y[here] == i, 1, -1))
+        line = LinearRegression().fit(images[here], np.where(y[here] == i, 1, -1))
         coef.append(line.coef_[0] / line.scale_)
         intercept.append(line.intercept_[0] - coef[-1] @ line.mean_)
         course.record(step, "mean squared error", line.mse_)

@@ -5,15 +5,25 @@ recognition", 1998: 40 components, and all their products of two.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from digits.blocks import add_up, in_blocks
-from digits.config.params import PrincipalQuadratic
+from digits.config.blocks import TrainBlock
 from digits.errors import InputError
 from digits.models import Course
 from digits.models.features import FeatureModel, solve
+
+
+class Options(TrainBlock):
+    """Least squares on principal components and their products of two."""
+
+    summary = "Least squares on principal components and their products of two"
+
+    model: Literal["principal_quadratic"]
+    components: Annotated[int, Field(ge=1)] = Field(description="How many components.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +56,9 @@ class QuadraticModel(FeatureModel):
         }
 
 
+MODEL = QuadraticModel
+
+
 def polynomial(Z: np.ndarray) -> np.ndarray:
     """Return Z, (n_samples, n), and its products of two: n + n (n + 1) / 2 columns."""
     i, j = np.triu_indices(Z.shape[1])
@@ -76,7 +89,7 @@ def fit(
     images: np.ndarray,
     y: np.ndarray,
     classes: np.ndarray,
-    options: PrincipalQuadratic,
+    options: Options,
     course: Course,
 ) -> QuadraticModel:
     """Find the components, and fit the polynomial."""

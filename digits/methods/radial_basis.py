@@ -7,14 +7,31 @@ Source: LeCun, Bottou, Bengio and Haffner, 1998: 1000 Gaussian units, then a lin
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 from threadpoolctl import threadpool_limits
 
-from digits.config.params import RadialBasis
+from digits.config.blocks import Ridge, Seed, TrainBlock
 from digits.models import Course
 from digits.models.features import FeatureModel, solve
+
+
+class Options(TrainBlock):
+    """Least squares on the nearness to centres."""
+
+    summary = "Least squares on the nearness to centres that k-means found"
+
+    model: Literal["radial_basis"]
+    centres: Annotated[int, Field(ge=1)] = Field(
+        description="How many, shared out among the classes."
+    )
+    width: Annotated[float, Field(gt=0)] = Field(
+        description="Standard deviation of the Gaussian, in grey values."
+    )
+    ridge: Ridge
+    seed: Seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +59,9 @@ class RadialModel(FeatureModel):
         return super()._shapes() | {
             "centres": (self.coef.shape[-1], self.centres.shape[-1])
         }
+
+
+MODEL = RadialModel
 
 
 def squared_distances(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
@@ -76,7 +96,7 @@ def fit(
     images: np.ndarray,
     y: np.ndarray,
     classes: np.ndarray,
-    options: RadialBasis,
+    options: Options,
     course: Course,
 ) -> RadialModel:
     """Find the centres in each class, and fit the scores."""

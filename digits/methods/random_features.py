@@ -10,13 +10,25 @@ with the 'extreme learning machine' algorithm", 2015.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
-from digits.config.params import RandomFeatures
+from digits.config.blocks import Ridge, Seed, TrainBlock
 from digits.models import Course
 from digits.models.features import FeatureModel, solve
+
+
+class Options(TrainBlock):
+    """Least squares on random features, each with a receptive field."""
+
+    summary = "Least squares on random features, each of a part of the image"
+
+    model: Literal["random_features"]
+    features: Annotated[int, Field(ge=1)] = Field(description="How many features.")
+    ridge: Ridge
+    seed: Seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +54,9 @@ class RandomModel(FeatureModel):
         return super()._shapes() | {
             "weights": (self.coef.shape[-1], self.weights.shape[-1])
         }
+
+
+MODEL = RandomModel
 
 
 def squashed(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -76,7 +91,7 @@ def fit(
     images: np.ndarray,
     y: np.ndarray,
     classes: np.ndarray,
-    options: RandomFeatures,
+    options: Options,
     course: Course,
 ) -> RandomModel:
     """Draw the features, and fit the scores."""

@@ -10,18 +10,31 @@ images, and no kernel of all images with all was needed.
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 from threadpoolctl import threadpool_limits
 
 from digits.blocks import available_threads, in_blocks
-from digits.config.params import SupportVectors
+from digits.config.blocks import TrainBlock
 from digits.models import Course, Model
 from digits.models.pairs import pairs, votes
 
 TOLERANCE = 1e-3  # libsvm's
 MOST = 1500  # images that are added to a pair's at a time
+
+
+class Options(TrainBlock):
+    """Support vector machines of each two classes, with a Gaussian kernel."""
+
+    summary = "A Gaussian support vector machine between each two classes; they vote"
+
+    model: Literal["support_vectors"]
+    C: Annotated[float, Field(gt=0)] = Field(description="Inverse strength of the penalty.")
+    gamma: Annotated[float, Field(gt=0)] = Field(
+        description="The kernel is exp(-gamma ‖x - y‖²), of pixels from 0 to 1."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +75,9 @@ class VectorsModel(Model):
             "coef": (n_pairs, n_vectors),
             "intercept": (n_pairs,),
         }
+
+
+MODEL = VectorsModel
 
 
 def kernel(X: np.ndarray, Y: np.ndarray, gamma: float) -> np.ndarray:
@@ -113,7 +129,7 @@ def fit(
     images: np.ndarray,
     y: np.ndarray,
     classes: np.ndarray,
-    options: SupportVectors,
+    options: Options,
     course: Course,
 ) -> VectorsModel:
     """Fit +1 for each pair's first class and -1 for its second, on their images alone."""

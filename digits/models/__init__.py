@@ -3,14 +3,11 @@
     images → (preprocessing) → scores → decision → a class
 
 A model of any kind is a frozen dataclass of arrays with the four fields of `Model` below
-and the fields of its own. The module that defines it is imported only when a model of
-that kind is fitted or loaded. `digits.methods.<model>`, by the name that `train.model` has
-in params.yaml, has the function `fit` (see `Fit`), and defines the kind if no other model
-is of it.
+and the fields of its own. `digits.methods.<model>`, by the name that `train.model` has in
+params.yaml, has all of it: see there.
 """
 
 import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
@@ -19,6 +16,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from digits import methods
 from digits.data import files
 from digits.errors import InputError
 from digits.models import preprocessing
@@ -30,19 +28,8 @@ from digits.models import preprocessing
 # largest      a score for each class, from which no probability follows; the largest
 Decision = Literal["threshold", "sigmoid", "one_vs_rest", "softmax", "largest"]
 ONE_SCORE = ("threshold", "sigmoid")
+SHARED = "linear"  # the kind of model that several methods fit
 PROBABLE = ("sigmoid", "one_vs_rest", "softmax")
-
-# The kinds of fitted models, and where the class of each is.
-KINDS = {
-    "lenet5": "digits.methods.lenet5:LeNet5",
-    "linear": "digits.models.linear:LinearModel",
-    "nearest_neighbours": "digits.methods.nearest_neighbours:NeighboursModel",
-    "pairwise_regression": "digits.methods.pairwise_regression:PairwiseModel",
-    "principal_quadratic": "digits.methods.principal_quadratic:QuadraticModel",
-    "radial_basis": "digits.methods.radial_basis:RadialModel",
-    "random_features": "digits.methods.random_features:RandomModel",
-    "support_vectors": "digits.methods.support_vectors:VectorsModel",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +120,16 @@ def fit_of(model: str) -> Fit:
     return importlib.import_module(f"digits.methods.{model}").fit
 
 
+def class_of(kind: str) -> type[Model]:
+    """Return the class of a kind of fitted model.
+
+    Linear models share one; any other is `MODEL` in the module of its method.
+    """
+    name = "digits.models.linear" if kind == SHARED else f"digits.methods.{kind}"
+    cls: type[Model] = importlib.import_module(name).MODEL
+    return cls
+
+
 class Header(NamedTuple):
     """What can be known of a model without the module of its kind."""
 
@@ -149,7 +146,7 @@ def header(path: Path) -> Header:
         str(arrays[name]) for name in ("kind", "decision", "preprocess")
     )
     classes = arrays["classes"]
-    if kind not in KINDS:
+    if kind not in (SHARED, *methods.NAMES):
         raise _unusable(path, f"unknown kind of model {kind!r}")
     if decision not in get_args(Decision):
         raise _unusable(path, f"unknown decision {decision!r}")
@@ -168,7 +165,7 @@ def load(path: Path) -> Model:
     Raises `InputError` if the file is missing, damaged or no model.
     """
     kind = header(path).kind
-    cls: type[Model] = pkgutil.resolve_name(KINDS[kind])
+    cls = class_of(kind)
     own = [f.name for f in fields(cls)]
     values: dict[str, Any] = _read(path, ["kind", *own])
     del values["kind"]

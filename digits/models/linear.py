@@ -56,6 +56,9 @@ class LinearModel(Model):
         return problem
 
 
+MODEL = LinearModel
+
+
 def standardise(images: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return flattened, standardised images, (n_samples, n_pixels) float64."""
     X = images.reshape(len(images), -1).astype(np.float64)

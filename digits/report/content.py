@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from digits import metrics, models, normal_form
-from digits.config.params import Logistic, Train
+from digits.config.params import Train
+from digits.methods.logistic_regression import LogisticBlock
 from digits.models import Decision, Model
 from digits.report import arrays, notebook
 from digits.report.calibration import Reliability, reliability
@@ -68,12 +69,13 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         "name": result.name,
         "subset": result.subset,
         "model": result.train.model,
+        "summary": result.train.summary,
         "preprocess": result.train.preprocess,
         "decision": result.decision,
         "kind": result.model and result.model.kind,
         "digits": digits,
         "cuts": list(result.cuts),
-        "C": result.train.C if isinstance(result.train, Logistic) else None,
+        "C": result.train.C if isinstance(result.train, LogisticBlock) else None,
         "n_images": len(actual),
         "accuracy": round(scalars["accuracy"], 6),
         "errors": scalars["errors"],

@@ -6,7 +6,7 @@ They were measured with scikit-learn 1.9.1, at its default tolerance, on MNIST.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from digits.config.params import Logistic, Train
+from digits.config.params import Train
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def figure(
     A variant of the same name with other digits, thresholds or penalty is another one.
     """
     known = None if train.preprocess else FIGURES.get(name)
-    C = train.C if isinstance(train, Logistic) else None
+    C = getattr(train, "C", None)
     same = known and (known.model, known.C, known.digits, known.cuts) == (
         train.model,
         C,

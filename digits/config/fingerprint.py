@@ -1,0 +1,243 @@
+"""Which code and which libraries a stage computes with, so that DVC can depend on them.
+
+DVC does not follow imports (https://github.com/treeverse/dvc/issues/1577). So the
+stage `check` writes a small JSON file for each stage, and for each model of `train` and
+`evaluate`: the modules that the stage imports, directly or not, each with a hash of its
+syntax tree, and the versions of the libraries. The stages in dvc.yaml depend on these.
+
+What cannot change a result is not in the hash: docstrings, comments, formatting, type
+hints, the order of imports, what is logged, and the messages of errors. Nor are the modules
+of `digits.config` and `digits.errors`: they read and check parameters, whose values DVC
+tracks by itself.
+"""
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from digits import methods
+from digits.errors import InputError
+
+FOLDER = Path("fingerprints")
+STAGES = ("download", "filter", "report")
+MODEL_STAGES = ("train", "evaluate")  # one fingerprint for each model
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("digits", "stages")
+NO_RESULT = ("digits.config", "digits.errors")
+
+# By the names under which they are imported; those that only show or fetch are not here.
+LIBRARIES = {
+    "PIL": ("pillow",),
+    "jinja2": ("jinja2",),
+    "keras": ("keras",),
+    "matplotlib": ("matplotlib",),
+    "numpy": ("numpy",),
+    "scipy": ("scipy",),
+    "sklearn": ("scikit-learn",),
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),  # whichever build there is
+}
+
+
+def names() -> list[str]:
+    """Return the names of all fingerprints, such as `filter` and `train/lenet5`."""
+    of_models = (f"{stage}/{name}" for stage in MODEL_STAGES for name in methods.NAMES)
+    return [*STAGES, *of_models]
+
+
+def compute(name: str) -> dict[str, Any]:
+    """Return a fingerprint: the hash of each module, and each library's version.
+
+    name: of `names`
+
+    Raises `InputError` if a module cannot be parsed.
+    """
+    stage, _, model = name.partition("/")
+    roots = [f"stages.{stage}"]
+    if stage in MODEL_STAGES:
+        roots.append(f"digits.methods.{model}")
+    elif stage == "report":  # loads the models, and shows their summaries
+        roots += [f"digits.methods.{model}" for model in methods.NAMES]
+    modules = sorted(_closure(roots))
+    imported = {name.partition(".")[0] for m in modules for name in _parse(m).imports}
+    libraries = sorted(imported & LIBRARIES.keys())
+    result: dict[str, Any] = {
+        "libraries": {name: _version(name) for name in libraries},
+        "modules": {module: _parse(module).digest for module in modules},
+    }
+    if stage == "report":
+        shown = ((name, _parse(f"digits.methods.{name}")) for name in methods.NAMES)
+        result["summaries"] = {name: module.summary for name, module in shown}
+    return result
+
+
+def difference(name: str, path: Path) -> str | None:
+    """Return the library or module here that is not the recorded one, None if all are.
+
+    path: of the file that `check` wrote
+
+    Raises `InputError` if it cannot be read.
+    """
+    try:
+        recorded = json.loads(path.read_text("utf-8"))
+        libraries, modules = recorded["libraries"], recorded["modules"]
+        written = path.stat().st_mtime_ns
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error!r})") from error
+    for library, version in libraries.items():
+        if _version(library) != version:
+            return f"{library} {version} (now {_version(library)})"
+    files = [_path(module) for module in modules]
+    if all(file and file.stat().st_mtime_ns < written for file in files):
+        return None  # to parse them all would take longer than some stages
+    _parse.cache_clear()
+    now = compute(name)["modules"]
+    return next((m for m in {**modules, **now} if modules.get(m) != now.get(m)), None)
+
+
+def _version(library: str) -> str | None:
+    """Return the version that is installed, None if none is."""
+    for name in LIBRARIES[library]:
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+class _Module:
+    """A parsed module: what it imports, its summary, and a hash of what it computes."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        try:
+            tree = ast.parse(path.read_text("utf-8"))
+        except (OSError, UnicodeError, SyntaxError) as error:
+            raise InputError(f"{path}: cannot be parsed: {error}") from error
+        plain = _Plain()
+        body = plain.visit(tree).body
+        self.imports, self.summary = plain.imports, plain.summary
+        self.is_empty = not body
+        text = repr((sorted(plain.imported), _dump(body)))
+        self.digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.name = name
+
+
+def _path(module: str) -> Path | None:
+    """Return a module's file if it is one of the project's."""
+    if module.partition(".")[0] not in PACKAGES:
+        return None
+    path = ROOT.joinpath(*module.split("."))
+    candidates = (path.with_suffix(".py"), path / "__init__.py")
+    return next(filter(Path.is_file, candidates), None)
+
+
+@cache
+def _parse(module: str) -> _Module:
+    path = _path(module)
+    if path is None:
+        raise InputError(f"there is no module {module}")
+    return _Module(module, path)
+
+
+def _closure(roots: Iterable[str]) -> Iterator[str]:
+    """Yield the modules that compute and that are imported, directly or not."""
+    seen, waiting = set[str](), list(roots)
+    while waiting:
+        module = waiting.pop()
+        left_out = any(f"{module}.".startswith(f"{name}.") for name in NO_RESULT)
+        if module in seen or left_out or _path(module) is None:
+            continue
+        seen.add(module)
+        waiting += _parse(module).imports
+        waiting += module.rpartition(".")[:1]  # its package is imported, too
+        if not _parse(module).is_empty:
+            yield module
+
+
+class _Plain(ast.NodeTransformer):
+    """Takes out of a syntax tree what cannot change a result.
+
+    imports: names of modules, or of what is in them
+    imported: the same with the names that they get
+    summary: the sentence on a model, which only the page shows
+    """
+
+    def __init__(self) -> None:
+        self.imports: set[str] = set()
+        self.imported: set[tuple[str, str, str]] = set()
+        self.summary: str | None = None
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.imports |= {alias.name for alias in node.names}
+        self.imported |= {("", alias.name, alias.asname or "") for alias in node.names}
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        module = node.module or ""
+        self.imports |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+        self.imported |= {(module, alias.name, alias.asname or "") for alias in node.names}
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        match node.value:
+            case ast.Constant(value=str()):  # a docstring
+                return None
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="log"))):
+                return None
+        return self.generic_visit(node)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        if isinstance(node.exc, ast.Call):
+            node.exc = node.exc.func  # without its message
+        node.cause = None
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        name = node.func.id if isinstance(node.func, ast.Name) else ""
+        if name.endswith("Error"):
+            node.args, node.keywords = [], []
+        elif name == "Field":  # of a parameter: its default counts, its limits do not
+            node.args, node.keywords = [], [k for k in node.keywords if k.arg == "default"]
+        return self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        match node:
+            case ast.Assign([ast.Name("summary")], ast.Constant(str(text))):
+                self.summary = text
+                return None
+        return self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            return [self.visit(child) for child in node.orelse]
+        return self.generic_visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.returns = None
+        return self.generic_visit(node)
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+
+def _dump(node: Any) -> Any:
+    """Return a syntax tree as tuples, the same in every version of Python.
+
+    Later versions add fields that are empty here, so empty ones are left out.
+    """
+    if isinstance(node, list):
+        return tuple(_dump(child) for child in node)
+    if not isinstance(node, ast.AST):
+        return node
+    if isinstance(node, ast.Constant):
+        return ("Constant", repr(node.value))
+    fields = (
+        (field, _dump(value))
+        for field, value in ast.iter_fields(node)
+        if field not in ("ctx", "type_comment") and value is not None and value != []
+    )
+    return (type(node).__name__, *fields)

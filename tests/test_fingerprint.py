@@ -1,0 +1,218 @@
+"""What runs again after an edit of the code, and what does not."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import ROOT
+
+from digits.config import fingerprint
+from digits.data import registry
+from stages import download
+
+VARIANTS = (
+    "linear_binary",
+    "logistic_binary",
+    "linear_digits",
+    "one_vs_rest",
+    "multinomial",
+)
+LOGISTIC = ("logistic_binary", "one_vs_rest", "multinomial")
+
+
+def stages(name, variants):
+    return {f"{name}@{variant}" for variant in variants}
+
+
+@pytest.fixture(scope="module")
+def project(done, tmp_path_factory):
+    """A project after `dvc repro`, with LeNet-5 among the variants but not trained."""
+    return done.copy(tmp_path_factory.mktemp("edited") / "project")
+
+
+def stale(project, *edits):
+    """Return the stages that would run after edits of files, as (name, old, new)."""
+    before = {name: (project.root / name).read_text() for name, _, _ in edits}
+    for name, old, new in edits:
+        text = (project.root / name).read_text()
+        assert old in text, f"{name} has no {old!r} any more: choose another edit"
+        (project.root / name).write_text(text.replace(old, new, 1))
+    try:
+        project.run(sys.executable, "-m", "stages.check")
+        status = json.loads(project.run("dvc", "status", "--json").stdout)
+    finally:
+        for name, text in before.items():
+            (project.root / name).write_text(text)
+        project.run(sys.executable, "-m", "stages.check")
+    return set(status) - {"check"}
+
+
+def test_a_docstring_a_comment_or_formatting_runs_nothing(project):
+    edits = [
+        ("digits/solvers/logistic.py", '"""', '"""Edited. '),
+        (
+            "digits/metrics.py",
+            "right = np.diag(counts)",
+            "right = np.diag(\n        counts\n    )  # !",
+        ),
+        ("digits/data/dataset.py", "import json\n", "import json\n\n# a comment\n"),
+        (
+            "stages/evaluate.py",
+            "import logging\nimport math\n",
+            "import math\nimport logging\n",
+        ),
+        ("digits/methods/lenet5.py", "-> LeNet5:", "-> 'LeNet5':"),
+    ]
+    assert stale(project, *edits) == set()
+
+
+def test_a_help_text_an_error_or_a_limit_of_a_parameter_runs_nothing(project):
+    edits = [
+        ("digits/config/cli.py", "where params.yaml", "the folder where params.yaml"),
+        ("digits/data/dataset.py", "does not belong there", "must not be there"),
+        ("stages/filter.py", "the data has no training image of", "no image of"),
+        ("stages/train.py", 'log.info("fitting', 'log.info("Fitting'),
+        ("digits/config/params.py", "a name has lower-case letters", "lower-case letters"),
+        ("digits/methods/lenet5.py", "How often each training image is seen.", "Epochs."),
+        ("digits/methods/lenet5.py", "le=8", "le=9"),
+    ]
+    assert stale(project, *edits) == set()
+
+
+def test_a_new_model_runs_its_own_variant_and_the_report(project):
+    text = (ROOT / "digits/methods/one_hot_regression.py").read_text()
+    name, params = "digits/methods/one_hot_again.py", project.root / "params.yaml"
+    (project.root / name).write_text(text.replace("one_hot_regression", "one_hot_again"))
+    before = params.read_text()
+    block = "{subset: binary, train: {model: one_hot_again}, evaluate: {}}"
+    params.write_text(f"{before}  again: {block}\n")
+    try:
+        project.run(sys.executable, "-m", "stages.check")
+        status = json.loads(project.run("dvc", "status", "--json").stdout)
+        assert set(status) - {"check"} == {"train@again", "evaluate@again", "report"}
+        project.repro("evaluate@again")
+    finally:
+        (project.root / name).unlink()
+        params.write_text(before)
+        project.run("git", "checkout", "--quiet", ".")
+        for folder in ("metrics", "data/models", "data/predictions", "fingerprints"):
+            project.run(
+                "git", "clean", "--quiet", "-dx", "--force", "--", f"{folder}/*again*"
+            )
+        project.run(sys.executable, "-m", "stages.check")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        (
+            "digits/solvers/logistic.py",
+            "MEMORY = ",
+            "MEMORY = 1 + ",
+            stages("train", LOGISTIC) | stages("evaluate", LOGISTIC) | {"report"},
+        ),
+        (
+            "digits/metrics.py",
+            "right / n_samples",
+            "(right - 1) / n_samples",
+            stages("evaluate", VARIANTS) | {"report"},
+        ),
+        ("digits/methods/lenet5.py", "WARM_UP = 0.15", "WARM_UP = 0.2", {"report"}),
+        ("digits/report/page/style.css", "body", "/* ! */ body", {"report"}),
+        ("digits/report/page/main.js", "\n", "\n// !\n", {"report"}),
+        (
+            "digits/methods/multinomial_logistic.py",
+            'summary = "One softmax',
+            'summary = "A softmax',
+            {"report"},  # shows this sentence
+        ),
+        ("digits/data/registry.py", "Trouser", "Trousers", {"download"}),
+        (
+            "stages/filter.py",
+            "keep(whole, ",
+            "keep(whole, *",
+            {"filter@binary", "filter@digits"},
+        ),
+    ],
+)
+def test_an_edit_runs_what_it_can_change_and_nothing_else(
+    project, name, old, new, expected
+):
+    assert stale(project, (name, old, new)) == expected
+
+
+def test_a_note_in_the_folder_for_the_users_data_runs_nothing(project):
+    note = project.root / "data/own/note.md"
+    note.write_text("remember")
+    try:
+        assert json.loads(project.run("dvc", "status", "--json").stdout) == {}
+    finally:
+        note.unlink()
+
+
+def test_download_touches_no_network_if_the_data_is_there(as_mnist, tmp_path, monkeypatch):
+    from digits.config import params  # noqa: PLC0415 (with the patched registry)
+    from digits.data import dataset  # noqa: PLC0415 (as above)
+
+    dataset.save(tmp_path / "data/raw", as_mnist)
+    monkeypatch.setattr(download.sources, "fetch", lambda _: pytest.fail("fetched"))
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    download.main(params.load(tmp_path / "params.yaml"), tmp_path)
+    summary = json.loads((tmp_path / "metrics/dataset/summary.json").read_text())
+    assert summary["sha256"] == registry.KNOWN["mnist"].sha256
+
+    (tmp_path / "data/raw/test/labels.npy").unlink()
+    with pytest.raises(pytest.fail.Exception, match="fetched"):
+        download.main(params.load(tmp_path / "params.yaml"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("library", "expected"),
+    [
+        ("keras", {"train/lenet5", "evaluate/lenet5", "report"}),
+        ("jinja2", {"report"}),
+        ("numpy", set(fingerprint.names())),
+    ],
+)
+def test_a_library_of_another_version_changes_what_computes_with_it(
+    monkeypatch, library, expected
+):
+    before = {name: fingerprint.compute(name) for name in fingerprint.names()}
+    version = fingerprint._version
+    monkeypatch.setattr(
+        fingerprint, "_version", lambda n: "0" if n == library else version(n)
+    )
+    after = {name: fingerprint.compute(name) for name in fingerprint.names()}
+    assert {name for name in before if before[name] != after[name]} == expected
+
+
+def other_pythons():
+    """Return the interpreters of other versions that are on this machine."""
+    versions = (
+        f"python3.{minor}" for minor in range(11, 16) if minor != sys.version_info[1]
+    )
+    homes = Path.home() / ".pyenv/versions"
+    return [
+        python
+        for name in versions
+        for python in filter(None, (shutil.which(name), *homes.glob(f"3.*/bin/{name}")))
+    ]
+
+
+def test_every_version_of_python_gives_the_same_hashes():
+    """Another version's syntax trees have other fields."""
+    program = (
+        "from digits.config import fingerprint as f; import json;"
+        "print(json.dumps({n: f.compute(n)['modules'] for n in f.names()}))"
+    )
+    expected = {name: fingerprint.compute(name)["modules"] for name in fingerprint.names()}
+    for python in other_pythons():
+        if subprocess.run(
+            [python, "--version"], check=False, capture_output=True
+        ).returncode:
+            continue  # a shim of a version manager's, for a version that it does not have
+        output = subprocess.check_output([python, "-c", program], cwd=ROOT)
+        assert json.loads(output) == expected, python
