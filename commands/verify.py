@@ -213,7 +213,8 @@ def main(root: Path, *, fix: bool) -> int:
         print(f"{len(found) - len(left)} of {len(found)} mended")
         found = left
     if not found:
-        print(f"all {len(recorded(root))} results are as dvc.lock says, and the cache, too")
+        n, lock = len(recorded(root)), root / "dvc.lock"
+        print(f"all {n} results are as {lock} says, and the cache, too")
     elif not fix:
         where = "" if root == Path() else f" --in {root}"
         print(f"to mend it: python -m commands.verify --fix{where}")
