@@ -42,8 +42,13 @@ check: setup  ## lint, check the format and the types
 	ruff format --check
 	mypy
 
+# Of DVC projects in folders, those that were run here.
+PROJECTS_RUN = $(sort $(patsubst %/data/models/,%,$(dir $(wildcard */data/models/*.npz))))
+
 verify: setup  ## hash all results again and hold them against dvc.lock; FIX=1 mends
-	python -m commands.verify $(if $(FIX),--fix)
+	@status=0; for folder in . $(PROJECTS_RUN); do \
+	  python -m commands.verify --in $$folder $(if $(FIX),--fix) || status=$$?; \
+	done; exit $$status
 
 test-hard: $(VENV)/hard  ## hurt the pipeline for minutes, and kill it KILLS times (200)
 	pytest -m hard
@@ -85,6 +90,8 @@ page:  ## build the page of dvc plots anew, for another Vega (needs npm)
 
 screenshots: repro  ## take the pictures of the report page anew (needs Chromium)
 	python docs/screenshots.py
+
+-include published/targets.mk
 
 clean:  ## remove the environment and the caches of the tools; results stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -46,7 +46,7 @@ def clone(folder: Path) -> Path:
     command = ["git", "clone", "--quiet", ROOT, folder]
     subprocess.run(command, check=True)  # noqa: S603
     dvc(folder, "cache", "dir", "--local", str(ROOT / ".dvc/cache"))
-    dvc(folder, "checkout", "dvc.yaml")  # that of published/ was perhaps never run
+    dvc(folder, "checkout")
     return folder
 
 

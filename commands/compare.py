@@ -1,13 +1,13 @@
 """Say what changed between two commits, as Markdown: parameters, metrics, mistakes.
 
 It shows what `dvc params diff`, `dvc metrics diff` and `dvc plots diff` find, sorted, with
-the direction that is better; works in a clone without data. Variants of the published
-table are called published/<variant>.
+the direction that is better; works in a clone without data.
 """
 
 import argparse
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -26,6 +26,7 @@ examples:
   python -m commands.compare HEAD~1            the commit before with the files here
   python -m commands.compare main my-branch    two commits, branches, tags or experiments
   python -m commands.compare --tolerance 0     fail if any metric got worse
+  python -m commands.compare --in published    the variants of the published table
 
 exit status: 0; 1 if a metric got worse by more than the tolerance; 2 if nothing could be
 compared, for instance because there is no such commit
@@ -225,8 +226,12 @@ def markdown(
     names: tuple[str, str],
     changed: dict[str, list[Change]],
     tolerance: float | None,
+    root: str = "",
 ) -> str:
-    """Return the comparison of two revisions, of those `names`, as Markdown."""
+    """Return the comparison of two revisions, of those `names`, as Markdown.
+
+    root: the folder of the project that is compared
+    """
     before, after = (
         code(name[:7] if re.fullmatch("[0-9a-f]{40}", name) else name) for name in names
     )
@@ -254,14 +259,14 @@ def markdown(
         )
         parts += ["### Metrics", table(header, rows, 2)]
     if changed["mistakes"]:
-        parts += ["### Mistakes", *_mistakes(changed["mistakes"], before, after)]
+        parts += ["### Mistakes", *_mistakes(changed["mistakes"], before, after, root)]
     n_worse = sum(change.exceeds(tolerance) for change in changed["metrics"])
     if n_worse:
         parts.append(f"**Worse by more than {tolerance:g}: {n_worse} of the metrics.**")
     return "\n\n".join(parts)
 
 
-def _mistakes(changes: list[Change], before: str, after: str) -> Iterator[str]:
+def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iterator[str]:
     """Yield a table of the cells that changed most, and where the pictures are."""
     rows: list[tuple[str, ...]] = []
     pictures, cut = [], []
@@ -278,7 +283,7 @@ def _mistakes(changes: list[Change], before: str, after: str) -> Iterator[str]:
             for c in cells[:N_CELLS]
         )
         folder, _, name = variant.rpartition("/")
-        pictures.append(code(f"{PurePath(folder, 'metrics', name, 'pictures')}/"))
+        pictures.append(code(f"{PurePath(root, folder, 'metrics', name, 'pictures')}/"))
         if len(cells) > N_CELLS:
             cut.append(f"{len(cells) - N_CELLS} more of {code(variant)}")
     digits = all(re.fullmatch(r"\d called \d", change.name) for change in changes)
@@ -313,20 +318,25 @@ def _arguments() -> argparse.Namespace:
         "0.001 of accuracy or of log-loss; errors are judged by accuracy",
     )
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
+    cli.add_root(parser)
     return parser.parse_args()
 
 
 def main() -> int:
     """Compare, print, and return the exit status."""
     arguments = _arguments()
+    os.chdir(arguments.root)  # there DVC works on the project of this folder
     revisions = [name for name in (arguments.A, arguments.B) if name is not None]
-    scores = metrics(revisions)
-    in_one = {change.of for change in scores if change.old is None or change.new is None}
-    changed = {
-        "parameters": parameters(revisions),
-        "metrics": scores,
-        "mistakes": mistakes(revisions, in_one),
-    }
+    with cli.naming(arguments.root):
+        scores = metrics(revisions)
+        in_one = {
+            change.of for change in scores if change.old is None or change.new is None
+        }
+        changed = {
+            "parameters": parameters(revisions),
+            "metrics": scores,
+            "mistakes": mistakes(revisions, in_one),
+        }
     tolerance = arguments.tolerance
     if arguments.json:
         printed = {
@@ -338,7 +348,7 @@ def main() -> int:
             entry["too_much"] = change.exceeds(tolerance)
         print(json.dumps(printed, indent=2))
     else:
-        print(markdown(both(revisions), changed, tolerance))
+        print(markdown(both(revisions), changed, tolerance, str(arguments.root)))
     return int(any(change.exceeds(tolerance) for change in changed["metrics"]))
 
 

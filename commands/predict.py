@@ -106,10 +106,8 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
         cli.check_name(checked, "variant", name)
         path = root / "data/models" / f"{name}.npz"
         if not path.is_file():
-            plan = (root / "dvc.yaml").as_posix()
             raise InputError(
-                f"{path} is missing; `dvc repro {plan}` trains it, `dvc pull {plan}` "
-                "gets it"
+                f"{path} is missing; `dvc repro` trains it, `dvc pull` gets it"
             )
         cuts = checked.variants[name].evaluate.cuts
         variants.append(Variant(name, models.load(path), cuts, classes))
@@ -290,9 +288,10 @@ def main() -> int:
     """Load the models, ask them, and return the exit status."""
     arguments = _arguments()
     root = arguments.root
-    checked = params.load(root / "params.yaml")
-    variants = load(checked, arguments.variant, root)
-    shape = frame(variants, root)
+    with cli.naming(root):
+        checked = params.load(root / "params.yaml")
+        variants = load(checked, arguments.variant, root)
+        shape = frame(variants, root)
     centred = checked.dataset.name in CENTRED
     files: dict[Path, None] = {}
     complete = True

@@ -34,10 +34,10 @@ def unlock(root: Path) -> Iterator[str]:
 
     What dvc.lock then no longer says, DVC takes from its cache of runs, or computes again.
     """
-    rwlock = root / ".dvc/tmp/rwlock"
-    if rwlock.is_file() and not rwlock.stat().st_size:
-        rwlock.unlink()
-        yield f"{rwlock}: was left empty, and is removed"
+    for rwlock in (*root.glob(".dvc/tmp/rwlock"), *root.glob("*/.dvc/tmp/rwlock")):
+        if not rwlock.stat().st_size:
+            rwlock.unlink()
+            yield f"{rwlock}: was left empty, and is removed"
     for lock in (*root.glob("dvc.lock"), *root.glob("*/dvc.lock")):
         if not is_whole(lock):
             lock.unlink()

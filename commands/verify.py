@@ -1,8 +1,7 @@
 """Hash every result and every object in the cache again, and hold them against dvc.lock.
 
-Where the published pipeline was run, published/dvc.lock counts, too. DVC trusts an object
-in its cache that is marked read-only, and a file whose time and size have not changed.
-This command trusts nothing: it reads every byte.
+DVC trusts an object in its cache that is marked read-only, and a file whose time and size
+have not changed. This command trusts nothing: it reads every byte.
 """
 
 import argparse
@@ -23,12 +22,11 @@ from digits.errors import InputError
 
 log = logging.getLogger(__name__)
 
-PUBLISHED = "published"  # the folder of the second pipeline
-
 EXAMPLES = """\
 examples:
-  python -m commands.verify         say what is damaged or missing
-  python -m commands.verify --fix   mend it: from the cache, else by running the stage
+  python -m commands.verify                  say what is damaged or missing
+  python -m commands.verify --fix            mend it: from the cache, else by its stage
+  python -m commands.verify --in published   those of the published table
 
 exit status: 0 if all is as dvc.lock says; 1 if not; 2 if it could not be checked
 """
@@ -71,25 +69,17 @@ def _of_bytes(content: bytes) -> str:
 
 
 def recorded(root: Path) -> list[Out]:
-    """Return what the locks of the pipelines say was made, in the order of their stages.
+    """Return what dvc.lock says was made, in the order of its stages.
 
-    The published one counts where it was run: its lock is in Git, its models are not.
-    Raises `InputError` if a lock is missing or none of DVC's.
+    Raises `InputError` if it is missing or none of DVC's.
     """
-    outs = _recorded(root, root / "dvc.lock", "")
-    if (root / PUBLISHED / "data/models").is_dir():
-        outs += _recorded(root, root / PUBLISHED / "dvc.lock", f"{PUBLISHED}/dvc.yaml:")
-    return outs
-
-
-def _recorded(root: Path, path: Path, prefix: str) -> list[Out]:
-    """Return the results in one lock; a stage's name, with the prefix, is DVC's for it."""
+    path = root / "dvc.lock"
     try:
         lock = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 (safe: CSafeLoader)
         plan = yaml.load(path.with_suffix(".yaml").read_text(), Loader=_Loader)  # noqa: S506
         return [
             Out(
-                prefix + name,
+                name,
                 out["path"],
                 out["md5"],
                 out["path"] not in _in_git(plan, name),
@@ -102,7 +92,7 @@ def _recorded(root: Path, path: Path, prefix: str) -> list[Out]:
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeError) as error:
         raise InputError(
             f"{path}: is not what DVC writes ({' '.join(str(error).split())}); "
-            f"take it from Git: `git checkout {path.relative_to(root)}`"
+            f"take it from Git: `git checkout {path}`"
         ) from error
 
 
@@ -204,10 +194,10 @@ def _dvc(root: Path, *arguments: str) -> None:
     subprocess.run(command, cwd=root, env=environment, check=False)  # noqa: S603 (DVC)
 
 
-def report(root: Path, found: list[Damage]) -> None:
+def report(found: list[Damage]) -> None:
     """Print a line for each thing that is wrong."""
     for damage in found:
-        where = os.path.relpath(damage.where, root)
+        where = os.path.relpath(damage.where)
         print(f"{damage.what:8} {where}  (made by {damage.out.stage})")
 
 
@@ -215,17 +205,19 @@ def main(root: Path, *, fix: bool) -> int:
     """Check, mend if asked to, and return the exit status."""
     store = cache(root)
     found = list(damages(root, store))
-    report(root, found)
+    report(found)
     if found and fix:
         mend(root, found)
         left = list(damages(root, store))
-        report(root, left)
+        report(left)
         print(f"{len(found) - len(left)} of {len(found)} mended")
         found = left
     if not found:
-        print(f"all {len(recorded(root))} results are as dvc.lock says, and the cache, too")
+        n, lock = len(recorded(root)), root / "dvc.lock"
+        print(f"all {n} results are as {lock} says, and the cache, too")
     elif not fix:
-        print("to mend it: python -m commands.verify --fix")
+        where = "" if root == Path() else f" --in {root}"
+        print(f"to mend it: python -m commands.verify --fix{where}")
     return bool(found)
 
 
@@ -237,6 +229,7 @@ if __name__ == "__main__":
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--fix", action="store_true", help="mend what is wrong")
+    cli.add_root(parser)
     arguments = parser.parse_args()
-    with cli.reporting(2):
-        sys.exit(main(Path(), fix=arguments.fix))
+    with cli.reporting(2), cli.naming(arguments.root):
+        sys.exit(main(arguments.root, fix=arguments.fix))

@@ -72,28 +72,6 @@ def test_the_last_commit_and_the_files_here_are_compared_unless_others_are_named
         assert (result.returncode, result.stdout) == (0, same.format(name))
 
 
-def test_a_variant_of_the_published_table_is_called_by_its_folder(project):
-    """It may have the name of one at the root."""
-    folder = project.root / "published"
-    (folder / "metrics/multinomial").mkdir(parents=True)
-    (folder / "dvc.yaml").write_text(
-        "metrics: [metrics/multinomial.json]\n"
-        "plots:\n- metrics/multinomial/confusion.csv: {x: predicted, y: actual}\n"
-    )
-    (folder / "metrics/multinomial.json").write_text('{"accuracy": 0.9}')
-    path = folder / "metrics/multinomial/confusion.csv"
-    path.write_text("actual,predicted,count\n0,0,9\n0,1,1\n")
-    project.commit("Add a table")
-    (folder / "metrics/multinomial.json").write_text('{"accuracy": 0.8}')
-    path.write_text("actual,predicted,count\n0,0,8\n0,1,2\n")
-    shown = run(project, "--tolerance", "0.01")
-    assert shown.returncode == 1
-    assert "| `published/multinomial` | `accuracy` | 0.9 | 0.8 | -0.1 |" in shown.stdout
-    assert "| `published/multinomial` | 0 called 1 | 1 | 2 | +1 |" in shown.stdout
-    assert "`published/metrics/multinomial/pictures/`" in shown.stdout
-    assert "`multinomial`" not in shown.stdout
-
-
 def test_what_got_worse_by_more_than_the_tolerance_fails(changed):
     result = run(changed, "HEAD~1", "HEAD", "--tolerance", "0.333333")
     assert result.returncode == 1

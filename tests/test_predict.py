@@ -141,7 +141,7 @@ def test_where_no_picture_is_left_nothing_is_printed(run, project):
 def test_a_missing_model_says_how_to_get_it(run, project, caplog):
     (project.root / "data/models/one_vs_rest.npz").unlink()
     assert run("digits here/1.png") == (2, "")
-    assert "one_vs_rest.npz is missing; `dvc repro dvc.yaml` trains it" in caplog.text
+    assert "one_vs_rest.npz is missing; `dvc repro` trains it" in caplog.text
     assert run("--variant", "multinomial", "digits here/1.png")[0] == 0
 
 

@@ -7,7 +7,6 @@ break off in the midst of it. `make test-hard` installs what is needed.
 import asyncio
 import hashlib
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 
 import pytest
 import requests
-from tiny import ROOT, Project
+from tiny import Project
 
 from commands import verify
 
@@ -224,13 +223,8 @@ def remote(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def origin(remote, done, tmp_path_factory) -> Project:
-    """The project of one who has run it, and pushed. Not to be changed.
-
-    The published table was run by somebody else, who has not pushed it.
-    """
+    """The project of one who has run it, and pushed. Not to be changed."""
     project = done.copy(tmp_path_factory.mktemp("origin") / "project")
-    project.add_published()
-    shutil.copy(ROOT / "published/dvc.lock", project.root / "published")
     project.run("dvc", "remote", "add", "--default", "team", remote.url)
     project.run("dvc", "remote", "modify", "team", "verify", "true")
     project.commit("Share the cache")

@@ -16,8 +16,10 @@ def test_what_is_whole_is_left_alone(project):
     assert (project.root / "dvc.lock").read_bytes() == before
 
 
-def test_an_empty_list_of_locks_is_removed_and_a_full_one_stays(project):
-    path = project.root / ".dvc/tmp/rwlock"
+@pytest.mark.parametrize("folder", [".", "published"])
+def test_an_empty_list_of_locks_is_removed_and_a_full_one_stays(project, folder):
+    path = project.root / folder / ".dvc/tmp/rwlock"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("{}")
     assert list(unlock.unlock(project.root)) == []
     path.write_text("")

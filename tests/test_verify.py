@@ -109,29 +109,6 @@ def test_what_is_missing_is_found_and_mended(project):
     assert not project.run("git", "status", "--porcelain").stdout
 
 
-def test_the_published_table_counts_where_it_was_run(project):
-    project.add_published()
-    (project.root / "published/dvc.lock").write_text("no lock")
-    project.run(*VERIFY)
-    (project.root / "published/dvc.lock").unlink()
-    project.run("dvc", "repro", "published/dvc.yaml:evaluate@one_hot")
-    project.commit("Run it")
-    project.run(*VERIFY)
-    model = project.root / "published/data/models/one_hot.npz"
-    metrics = project.root / "published/metrics/one_hot.json"
-    whole = model.read_bytes(), metrics.read_bytes()
-    damage(model)
-    damage(metrics)
-    damage(stored(project, "published/data/predictions/one_hot.npz"))
-    found = project.run(*VERIFY, check=False)
-    assert found.returncode == 1
-    assert found.stdout.count("damaged") == 3
-    assert "one_hot.npz  (made by published/dvc.yaml:train@one_hot)" in found.stdout
-    project.run(*VERIFY, "--fix")
-    assert (model.read_bytes(), metrics.read_bytes()) == whole
-    assert not project.run("git", "status", "--porcelain").stdout
-
-
 @pytest.mark.parametrize(
     "content", [None, "", "[]", "stages: 3", "{", "stages: {a: {outs: [{}]}}"]
 )

@@ -100,19 +100,6 @@ class Project:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", message)
 
-    def add_published(self) -> None:
-        """Add the pipeline of the published table, nothing run of it."""
-        folder = self.root / "published"
-        (folder / "data").mkdir(parents=True)
-        (folder / "data/raw").symlink_to((ROOT / "published/data/raw").readlink())
-        for name in ("params.yaml", "dvc.yaml", "rows.yaml"):
-            shutil.copy(ROOT / "published" / name, folder)
-        text = (folder / "params.yaml").read_text()
-        text = text.replace("name: mnist", "name: custom")
-        text = text.replace("source: auto", "source: data/own/tiny.npz")
-        (folder / "params.yaml").write_text(text)
-        self.commit("Add the published table")
-
     def copy(self, root: Path) -> "Project":
         shutil.copytree(self.root, root, symlinks=True)
         return Project(root)

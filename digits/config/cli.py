@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -31,7 +32,7 @@ def run(
     full disk, is one message on stderr and status 1.
     """
     parser = argparse.ArgumentParser(
-        prog=f"python -m stages.{Path(sys.argv[0]).stem}",
+        prog=f"python -m {'.'.join(Path(sys.argv[0]).with_suffix('').parts[-2:])}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,7 +41,7 @@ def run(
     add_root(parser)
     arguments = parser.parse_args()
     root, start = arguments.root, time.perf_counter()
-    with reporting(1):
+    with reporting(1), naming(root):
         _end_with_parent()
         checked = params.load(root / "params.yaml")
         if of:
@@ -74,6 +75,19 @@ def reporting(status: int) -> Iterator[None]:
         sys.exit(status)
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell reports it; what was begun is already removed
+
+
+@contextmanager
+def naming(root: Path) -> Iterator[None]:
+    """Name DVC's commands in a message so that they run in the project at `root`."""
+    try:
+        yield
+    except InputError as error:
+        if root == Path():
+            raise
+        command = f"`dvc --cd {root.as_posix()} "
+        text = re.sub("`dvc (?=repro|pull)", lambda _: command, str(error))
+        raise InputError(text) from error
 
 
 def _end_with_parent() -> None:

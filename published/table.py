@@ -1,12 +1,12 @@
 """Set the results beside those that others published, with Wilson's intervals.
 
 reads   params.yaml: variants; rows.yaml: what was published, and why ours differ
-        metrics/<variant>.json, metrics/subsets/<subset>/summary.json
-        <folder>/metrics/<variant>.json, of a row with a `folder`
+        metrics/<variant>/confusion.csv, or <folder>/metrics/… of a row with a `folder`
         ../metrics/dataset/summary.json: that it is the data of the publications
 writes  table.md
 """
 
+import csv
 import json
 import logging
 from collections.abc import Iterator
@@ -62,32 +62,51 @@ def load_rows(path: Path, variants: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _json(path: Path) -> dict[str, Any]:
+def tested(path: Path) -> tuple[int, int]:
+    """Return the errors and the number of images in a confusion matrix.
+
+    Raises `InputError` if it can't be read.
+    """
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
-        ) from error
+        with path.open(encoding="utf-8", newline="") as file:
+            cells = [
+                (int(cell["count"]), cell["actual"] != cell["predicted"])
+                for cell in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, error) from error
+    if not any(n for n, _ in cells):
+        raise InputError(f"{path}: there is no image in it; `make published` writes it")
+    return sum(n for n, wrong in cells if wrong), sum(n for n, _ in cells)
 
 
 def lines(params: Params, root: Path) -> Iterator[str]:
     """Yield the rows, as text."""
-    (subset,) = params.subsets  # all are of the same images
-    tested = _json(root / "metrics/subsets" / subset / "summary.json")["test"]["images"]
     for row in load_rows(root / "rows.yaml", params.variants):
-        path = root / row.get("folder", "") / f"metrics/{row['variant']}.json"
-        yield line(row, _json(path)["errors"], tested)
+        folder = root / row.get("folder", "") / "metrics" / row["variant"]
+        yield line(row, *tested(folder / "confusion.csv"))
 
 
-def main(params: Params, root: Path) -> None:
-    """Check that it is MNIST, gather, write."""
-    path = root / "../metrics/dataset/summary.json"
-    if _json(path)["sha256"] != KNOWN["mnist"].sha256:
+def check_data(path: Path) -> None:
+    """Raise `InputError` unless this summary is of the data of the publications."""
+    try:
+        known = json.loads(path.read_text("utf-8"))["sha256"] == KNOWN["mnist"].sha256
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, error) from error
+    if not known:
         raise InputError(
             f"{path}: this is not MNIST, of which the published results are; "
             "set dataset.name in params.yaml to mnist"
         )
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: cannot be read ({error!r}); `make published` writes it")
+
+
+def main(params: Params, root: Path) -> None:
+    """Check that it is MNIST, gather, write."""
+    check_data(root / "../metrics/dataset/summary.json")
     text = HEAD + "".join(lines(params, root))
     with files.replacing(root / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
