@@ -2,7 +2,7 @@
 
 reads   params.yaml: variants; rows.yaml: what was published, and why ours differ
         metrics/<variant>/confusion.csv, or <folder>/metrics/… of a row with a `folder`
-        ../metrics/dataset/summary.json: that it is the data of the publications
+        metrics/dataset/summary.json: that it is the data of the publications
 writes  table.md
 """
 
@@ -106,7 +106,7 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 
 def main(params: Params, root: Path) -> None:
     """Check that it is MNIST, gather, write."""
-    check_data(root / "../metrics/dataset/summary.json")
+    check_data(root / "metrics/dataset/summary.json")
     text = HEAD + "".join(lines(params, root))
     with files.replacing(root / "table.md") as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

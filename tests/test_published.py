@@ -4,7 +4,6 @@ It can be removed: `rm -r published tests/test_published.py`.
 """
 
 import json
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,13 +12,12 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from test_pipeline import MODEL, STAGES, code, declared, imports
+from test_pipeline import STAGES, declared
 from test_verify import damage
 from tiny import ROOT
 
 from commands import verify
 from digits.config import cli, params
-from digits.config.params import MODELS
 from digits.data.registry import KNOWN
 from digits.errors import InputError
 
@@ -36,7 +34,7 @@ def published(tmp_path):
     root = tmp_path / "published"
     root.mkdir()
     shutil.copy(PUBLISHED / "rows.yaml", root)
-    write(tmp_path / "metrics/dataset/summary.json", {"sha256": KNOWN["mnist"].sha256})
+    write(root / "metrics/dataset/summary.json", {"sha256": KNOWN["mnist"].sha256})
     checked = params.load(PUBLISHED / "params.yaml")
     for variant in checked.variants:
         confuse(root / f"metrics/{variant}", 309, 10_000)
@@ -80,9 +78,7 @@ def test_each_row_is_of_the_images_of_its_own_subset(published):
 
 def test_results_on_other_data_are_not_set_beside_mnists(published):
     checked, root = published
-    write(
-        root / "../metrics/dataset/summary.json", {"sha256": KNOWN["fashion_mnist"].sha256}
-    )
+    write(root / "metrics/dataset/summary.json", {"sha256": KNOWN["fashion_mnist"].sha256})
     with pytest.raises(InputError, match="this is not MNIST"):
         table.main(checked, root)
     assert not (root / "table.md").exists()
@@ -109,7 +105,7 @@ def test_a_mistake_in_the_rows_is_named(published, old, new, expected):
     "content", [None, "", "[]", "actual,predicted,count\n0,0,x\n", "a,b\n1,2\n"]
 )
 @pytest.mark.parametrize("path", ["metrics/pairwise/confusion.csv",
-                                  "../metrics/dataset/summary.json"])  # fmt: skip
+                                  "metrics/dataset/summary.json"])  # fmt: skip
 def test_a_result_that_is_missing_or_damaged_is_named(published, path, content):
     checked, root = published
     (root / path).unlink()
@@ -121,41 +117,38 @@ def test_a_result_that_is_missing_or_damaged_is_named(published, path, content):
     assert str(caught.value).endswith("; `make published` writes it")
 
 
-@pytest.mark.parametrize("stage", ["filter", "train", "evaluate", "report"])
-def test_the_stages_depend_on_the_same_code_as_at_the_root(stage):
-    for model in MODELS:
-        modules = set().union(*code(stage, model).values())
-        assert from_above(stage, model) == modules
+@pytest.mark.parametrize("stage", ["check", "filter", "train", "evaluate", "report"])
+def test_a_stage_has_the_fingerprint_and_the_results_of_the_roots(stage):
+    here, above = declared(stage, folder=PUBLISHED), declared(stage)
+    if stage == "check":
+        assert here["deps"] == ["params.yaml", "../fingerprints"]
+    else:
+        deps = {dep.removeprefix("../") for dep in here["deps"]}
+        assert deps == set(above["deps"])
+    for key in ("params", "outs", "metrics", "plots"):
+        assert here[key] == above[key]
 
 
-def from_above(stage, model=MODEL):
-    """Return the modules of the root that a stage depends on."""
-    deps = declared(stage, model, PUBLISHED)["deps"]
-    above = {dep.removeprefix("../") for dep in deps if dep.startswith("../")}
-    return {dep for dep in above if dep.endswith(".py")}
+def test_the_table_depends_on_what_it_reads_and_computes_with():
+    deps = declared("table", folder=PUBLISHED)["deps"]
+    assert {"metrics", "rows.yaml", "table.py"} <= set(deps)
+    assert {dep for dep in deps if dep.startswith("../digits")} == {
+        "../digits/data/files.py",
+        "../digits/data/registry.py",
+    }
 
 
-EMPTY = {
-    str(p.relative_to(ROOT)) for p in ROOT.rglob("digits/**/*.py") if not p.stat().st_size
-}
-
-
-def test_the_table_depends_on_the_modules_that_it_imports():
-    wanted = imports(PUBLISHED / "table.py") - {"published/table.py"}
-    assert "table.py" in declared("table", MODEL, PUBLISHED)["deps"]
-    assert wanted <= from_above("table")
-
-
-def test_what_a_stage_reads_outside_the_folder_are_files():
+def test_what_a_stage_reads_outside_the_folder_has_no_compiled_code():
     """DVC obeys no .dvcignore there, so that __pycache__/ would be part of a folder."""
     plan = yaml.safe_load((PUBLISHED / "dvc.yaml").read_text())["stages"]
-    outside = {
-        dep
-        for entry in plan.values()
-        for dep in entry.get("do", entry)["deps"]
-        if dep.startswith("../")
+    deps = {dep for entry in plan.values() for dep in entry.get("do", entry)["deps"]}
+    folders = {dep for dep in deps if dep.startswith("../") and not Path(dep).suffix}
+    assert folders == {
+        "../data/raw",
+        "../digits/report/page",
+        "../fingerprints",
+        "../metrics/dataset",
     }
-    assert {dep for dep in outside if not re.search(r"\.\w+$", dep)} == {"../data/raw"}
 
 
 def test_a_stage_runs_in_the_folder_and_ends_with_dvc():
@@ -266,7 +259,7 @@ def test_the_root_keeps_nothing_of_it_and_it_is_removed_with_its_folder(ran):
 def test_a_variant_runs_in_the_folder_under_dvc(project):
     """Its data is what the root has downloaded; its parameters are the folder's own."""
     assert project.stages_run(project.run(*REPRO)) == [
-        "raw", "filter@digits", "train@one_hot", "evaluate@one_hot"
+        "check", "raw", "filter@digits", "train@one_hot", "evaluate@one_hot"
     ]  # fmt: skip
     values = json.loads((project.root / "published/metrics/one_hot.json").read_text())
     assert [*values] == [
