@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from digits.config import cli
+from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -51,10 +52,13 @@ class Damage(NamedTuple):
     what: str
 
 
-def md5(path: Path) -> str:
-    """Return the MD5 of a file, or that of a folder as DVC forms it, with `.dir`."""
+def md5(path: Path, ignored: Ignored = NOTHING) -> str:
+    """Return the MD5 of a file, or that of a folder as DVC forms it, with `.dir`.
+
+    ignored: files that do not count, though they are in the folder
+    """
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file())
+        files = ignored.files(path)
         parts = sorted((p.relative_to(path).parts, md5(p)) for p in files)
         listing = [{"md5": value, "relpath": "/".join(name)} for name, value in parts]
         return _of_bytes(json.dumps(listing, sort_keys=True).encode()) + ".dir"
@@ -144,11 +148,12 @@ def damages(root: Path, store: Path) -> Iterator[Damage]:
     store: the folder with the cache's objects
     """
     checked: set[str] = set()
+    ignored = Ignored(root)
     for out in recorded(root):
         path = root / out.path
         if not path.exists():
             yield Damage(out, path, "missing")
-        elif md5(path) != out.md5:
+        elif md5(path, ignored) != out.md5:
             yield Damage(out, path, "damaged")
         if out.cached and out.md5 not in checked:
             checked.add(out.md5)
@@ -180,9 +185,10 @@ def mend(root: Path, found: list[Damage]) -> None:
             _dvc(root, "commit", "--force", out.stage)  # the cache takes it from here
         else:
             _dvc(root, "checkout", out.path)
+    ignored = Ignored(root)
     for out in dict.fromkeys(out for out in recorded(root) if out in broken):
         here = root / out.path
-        if not here.exists() or md5(here) != out.md5:
+        if not here.exists() or md5(here, ignored) != out.md5:
             _dvc(root, "repro", "--single-item", "--force", "--no-run-cache", out.stage)
 
 

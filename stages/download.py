@@ -13,6 +13,7 @@ from digits.config import cli
 from digits.config.params import Params
 from digits.data import dataset, files
 from digits.data.dataset import Dataset
+from digits.data.ignore import Ignored
 from digits.data.registry import KNOWN
 
 log = logging.getLogger(__name__)
@@ -22,9 +23,10 @@ def download(name: str, source: str, root: Path) -> Dataset:
     """Return the images, checked: to the byte if they are to be a known data set."""
     if source == "auto":
         return sources.fetch(name)
+    if name not in KNOWN:
+        return sources.read_own(source, root)
     path = root / source
-    data = sources.read(path)
-    return dataset.check_known(name, data, path) if name in KNOWN else data
+    return dataset.check_known(name, sources.read(path, Ignored(root)), path)
 
 
 def main(params: Params, root: Path) -> None:

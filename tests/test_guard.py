@@ -17,7 +17,8 @@ SUBSET = "digits"
 def root(tmp_path):
     """A folder with parameters, and all that a stage reads."""
     (tmp_path / "params.yaml").write_text(GOOD)
-    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    for name in ("dvc.yaml", ".dvcignore"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
     for name in (
         f"data/subsets/{SUBSET}/train/images.npy",
         "stages/train.py",
