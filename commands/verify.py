@@ -14,10 +14,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import yaml
-
+from commands.pipeline import Pipeline
 from digits.config import cli
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
@@ -75,57 +74,30 @@ def _of_bytes(content: bytes) -> str:
 
 
 def recorded(root: Path) -> list[Out]:
-    """Return what the locks of the pipelines say was made, in the order of their stages.
+    """Return what the locks of the pipelines say was made, in the order of dvc.yaml.
 
     The published one counts where it was run: its lock is in Git, its models are not.
     Raises `InputError` if a lock is missing or none of DVC's.
     """
-    outs = _recorded(root, root / "dvc.lock", "")
+    outs = _recorded(root, "", "")
     if (root / PUBLISHED / "data/models").is_dir():
-        outs += _recorded(root, root / PUBLISHED / "dvc.lock", f"{PUBLISHED}/dvc.yaml:")
+        outs += _recorded(root, PUBLISHED, f"{PUBLISHED}/dvc.yaml:")
     return outs
 
 
-def _recorded(root: Path, path: Path, prefix: str) -> list[Out]:
-    """Return the results in one lock; a stage's name, with the prefix, is DVC's for it."""
-    try:
-        lock = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 (safe: CSafeLoader)
-        plan = yaml.load(path.with_suffix(".yaml").read_text(), Loader=_Loader)  # noqa: S506
-        return [
-            Out(
-                prefix + name,
-                out["path"],
-                out["md5"],
-                out["path"] not in _in_git(plan, name),
-            )
-            for name, stage in lock["stages"].items()
-            for out in stage.get("outs", [])
-        ]
-    except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read; run `dvc repro`") from error
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeError) as error:
-        raise InputError(
-            f"{path}: is not what DVC writes ({' '.join(str(error).split())}); "
-            f"take it from Git: `git checkout {path.relative_to(root)}`"
-        ) from error
+def _recorded(root: Path, folder: str, prefix: str) -> list[Out]:
+    """Return the results in one lock; a stage's name, with the prefix, is DVC's for it.
 
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _in_git(plan: dict[str, Any], name: str) -> set[str]:
-    """Return the outputs of a stage that are declared with `cache: false`."""
-    stage, _, key = name.partition("@")
-    block = plan["stages"][stage]
-    block = block.get("do", block)
-    return {
-        path.replace("${key}", key)
-        for kind in ("outs", "metrics", "plots")
-        for out in block.get(kind, [])
-        if isinstance(out, dict)
-        for path, options in out.items()
-        if options.get("cache") is False
-    }
+    What is left over of a variant that was removed does not count.
+    """
+    pipeline = Pipeline(root / folder)
+    return [
+        Out(prefix + name, out["path"], out["md5"], out["path"] not in in_git)
+        for name in pipeline.stages
+        if name in pipeline.recorded
+        for in_git in [pipeline.in_git(name)]
+        for out in pipeline.recorded[name].get("outs", [])
+    ]
 
 
 def cache(root: Path) -> Path:
@@ -217,6 +189,18 @@ def report(root: Path, found: list[Damage]) -> None:
         print(f"{damage.what:8} {where}  (made by {damage.out.stage})")
 
 
+def report_left_over(root: Path) -> None:
+    """Say what nothing needs any more, and how to remove it."""
+    stages, paths = Pipeline(root).left_over()
+    if stages or paths:
+        print("left over, since params.yaml and dvc.yaml have it no more:")
+        if stages:
+            print(f"  in dvc.lock: {', '.join(stages)}")
+        for path in paths:
+            print(f"  {os.path.relpath(path, root)}")
+        print("to remove it: python -m commands.remove --leftovers")
+
+
 def main(root: Path, *, fix: bool) -> int:
     """Check, mend if asked to, and return the exit status."""
     store = cache(root)
@@ -232,6 +216,7 @@ def main(root: Path, *, fix: bool) -> int:
         print(f"all {len(recorded(root))} results are as dvc.lock says, and the cache, too")
     elif not fix:
         print("to mend it: python -m commands.verify --fix")
+    report_left_over(root)
     return bool(found)
 
 
