@@ -19,6 +19,7 @@ from typing import Any
 
 from digits.config import cli
 from digits.errors import InputError
+from digits.metrics import METRICS
 
 EXAMPLES = """\
 examples:
@@ -31,8 +32,6 @@ exit status: 0; 1 if a metric got worse by more than the tolerance; 2 if nothing
 compared, for instance because there is no such commit
 """
 
-HIGHER_IS_BETTER = frozenset({"accuracy", "precision_macro", "recall_macro", "f1_macro"})
-LOWER_IS_BETTER = frozenset({"errors", "log_loss", "rmse"})
 # Accuracy says the same in a unit that does not depend on how many images there are.
 WITHOUT_TOLERANCE = frozenset({"errors"})
 
@@ -63,11 +62,9 @@ class Change:
     @property
     def worsening(self) -> float | None:
         """By how much it got worse: negative if better, None if nobody knows."""
-        if self.difference is None:
+        if self.difference is None or self.name not in METRICS:
             return None
-        if self.name in HIGHER_IS_BETTER:
-            return -self.difference
-        return self.difference if self.name in LOWER_IS_BETTER else None
+        return -self.difference if METRICS[self.name] == "higher" else self.difference
 
     def exceeds(self, tolerance: float | None) -> bool:
         """Tell whether it got worse by more than is tolerated."""
@@ -117,19 +114,24 @@ def parameters(revisions: list[str]) -> list[Change]:
 def metrics(revisions: list[str]) -> list[Change]:
     """Return the changed metrics, sorted by variant and name.
 
-    Raises `InputError` if a metric whose direction is known is no finite number.
+    Raises `InputError` if one is no finite number, or if it is not known of a metric that
+    the newer revision has whether higher or lower is better.
     """
-    changes = [
-        Change(variant_of(PurePath(path)), name, value["old"], value["new"])
-        for path, values in dvc("metrics", "diff", *revisions).items()
-        for name, value in values.items()
-    ]
-    for change in changes:
-        for value in (change.old, change.new):
-            known = change.name in HIGHER_IS_BETTER | LOWER_IS_BETTER
-            finite = _is_number(value) and math.isfinite(value)
-            if known and value is not None and not finite:
-                raise InputError(f"metrics of {change.of}: {change.name} is {value!r}")
+    changes = []
+    for path, values in dvc("metrics", "diff", *revisions).items():
+        for name, value in values.items():
+            change = Change(variant_of(PurePath(path)), name, value["old"], value["new"])
+            for given in (change.old, change.new):
+                finite = _is_number(given) and math.isfinite(given)
+                if given is not None and not finite:
+                    raise InputError(f"{path}: {name} is {given!r}")
+            if name not in METRICS and change.new is not None:
+                raise InputError(
+                    f"{path}: whether {name} is better higher or lower is not known; "
+                    f'add {name}="higher" or "lower" to @gives at the function that '
+                    "computes it, in digits/metrics.py"
+                )
+            changes.append(change)
     return sorted(changes, key=lambda change: (change.of, change.name))
 
 

@@ -10,6 +10,7 @@ from tiny import Project
 from commands import compare
 from commands.compare import Change
 from digits.errors import InputError
+from digits.metrics import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -241,5 +242,24 @@ def test_a_metric_that_is_no_number_is_refused(monkeypatch):
     for value in ("high", math.inf, math.nan, True):
         diff = {"metrics/v.json": {"accuracy": {"old": 0.9, "new": value}}}
         monkeypatch.setattr(compare, "dvc", lambda *_, diff=diff: diff)
-        with pytest.raises(InputError, match="metrics of v: accuracy is"):
+        with pytest.raises(InputError, match=r"metrics/v\.json: accuracy is"):
             compare.metrics([])
+
+
+def balanced(monkeypatch, new):
+    diff = {"metrics/v.json": {"balanced_accuracy": {"old": 0.92, "new": new}}}
+    monkeypatch.setattr(compare, "dvc", lambda *_: diff)
+    return compare.metrics([])
+
+
+def test_a_metric_of_no_direction_is_refused_and_with_one_its_fall_is_seen(monkeypatch):
+    with pytest.raises(
+        InputError, match=r"v\.json: whether balanced_acc.*@gives.*metrics\.py"
+    ):
+        balanced(monkeypatch, 0.5)
+    (gone,) = balanced(monkeypatch, None)
+    assert not gone.exceeds(0.001)
+    monkeypatch.setitem(METRICS, "balanced_accuracy", "higher")
+    (fallen,) = balanced(monkeypatch, 0.5)
+    assert fallen.exceeds(0.001)
+    assert compare.verdict(fallen, 0.001) == "↓ worse, **too much**"
