@@ -56,7 +56,8 @@ class Pipeline:
         """Read dvc.yaml and params.yaml. Raises `InputError` if one can't be read."""
         self.root = root
         self.params = read(root / "params.yaml")
-        self.blocks: dict[str, dict[str, Any]] = read(root / "dvc.yaml").get("stages", {})
+        self.plan = read(root / "dvc.yaml")
+        self.blocks: dict[str, dict[str, Any]] = self.plan.get("stages") or {}
 
     @cached_property
     def lock(self) -> dict[str, Any]:
@@ -75,7 +76,8 @@ class Pipeline:
     @property
     def recorded(self) -> dict[str, dict[str, Any]]:
         """The stages in dvc.lock, by name."""
-        return self.lock["stages"]
+        stages: dict[str, dict[str, Any]] = self.lock["stages"]
+        return stages
 
     def group(self, block: str) -> str | None:
         """Return the group for whose members a block of dvc.yaml is, if for any."""
@@ -149,10 +151,14 @@ class Pipeline:
             for name in self.recorded
             if name.partition("@")[2] == key and self.group(name.partition("@")[0]) == group
         ]
-        paths = [
+        paths = [*self.own(group, key), *self._outs(stages)]
+        return stages, self._free(paths, {(group, key)})
+
+    def own(self, group: str, key: str) -> list[Path]:
+        """Return where the files of one member of a group are, or would be."""
+        return [
             Path(str(path).replace("${key}", key)) for path, _ in self._templates(group)
         ]
-        return stages, self._free([*paths, *self._outs(stages)], {(group, key)})
 
     def left_over(self) -> tuple[list[str], list[Path]]:
         """Return the stages in dvc.lock, and the files, that no stage makes any more.
@@ -189,7 +195,10 @@ class Pipeline:
                 yield self._place(name.partition("@")[0], out["path"])
 
     def _free(self, paths: Iterable[Path], but: set[tuple[str, str]]) -> list[Path]:
-        """Return those that exist and hold nothing of a stage, but for one of `but`."""
+        """Return those that exist and hold nothing of a stage, but for one of `but`.
+
+        What is in a folder that is among them is left out.
+        """
         kept = {
             self._place(block, path.replace("${key}", key))
             for block in self.blocks
@@ -197,7 +206,7 @@ class Pipeline:
             if (self.group(block), key) not in but
             for path, _ in self._declared(block)
         }
-        return [
+        found = [
             path
             for path in dict.fromkeys(paths)
             if (path.exists() or path.is_symlink())
@@ -206,3 +215,4 @@ class Pipeline:
                 for other in kept
             )
         ]
+        return [path for path in found if not set(path.parents) & set(found)]
