@@ -91,7 +91,7 @@ class Missing:
     revision: str
 
 
-def dvc(*arguments: str) -> dict[str, Any]:
+def dvc(*arguments: str) -> Any:
     """Return what a command of DVC's prints as JSON. Raises `InputError` if DVC fails."""
     result = subprocess.run(  # noqa: S603 (DVC itself; no shell)
         (sys.executable, "-m", "dvc", *arguments, "--json"),
