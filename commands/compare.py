@@ -6,6 +6,7 @@ the direction that is better; works in a clone without data.
 
 import argparse
 import json
+import logging
 import math
 import os
 import re
@@ -19,6 +20,7 @@ from typing import Any
 
 from digits.config import cli
 from digits.errors import InputError
+from digits.metrics import METRICS
 
 EXAMPLES = """\
 examples:
@@ -29,14 +31,14 @@ examples:
   python -m commands.compare --in published    the variants of the published table
 
 exit status: 0; 1 if a metric got worse by more than the tolerance; 2 if nothing could be
-compared, for instance because there is no such commit
+compared, for instance because there is no such commit, or a result is damaged. A result
+that is missing is named, and the rest compared
 """
 
-HIGHER_IS_BETTER = frozenset({"accuracy", "precision_macro", "recall_macro", "f1_macro"})
-LOWER_IS_BETTER = frozenset({"errors", "log_loss", "rmse"})
 # Accuracy says the same in a unit that does not depend on how many images there are.
 WITHOUT_TOLERANCE = frozenset({"errors"})
 
+CONFUSION = "confusion.csv"
 N_CELLS = 5  # of a confusion matrix that are shown
 DIGITS = 6  # after the point; the metrics have no more
 NOTHING = "\N{EN DASH}"
@@ -64,11 +66,9 @@ class Change:
     @property
     def worsening(self) -> float | None:
         """By how much it got worse: negative if better, None if nobody knows."""
-        if self.difference is None:
+        if self.difference is None or self.name not in METRICS:
             return None
-        if self.name in HIGHER_IS_BETTER:
-            return -self.difference
-        return self.difference if self.name in LOWER_IS_BETTER else None
+        return -self.difference if METRICS[self.name] == "higher" else self.difference
 
     def exceeds(self, tolerance: float | None) -> bool:
         """Tell whether it got worse by more than is tolerated."""
@@ -83,27 +83,53 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def dvc(*arguments: str) -> dict[str, Any]:
-    """Return what a command of DVC's prints as JSON.
+@dataclass(frozen=True, order=True)
+class Missing:
+    """A result of a variant that a revision has, without this result."""
 
-    Raises `InputError` if DVC fails, or leaves something out that it could not read.
-    """
+    of: str
+    path: str
+    revision: str
+
+
+def dvc(*arguments: str) -> Any:
+    """Return what a command of DVC's prints as JSON. Raises `InputError` if DVC fails."""
     result = subprocess.run(  # noqa: S603 (DVC itself; no shell)
         (sys.executable, "-m", "dvc", *arguments, "--json"),
         capture_output=True,
         text=True,
         check=False,
     )
-    printed = json.loads(result.stdout) if result.stdout.strip() else {}
-    # DVC passes over a file that it can't read, and says so on stderr alone.
-    if result.returncode or "failed to load" in result.stderr or printed.get("errors"):
+    if result.returncode:
         said = result.stderr.strip().replace("ERROR: ", "").splitlines()
-        hint = " (a result is missing or damaged there; `dvc repro` writes it anew)"
-        raise InputError(
-            f"dvc {' '.join(arguments)}: {'; '.join(said) or printed}"
-            + ("" if result.returncode else hint)
-        )
-    return printed
+        raise InputError(f"dvc {' '.join(arguments)}: {'; '.join(said)}")
+    return json.loads(result.stdout) if result.stdout.strip() else {}
+
+
+def metrics_diff(revisions: list[str]) -> dict[str, Any]:
+    """Return `dvc metrics diff`, with the errors that its command does not print.
+
+    They are under `errors`, by revision, and by path unless they are of all the revision.
+    """
+    from dvc.exceptions import DvcException  # noqa: PLC0415 (slow to import)
+    from dvc.repo import Repo  # noqa: PLC0415
+    from dvc.scm import RevError  # noqa: PLC0415
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # a warning of what is in `errors`
+    try:
+        with Repo() as repo:
+            return repo.metrics.diff(*both(revisions))
+    except (DvcException, RevError) as error:
+        command = " ".join(("dvc metrics diff", *revisions))
+        raise InputError(f"{command}: {error}") from error
+
+
+def unreadable(path: str, revision: str, reason: object) -> InputError:
+    """Return the error that a result is damaged."""
+    said = " ".join(str(reason).split())
+    return InputError(
+        f"{path} in {revision}: cannot be read ({said}); `dvc repro` writes it again"
+    )
 
 
 def parameters(revisions: list[str]) -> list[Change]:
@@ -115,23 +141,35 @@ def parameters(revisions: list[str]) -> list[Change]:
     ]
 
 
-def metrics(revisions: list[str]) -> list[Change]:
-    """Return the changed metrics, sorted by variant and name.
+def metrics(revisions: list[str]) -> tuple[list[Change], set[Missing]]:
+    """Return the changed metrics, sorted by variant and name, and those that are missing.
 
-    Raises `InputError` if a metric whose direction is known is no finite number.
+    Raises `InputError` if one can't be read or is no finite number, or if it is not known
+    of a metric that the newer revision has whether higher or lower is better.
     """
-    changes = [
-        Change(variant_of(PurePath(path)), name, value["old"], value["new"])
-        for path, values in dvc("metrics", "diff", *revisions).items()
-        for name, value in values.items()
-    ]
-    for change in changes:
-        for value in (change.old, change.new):
-            known = change.name in HIGHER_IS_BETTER | LOWER_IS_BETTER
-            finite = _is_number(value) and math.isfinite(value)
-            if known and value is not None and not finite:
-                raise InputError(f"metrics of {change.of}: {change.name} is {value!r}")
-    return sorted(changes, key=lambda change: (change.of, change.name))
+    found, missing, changes = metrics_diff(revisions), set(), []
+    for revision, errors in found.get("errors", {}).items():
+        if not isinstance(errors, dict):
+            raise InputError(f"{revision}: {' '.join(str(errors).split())}")
+        for path, error in errors.items():
+            if not isinstance(error, FileNotFoundError):
+                raise unreadable(path, revision, error)
+            missing.add(Missing(variant_of(PurePath(path)), path, revision))
+    for path, values in found.get("diff", {}).items():
+        for name, value in values.items():
+            change = Change(variant_of(PurePath(path)), name, value["old"], value["new"])
+            for given in (change.old, change.new):
+                finite = _is_number(given) and math.isfinite(given)
+                if given is not None and not finite:
+                    raise InputError(f"{path}: {name} is {given!r}")
+            if name not in METRICS and change.new is not None:
+                raise InputError(
+                    f"{path}: whether {name} is better higher or lower is not known; "
+                    f'add {name}="higher" or "lower" to @gives at the function that '
+                    "computes it, in digits/metrics.py"
+                )
+            changes.append(change)
+    return sorted(changes, key=lambda change: (change.of, change.name)), missing
 
 
 def variant_of(path: PurePath) -> str:
@@ -139,22 +177,33 @@ def variant_of(path: PurePath) -> str:
     return (path.parent.parent / path.stem).as_posix()
 
 
-def mistakes(revisions: list[str], in_one: set[str]) -> list[Change]:
+def mistakes(revisions: list[str], in_one: set[str]) -> tuple[list[Change], set[Missing]]:
     """Return the changed cells of the confusion matrices off the diagonal.
 
     in_one: the variants that only one of the revisions has
 
-    Sorted by variant, those that changed most first. A matrix that is of other digits in
-    the other revision is left out. Raises `InputError` if one can't be read.
+    Sorted by variant, those that changed most first; and the matrices that are missing. A
+    matrix that is of other digits in the other revision is left out. Raises `InputError` if
+    one can't be read.
     """
     changes: list[Change] = []
-    plots = dvc("plots", "diff", *revisions).get("data", {})
+    found = dvc("plots", "diff", *revisions)
+    missing = set()
+    for error in found.get("errors", []):
+        path = error.get("source") or error.get("name", "")
+        if error["type"] != FileNotFoundError.__name__ or not path:
+            raise unreadable(path or "dvc.yaml", error["rev"], error["msg"])
+        if PurePath(path).name == CONFUSION:
+            variant = variant_of(PurePath(path).parent)
+            missing.add(Missing(variant, path, error["rev"]))
+    in_one = in_one | {matrix.of for matrix in missing}
+    plots = found.get("data", {})
     shown = {name for (plot, *_) in plots.values() for name in plot["revisions"]}
     if len(shown) == 1:  # DVC shows one alone if both are the same commit
-        return []
+        return [], missing
     for path, (plot, *_) in plots.items():
         variant = variant_of(PurePath(path).parent)
-        if PurePath(path).name == "confusion.csv" and variant not in in_one:
+        if PurePath(path).name == CONFUSION and variant not in in_one:
             try:
                 before, after = (_matrix(plot, name) for name in both(revisions))
             except (KeyError, ValueError) as error:
@@ -165,7 +214,7 @@ def mistakes(revisions: list[str], in_one: set[str]) -> list[Change]:
                 if before.keys() == after.keys() and count != after[cell]
                 if len(set(cell)) > 1  # an actual digit, and another that was predicted
             )
-    return sorted(changes, key=lambda c: (c.of, -abs(c.difference or 0), c.name))
+    return sorted(changes, key=lambda c: (c.of, -abs(c.difference or 0), c.name)), missing
 
 
 def _matrix(plot: dict[str, Any], revision: str) -> dict[tuple[str, str], int]:
@@ -227,17 +276,16 @@ def markdown(
     changed: dict[str, list[Change]],
     tolerance: float | None,
     root: str = "",
+    missing: Iterable[Missing] = (),
 ) -> str:
     """Return the comparison of two revisions, of those `names`, as Markdown.
 
     root: the folder of the project that is compared
     """
-    before, after = (
-        code(name[:7] if re.fullmatch("[0-9a-f]{40}", name) else name) for name in names
-    )
-    if not any(changed.values()):
-        return f"No parameter, metric or mistake differs between {before} and {after}."
+    before, after = (_short(name) for name in names)
     parts = []
+    if not any(changed.values()):
+        parts = [f"No parameter, metric or mistake differs between {before} and {after}."]
     if changed["parameters"]:
         settings = (
             (code(f"{c.of} {c.name}".strip()), number(c.old), number(c.new))
@@ -260,10 +308,18 @@ def markdown(
         parts += ["### Metrics", table(header, rows, 2)]
     if changed["mistakes"]:
         parts += ["### Mistakes", *_mistakes(changed["mistakes"], before, after, root)]
+    if missing:
+        lines = (f"- {code(m.path)} in {_short(m.revision)}" for m in sorted(missing))
+        why = "The variant is there, but not this result of it, so it was not compared:"
+        parts += ["### Missing", why, "\n".join(lines)]
     n_worse = sum(change.exceeds(tolerance) for change in changed["metrics"])
     if n_worse:
         parts.append(f"**Worse by more than {tolerance:g}: {n_worse} of the metrics.**")
     return "\n\n".join(parts)
+
+
+def _short(revision: str) -> str:
+    return code(revision[:7] if re.fullmatch("[0-9a-f]{40}", revision) else revision)
 
 
 def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iterator[str]:
@@ -328,15 +384,17 @@ def main() -> int:
     os.chdir(arguments.root)  # there DVC works on the project of this folder
     revisions = [name for name in (arguments.A, arguments.B) if name is not None]
     with cli.naming(arguments.root):
-        scores = metrics(revisions)
+        scores, without_metrics = metrics(revisions)
         in_one = {
             change.of for change in scores if change.old is None or change.new is None
         }
+        confused, without_matrix = mistakes(revisions, in_one)
         changed = {
             "parameters": parameters(revisions),
             "metrics": scores,
-            "mistakes": mistakes(revisions, in_one),
+            "mistakes": confused,
         }
+    missing = sorted(without_metrics | without_matrix)
     tolerance = arguments.tolerance
     if arguments.json:
         printed = {
@@ -346,9 +404,10 @@ def main() -> int:
         for entry, change in zip(printed["metrics"], changed["metrics"], strict=True):
             entry["worsening"] = change.worsening
             entry["too_much"] = change.exceeds(tolerance)
+        printed["missing"] = [asdict(result) for result in missing]
         print(json.dumps(printed, indent=2))
     else:
-        print(markdown(both(revisions), changed, tolerance, str(arguments.root)))
+        print(markdown(both(revisions), changed, tolerance, str(arguments.root), missing))
     return int(any(change.exceeds(tolerance) for change in changed["metrics"]))
 
 

@@ -13,11 +13,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import yaml
-
+from commands.pipeline import Pipeline
 from digits.config import cli
+from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -49,10 +49,13 @@ class Damage(NamedTuple):
     what: str
 
 
-def md5(path: Path) -> str:
-    """Return the MD5 of a file, or that of a folder as DVC forms it, with `.dir`."""
+def md5(path: Path, ignored: Ignored = NOTHING) -> str:
+    """Return the MD5 of a file, or that of a folder as DVC forms it, with `.dir`.
+
+    ignored: files that do not count, though they are in the folder
+    """
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file())
+        files = ignored.files(path)
         parts = sorted((p.relative_to(path).parts, md5(p)) for p in files)
         listing = [{"md5": value, "relpath": "/".join(name)} for name, value in parts]
         return _of_bytes(json.dumps(listing, sort_keys=True).encode()) + ".dir"
@@ -69,49 +72,20 @@ def _of_bytes(content: bytes) -> str:
 
 
 def recorded(root: Path) -> list[Out]:
-    """Return what dvc.lock says was made, in the order of its stages.
+    """Return what dvc.lock says was made, in the order of dvc.yaml.
+
+    What is left over of a variant that was removed does not count.
 
     Raises `InputError` if it is missing or none of DVC's.
     """
-    path = root / "dvc.lock"
-    try:
-        lock = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 (safe: CSafeLoader)
-        plan = yaml.load(path.with_suffix(".yaml").read_text(), Loader=_Loader)  # noqa: S506
-        return [
-            Out(
-                name,
-                out["path"],
-                out["md5"],
-                out["path"] not in _in_git(plan, name),
-            )
-            for name, stage in lock["stages"].items()
-            for out in stage.get("outs", [])
-        ]
-    except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read; run `dvc repro`") from error
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, UnicodeError) as error:
-        raise InputError(
-            f"{path}: is not what DVC writes ({' '.join(str(error).split())}); "
-            f"take it from Git: `git checkout {path}`"
-        ) from error
-
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-def _in_git(plan: dict[str, Any], name: str) -> set[str]:
-    """Return the outputs of a stage that are declared with `cache: false`."""
-    stage, _, key = name.partition("@")
-    block = plan["stages"][stage]
-    block = block.get("do", block)
-    return {
-        path.replace("${key}", key)
-        for kind in ("outs", "metrics", "plots")
-        for out in block.get(kind, [])
-        if isinstance(out, dict)
-        for path, options in out.items()
-        if options.get("cache") is False
-    }
+    pipeline = Pipeline(root)
+    return [
+        Out(name, out["path"], out["md5"], out["path"] not in in_git)
+        for name in pipeline.stages
+        if name in pipeline.recorded
+        for in_git in [pipeline.in_git(name)]
+        for out in pipeline.recorded[name].get("outs", [])
+    ]
 
 
 def cache(root: Path) -> Path:
@@ -134,11 +108,12 @@ def damages(root: Path, store: Path) -> Iterator[Damage]:
     store: the folder with the cache's objects
     """
     checked: set[str] = set()
+    ignored = Ignored(root)
     for out in recorded(root):
         path = root / out.path
         if not path.exists():
             yield Damage(out, path, "missing")
-        elif md5(path) != out.md5:
+        elif md5(path, ignored) != out.md5:
             yield Damage(out, path, "damaged")
         if out.cached and out.md5 not in checked:
             checked.add(out.md5)
@@ -170,9 +145,10 @@ def mend(root: Path, found: list[Damage]) -> None:
             _dvc(root, "commit", "--force", out.stage)  # the cache takes it from here
         else:
             _dvc(root, "checkout", out.path)
+    ignored = Ignored(root)
     for out in dict.fromkeys(out for out in recorded(root) if out in broken):
         here = root / out.path
-        if not here.exists() or md5(here) != out.md5:
+        if not here.exists() or md5(here, ignored) != out.md5:
             _dvc(root, "repro", "--single-item", "--force", "--no-run-cache", out.stage)
 
 
@@ -201,6 +177,18 @@ def report(found: list[Damage]) -> None:
         print(f"{damage.what:8} {where}  (made by {damage.out.stage})")
 
 
+def report_left_over(root: Path) -> None:
+    """Say what nothing needs any more, and how to remove it."""
+    stages, paths = Pipeline(root).left_over()
+    if stages or paths:
+        print("left over, since params.yaml and dvc.yaml have it no more:")
+        if stages:
+            print(f"  in dvc.lock: {', '.join(stages)}")
+        for path in paths:
+            print(f"  {os.path.relpath(path, root)}")
+        print("to remove it: python -m commands.remove --leftovers")
+
+
 def main(root: Path, *, fix: bool) -> int:
     """Check, mend if asked to, and return the exit status."""
     store = cache(root)
@@ -218,6 +206,7 @@ def main(root: Path, *, fix: bool) -> int:
     elif not fix:
         where = "" if root == Path() else f" --in {root}"
         print(f"to mend it: python -m commands.verify --fix{where}")
+    report_left_over(root)
     return bool(found)
 
 

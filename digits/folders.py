@@ -15,21 +15,23 @@ from tqdm import tqdm
 from digits import pictures
 from digits.data import dataset
 from digits.data.dataset import MOST_CLASSES, MOST_PIXELS, Dataset, Split, class_name
+from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
 
 NUMBERS = tuple(map(str, range(MOST_CLASSES)))
 
 
-def read(root: Path) -> Dataset:
+def read(root: Path, ignored: Ignored = NOTHING) -> Dataset:
     """Read `train/` and `test/` in `root`, as grey values from 0 to 255.
 
-    Files and folders whose names begin with a dot are left out.
+    What is hidden or `ignored` is left out, and so are the files of `dvc add`.
 
     Raises `InputError` if a file is no picture, damaged, larger than 64 by 64 or of
     another size than the first one; if a class has no training picture, or a test class
-    none at all; if there are fewer than 2 classes or more than 100.
+    none at all; if there are fewer than 2 classes or more than 100; if a class's name is
+    one that is ignored.
     """
-    folders = _inside(root / "train")
+    folders = _inside(root / "train", ignored)
     names = dataset.check_names([folder.name for folder in folders], root / "train")
     labels = {name: label for label, name in enumerate(names)}
     if all(name in NUMBERS for name in names):
@@ -38,14 +40,14 @@ def read(root: Path) -> Dataset:
     train = [
         (place, labels[class_name(folder.name)], path)
         for folder in folders
-        for place, path in enumerate(_pictures(folder))
+        for place, path in enumerate(_pictures(folder, ignored))
     ]
     test = []
-    for folder in _inside(root / "test"):
+    for folder in _inside(root / "test", ignored):
         name = class_name(folder.name)
         if name not in labels:
             raise InputError(f"{folder}: no class of {root / 'train'} has this name")
-        pictures_of = enumerate(_pictures(folder))
+        pictures_of = enumerate(_pictures(folder, ignored))
         test += [(place, labels[name], path) for place, path in pictures_of]
     if not test:
         raise InputError(f"{root / 'test'}: no picture is in this folder")
@@ -79,18 +81,23 @@ def _split(files: list[tuple[int, int, Path]], size: tuple[int, int], first: Pat
     return Split(images, labels)
 
 
-def _inside(folder: Path) -> list[Path]:
+def _inside(folder: Path, ignored: Ignored) -> list[Path]:
     """Return the classes' folders. Raises `InputError` if there is anything else."""
-    found = _visible(folder)
+    found = _visible(folder, ignored)
     for path in found:
         if not path.is_dir():
             raise InputError(f"{path}: lies in no class's folder")
+        if ignored(path, folder=True):
+            raise InputError(
+                f"{path}: DVC would not see this folder change, because .dvcignore lists "
+                "its name; give the class another name"
+            )
     return found
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _pictures(folder: Path, ignored: Ignored) -> list[Path]:
     """Return a class's files. Raises `InputError` if there is a folder in the folder."""
-    found = _visible(folder)
+    found = _visible(folder, ignored)
     for path in found:
         if path.is_dir():
             raise InputError(
@@ -99,9 +106,15 @@ def _pictures(folder: Path) -> list[Path]:
     return found
 
 
-def _visible(folder: Path) -> list[Path]:
+def _visible(folder: Path, ignored: Ignored) -> list[Path]:
+    """Return all files and folders but those that are hidden, ignored, or DVC's own."""
     try:
-        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        return sorted(
+            path
+            for path in folder.iterdir()
+            if not path.name.startswith(".")
+            if path.is_dir() or not (ignored(path) or path.suffix == ".dvc")
+        )
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror}") from error
 

@@ -3,9 +3,22 @@
 A class is given by its index throughout: 0..n_classes-1.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import numpy as np
+
+Better = Literal["higher", "lower"]
+Function = TypeVar("Function", bound=Callable[..., object])
+
+METRICS: dict[str, Better] = {}  # each name in metrics/<variant>.json, and what is better
+
+
+def gives(**better: Better) -> Callable[[Function], Function]:
+    """Declare the metrics that a function returns, each by its name in the results."""
+    METRICS.update(better)
+    return lambda function: function
 
 
 def confusion(actual: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
@@ -45,6 +58,13 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return numerator / np.maximum(denominator, 1)
 
 
+@gives(
+    accuracy="higher",
+    errors="lower",
+    precision_macro="higher",
+    recall_macro="higher",
+    f1_macro="higher",
+)
 def scalars(counts: np.ndarray) -> dict[str, float]:
     """Return accuracy, errors (images) and macro precision, recall and F1."""
     per_class = report(counts)
@@ -58,6 +78,7 @@ def scalars(counts: np.ndarray) -> dict[str, float]:
     }
 
 
+@gives(log_loss="lower")
 def log_loss(log_probabilities: np.ndarray, actual: np.ndarray) -> float:
     """Return the mean of -log p(actual class), in nats.
 
@@ -66,6 +87,7 @@ def log_loss(log_probabilities: np.ndarray, actual: np.ndarray) -> float:
     return float(-log_probabilities[np.arange(len(actual)), actual].mean())
 
 
+@gives(rmse="lower")
 def rmse(scores: np.ndarray, actual: np.ndarray) -> float:
     """Return the root mean squared error of one score a sample, (n_samples,)."""
     return float(np.sqrt(np.mean((scores - actual) ** 2)))

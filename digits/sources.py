@@ -31,6 +31,7 @@ import numpy as np
 
 from digits.data import dataset, files, registry
 from digits.data.dataset import Dataset
+from digits.data.ignore import NOTHING, Ignored
 from digits.data.registry import KNOWN
 from digits.errors import InputError
 
@@ -377,8 +378,38 @@ def _deadline(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def read(path: Path) -> Dataset:
+def read_own(source: str, root: Path) -> Dataset:
+    """Read data that no checksum pins, where DVC must see each change of it.
+
+    source: its path under data/own/
+    root: the project's folder
+
+    Raises `InputError` if a folder in it is a symbolic link, which DVC does not follow; if
+    .dvcignore lists it; or as `read` does.
+    """
+    path, own = root / source, root / "data/own"
+    ignored = Ignored(root)
+    above = [folder for folder in (path, *path.parents) if own in folder.parents]
+    below = (Path(top) / name for top, folders, _ in os.walk(path) for name in folders)
+    for folder in (*reversed(above), *below):
+        if folder.is_symlink() and folder.is_dir():
+            raise InputError(
+                f"{folder}: is a symbolic link to a folder, which DVC does not follow, so "
+                "it would not notice when the data changes. Replace the link by a copy of "
+                "the folder (or move the folder here; `dvc add` keeps its versions)"
+            )
+    if ignored(path, folder=path.is_dir()):
+        raise InputError(
+            f"{path}: DVC would not see it change, because .dvcignore lists its name, or "
+            "that of a folder it is in; give it another name"
+        )
+    return read(path, ignored)
+
+
+def read(path: Path, ignored: Ignored = NOTHING) -> Dataset:
     """Read an npz file, or a folder: of pictures by class, of one npz or IDX files.
+
+    ignored: files that do not count, though they are in the folder
 
     The classes' names are those of the pictures' folders, of the npz's array `names`, or
     stand in a file beside it (`NAMES_FILES`). Without any the labels are the names.
@@ -390,8 +421,8 @@ def read(path: Path) -> Dataset:
             # Pillow is needed here alone
             from digits import folders  # noqa: PLC0415
 
-            return folders.read(path)
-        found = sorted(path.glob("*.npz"))
+            return folders.read(path, ignored)
+        found = sorted(file for file in path.glob("*.npz") if not ignored(file))
         if len(found) > 1:
             raise InputError(f"{path}: holds {len(found)} npz files; name one of them")
         if not found:

@@ -15,6 +15,7 @@ from digits.config import cli
 from digits.config.params import Params
 from digits.data import dataset, files, registry
 from digits.data.dataset import Dataset
+from digits.data.ignore import Ignored
 from digits.data.registry import KNOWN
 from digits.errors import InputError
 
@@ -25,9 +26,10 @@ def fetch(name: str, source: str, root: Path) -> Dataset:
     """Return the images, checked: to the byte if they are to be a known data set."""
     if source == "auto":
         return sources.fetch(name)
+    if name not in KNOWN:
+        return sources.read_own(source, root)
     path = root / source
-    data = sources.read(path)
-    return registry.check_known(name, data, path) if name in KNOWN else data
+    return registry.check_known(name, sources.read(path, Ignored(root)), path)
 
 
 def find(name: str, folder: Path) -> Dataset | None:

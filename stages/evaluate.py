@@ -32,13 +32,22 @@ log = logging.getLogger(__name__)
 def scalars(
     model: Model, scores: np.ndarray, actual: np.ndarray, counts: np.ndarray
 ) -> dict[str, float]:
-    """Return the numbers that `dvc metrics diff` compares, rounded to six decimals."""
+    """Return the numbers that `dvc metrics diff` compares, rounded to six decimals.
+
+    Raises `InputError` if it is declared of one neither that higher nor lower is better.
+    """
     values = metrics.scalars(counts)
     if model.decision == "threshold":
         values["rmse"] = metrics.rmse(scores[:, 0], actual)
     elif model.decision in models.PROBABLE:
         log_probabilities = models.log_probabilities(scores, model.decision)
         values["log_loss"] = metrics.log_loss(log_probabilities, actual)
+    unknown = ", ".join(values.keys() - metrics.METRICS.keys())
+    if unknown:
+        raise InputError(
+            f"digits/metrics.py: does not say if higher or lower is better of {unknown}; "
+            "add it to @gives at the function that computes it"
+        )
     return {name: round(value, 6) for name, value in values.items()}
 
 

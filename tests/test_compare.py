@@ -10,6 +10,7 @@ from tiny import Project
 from commands import compare
 from commands.compare import Change
 from digits.errors import InputError
+from digits.metrics import METRICS
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,11 @@ def test_a_removed_variant_is_not_worse(project):
 @pytest.mark.parametrize(
     ("path", "content", "message"),
     [
-        ("metrics/multinomial.json", "{", "failed to load"),
+        (
+            "metrics/multinomial.json",
+            "{",
+            "metrics/multinomial.json in workspace: cannot be read",
+        ),
         ("metrics/multinomial/confusion.csv", "", "no confusion matrix"),
         ("dvc.yaml", "stages: [", "dvc.yaml"),
     ],
@@ -126,6 +131,35 @@ def test_what_cannot_be_read_does_not_pass_as_unchanged(project, path, content, 
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert message in result.stderr
+
+
+def test_a_missing_result_is_named_and_the_rest_compared(project):
+    """As where a variant's block was committed before its results."""
+    kept = project.root / ".git/kept"
+    kept.mkdir()
+    for name in ("multinomial.json", "multinomial"):
+        (project.root / "metrics" / name).rename(kept / name)
+    project.commit("Add the block alone")
+    for name in ("multinomial.json", "multinomial"):
+        (kept / name).rename(project.root / "metrics" / name)
+    project.commit("Add its results")
+    path = project.root / "metrics/linear_digits.json"
+    path.write_text(path.read_text().replace('"accuracy": 0', '"accuracy": -1'))
+    project.commit("Get worse")
+    shown = run(project, "HEAD~2", "HEAD", "--tolerance", "0.001")
+    assert shown.returncode == 1
+    assert "| `linear_digits` | `accuracy` |" in shown.stdout
+    assert "| `multinomial` | `accuracy` | - | 1 | - | new |" in shown.stdout.replace(
+        compare.NOTHING, "-"
+    )
+    assert shown.stdout.count(" in `HEAD~2`") == 2
+    assert "- `metrics/multinomial.json` in `HEAD~2`\n" in shown.stdout
+    back = run(project, "HEAD~1", "HEAD~2", "--json", "--tolerance", "0.001")
+    assert back.returncode == 0
+    assert json.loads(back.stdout)["missing"] == [
+        {"of": "multinomial", "path": path, "revision": "HEAD~2"}
+        for path in ("metrics/multinomial.json", "metrics/multinomial/confusion.csv")
+    ]
 
 
 def test_a_revision_that_does_not_exist_is_one_line(done):
@@ -205,12 +239,12 @@ FIELDS = ("rev", "actual", "predicted", "count")
 def test_matrices_of_other_digits_are_not_compared(monkeypatch):
     rows = [("HEAD", "0", "1", 3), ("workspace", "3", "8", 5)]
     monkeypatch.setattr(compare, "dvc", lambda *_: plots(rows))
-    assert compare.mistakes([], set()) == []
+    assert compare.mistakes([], set()) == ([], set())
 
 
 def test_a_matrix_may_be_missing_only_where_the_variant_is(monkeypatch):
     monkeypatch.setattr(compare, "dvc", lambda *_: plots([("HEAD", "0", "1", 3)]))
-    assert compare.mistakes([], {"v"}) == []
+    assert compare.mistakes([], {"v"}) == ([], set())
     with pytest.raises(InputError, match="nothing in it in workspace"):
         compare.mistakes([], set())
 
@@ -218,6 +252,25 @@ def test_a_matrix_may_be_missing_only_where_the_variant_is(monkeypatch):
 def test_a_metric_that_is_no_number_is_refused(monkeypatch):
     for value in ("high", math.inf, math.nan, True):
         diff = {"metrics/v.json": {"accuracy": {"old": 0.9, "new": value}}}
-        monkeypatch.setattr(compare, "dvc", lambda *_, diff=diff: diff)
-        with pytest.raises(InputError, match="metrics of v: accuracy is"):
+        monkeypatch.setattr(compare, "metrics_diff", lambda _, diff=diff: {"diff": diff})
+        with pytest.raises(InputError, match=r"metrics/v\.json: accuracy is"):
             compare.metrics([])
+
+
+def balanced(monkeypatch, new):
+    diff = {"metrics/v.json": {"balanced_accuracy": {"old": 0.92, "new": new}}}
+    monkeypatch.setattr(compare, "metrics_diff", lambda _: {"diff": diff})
+    return compare.metrics([])[0]
+
+
+def test_a_metric_of_no_direction_is_refused_and_with_one_its_fall_is_seen(monkeypatch):
+    with pytest.raises(
+        InputError, match=r"v\.json: whether balanced_acc.*@gives.*metrics\.py"
+    ):
+        balanced(monkeypatch, 0.5)
+    (gone,) = balanced(monkeypatch, None)
+    assert not gone.exceeds(0.001)
+    monkeypatch.setitem(METRICS, "balanced_accuracy", "higher")
+    (fallen,) = balanced(monkeypatch, 0.5)
+    assert fallen.exceeds(0.001)
+    assert compare.verdict(fallen, 0.001) == "↓ worse, **too much**"

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from collections import Counter
 
 import numpy as np
@@ -345,3 +346,15 @@ def test_the_graph_is_drawn(done):
         ("train", "report"),
         ("evaluate", "report"),
     }
+
+
+def test_a_clone_by_git_for_windows_has_the_same_bytes_and_is_up_to_date(done, tmp_path):
+    done.run("git", "clone", "--quiet", "-c", "core.autocrlf=true", ".",
+             str(tmp_path / "clone"))  # fmt: skip
+    clone = Project(tmp_path / "clone")
+    for name in done.run("git", "ls-files").stdout.splitlines():
+        assert (clone.root / name).read_bytes() == (done.root / name).read_bytes(), name
+    shutil.copytree(done.root / ".dvc/cache", clone.root / ".dvc/cache")
+    clone.run("dvc", "checkout", "--quiet")
+    clone.run("dvc", "status", "--quiet")
+    assert not clone.run("git", "status", "--porcelain").stdout

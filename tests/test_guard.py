@@ -20,7 +20,8 @@ def root(tmp_path, monkeypatch):
     """A folder with parameters, and all that a stage reads."""
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
     (tmp_path / "params.yaml").write_text(GOOD)
-    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    for name in ("dvc.yaml", ".dvcignore"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
     for folder in ("digits", "stages"):
         skip = shutil.ignore_patterns("__pycache__", "page")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=skip)

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,6 +8,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as reference
 
 from digits import metrics
+from digits.errors import InputError
+from stages import evaluate
 
 labels = arrays(
     np.int64, st.shared(st.integers(1, 60), key="n"), elements=st.integers(0, 3)
@@ -97,3 +101,28 @@ def test_the_margin_is_positive_exactly_where_the_largest_score_is_right():
     margin = metrics.margin(scores, actual)
     np.testing.assert_array_equal(margin > 0, scores.argmax(axis=1) == actual)
     assert margin[0] == pytest.approx(scores[0, 0] - scores[0, 1:].max())
+
+
+def test_evaluate_writes_no_metric_of_which_the_better_direction_is_not_declared(
+    monkeypatch,
+):
+    actual = np.array([0, 1, 1])
+    scores = np.array([[0.1], [0.8], [0.3]])
+    counts = metrics.confusion(actual, np.array([0, 1, 0]), 2)
+    for decision in ("threshold", "sign"):
+        model = SimpleNamespace(decision=decision)
+        written = evaluate.scalars(model, scores, actual, counts)
+        assert written.keys() <= metrics.METRICS.keys()
+    usual = metrics.scalars
+    monkeypatch.setattr(
+        metrics, "scalars", lambda counts: usual(counts) | {"balanced_accuracy": 0.75}
+    )
+    with pytest.raises(InputError, match=r"metrics\.py: .* balanced_accuracy; .*@gives"):
+        evaluate.scalars(model, scores, actual, counts)
+    monkeypatch.setattr(metrics, "METRICS", dict(metrics.METRICS))
+
+    @metrics.gives(balanced_accuracy="higher")
+    def balanced_accuracy():
+        """Stand for a metric that somebody adds."""
+
+    assert "balanced_accuracy" in evaluate.scalars(model, scores, actual, counts)

@@ -113,10 +113,25 @@ def test_what_is_missing_is_found_and_mended(project):
     "content", [None, "", "[]", "stages: 3", "{", "stages: {a: {outs: [{}]}}"]
 )
 def test_without_a_lock_it_says_so_in_a_line(tmp_path, content):
-    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
     if content is not None:
         (tmp_path / "dvc.lock").write_text(content)
     with pytest.raises(InputError) as caught:
         verify.recorded(tmp_path)
     assert "dvc.lock" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_left_of_a_removed_variant_is_no_damage_and_is_named(project):
+    text = (project.root / "params.yaml").read_text()
+    start, end = text.index("  one_vs_rest:"), text.index("  multinomial:")
+    (project.root / "params.yaml").write_text(text[:start] + text[end:])
+    (project.root / "metrics/one_vs_rest.json").unlink()
+    damage(project.root / "data/models/one_vs_rest.npz")
+    said = project.run(*VERIFY).stdout
+    assert "results are as dvc.lock says" in said
+    assert "in dvc.lock: train@one_vs_rest, evaluate@one_vs_rest" in said
+    assert "  data/models/one_vs_rest.npz\n" in said
+    assert "  metrics/one_vs_rest\n" in said
+    assert "python -m commands.remove --leftovers" in said

@@ -15,6 +15,7 @@ import yaml
 
 from digits.config import fingerprint, params
 from digits.config.params import Params
+from digits.data.ignore import Ignored
 from digits.errors import InputError
 
 REMEDY = "run `dvc repro` again"
@@ -54,7 +55,9 @@ def unchanged(checked: Params, stage: str, root: Path) -> Iterator[None]:
     paths = [where / dep for dep in deps]
     code = [where / dep for dep in deps if Path(dep).parts[0] == fingerprint.FOLDER.name]
     _refuse_changed_code(code, root, stage)
-    values, files = [_value(checked, key) for key in keys], [_state(path) for path in paths]
+    ignored = Ignored(root)
+    values = [_value(checked, key) for key in keys]
+    files = [_state(path, ignored) for path in paths]
     yield
     _refuse_changed_code(code, root, stage)
     now = params.load(root / "params.yaml")
@@ -64,7 +67,9 @@ def unchanged(checked: Params, stage: str, root: Path) -> Iterator[None]:
         if _value(now, key) != value
     ]
     changed += [
-        str(path) for path, state in zip(paths, files, strict=True) if _state(path) != state
+        str(path)
+        for path, state in zip(paths, files, strict=True)
+        if _state(path, ignored) != state
     ]
     if changed:
         raise InputError(
@@ -97,15 +102,15 @@ def _value(checked: Params, key: str) -> Any:
     return value
 
 
-def _state(path: Path) -> list[tuple[str, int, int, int]]:
+def _state(path: Path, ignored: Ignored) -> list[tuple[str, int, int, int]]:
     """Return what changes when a file, or one in a folder, is written or replaced.
 
     Hashes would be surer, but reading the data a second time costs as much as a stage.
     """
-    files = path.rglob("*") if path.is_dir() else [path]
+    files = ignored.files(path) if path.is_dir() else [path]
     return sorted(
         (str(file), stat.st_ino, stat.st_mtime_ns, stat.st_size)
         for file in files
-        if file.is_file() and file.parent.name != "__pycache__"  # as .dvcignore has it
+        if file.is_file()
         for stat in (file.stat(),)
     )

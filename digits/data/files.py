@@ -42,8 +42,14 @@ def replacing(path: Path) -> Iterator[Path]:
     block raises, what was written is removed, and whatever stood at `path` before is
     still there. (An old folder is removed just before the rename.)
 
-    Raises `InputError` if the disk is full.
+    Raises `InputError` if the disk is full, or if `path` is a link to a folder.
     """
+    if path.is_symlink() and path.is_dir():
+        raise InputError(
+            f"{path}: is a symbolic link to a folder, which cannot be replaced at once. "
+            "Remove the link; to keep results on another disk, move DVC's cache there: "
+            "`dvc cache dir --local FOLDER`"
+        )
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
