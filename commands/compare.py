@@ -191,17 +191,17 @@ def mistakes(revisions: list[str], in_one: set[str]) -> tuple[list[Change], set[
     missing = set()
     for error in found.get("errors", []):
         path = error.get("source") or error.get("name", "")
+        if path and PurePath(path).name != CONFUSION:
+            continue  # of a plot that is not compared here
         if error["type"] != FileNotFoundError.__name__ or not path:
             raise unreadable(path or "dvc.yaml", error["rev"], error["msg"])
-        if PurePath(path).name == CONFUSION:
-            variant = variant_of(PurePath(path).parent)
-            missing.add(Missing(variant, path, error["rev"]))
+        missing.add(Missing(variant_of(PurePath(path).parent), path, error["rev"]))
     in_one = in_one | {matrix.of for matrix in missing}
-    plots = found.get("data", {})
-    shown = {name for (plot, *_) in plots.values() for name in plot["revisions"]}
+    plots = {path: drawn[0] for path, drawn in found.get("data", {}).items() if drawn}
+    shown = {name for plot in plots.values() for name in plot["revisions"]}
     if len(shown) == 1:  # DVC shows one alone if both are the same commit
         return [], missing
-    for path, (plot, *_) in plots.items():
+    for path, plot in plots.items():
         variant = variant_of(PurePath(path).parent)
         if PurePath(path).name == CONFUSION and variant not in in_one:
             try:
