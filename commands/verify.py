@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from commands.pipeline import Pipeline
+from commands.pipeline import LOCK, Pipeline
 from digits.config import cli
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
@@ -91,6 +91,8 @@ def _recorded(root: Path, folder: str, prefix: str) -> list[Out]:
     What is left over of a variant that was removed does not count.
     """
     pipeline = Pipeline(root / folder)
+    if not (path := root / folder / LOCK).exists():
+        raise InputError(f"{path}: is missing, so nothing was run; run `dvc repro`")
     return [
         Out(prefix + name, out["path"], out["md5"], out["path"] not in in_git)
         for name in pipeline.stages
