@@ -43,6 +43,8 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def _from_git(path: Path) -> str:
+    if path.name == LOCK:
+        return "`python -m commands.unlock` repairs it"
     return f"take it from Git: `git checkout {path}`"
 
 
@@ -75,7 +77,9 @@ class Pipeline:
 
     @property
     def recorded(self) -> dict[str, dict[str, Any]]:
-        """The stages in dvc.lock, by name."""
+        """The stages in dvc.lock, by name; none if nothing was run yet."""
+        if not (self.root / LOCK).exists():
+            return {}
         stages: dict[str, dict[str, Any]] = self.lock["stages"]
         return stages
 

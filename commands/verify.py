@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from commands.pipeline import Pipeline
+from commands.pipeline import LOCK, Pipeline
 from digits.config import cli
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
@@ -79,6 +79,8 @@ def recorded(root: Path) -> list[Out]:
     Raises `InputError` if it is missing or none of DVC's.
     """
     pipeline = Pipeline(root)
+    if not (path := root / LOCK).exists():
+        raise InputError(f"{path}: is missing, so nothing was run; run `dvc repro`")
     return [
         Out(name, out["path"], out["md5"], out["path"] not in in_git)
         for name in pipeline.stages

@@ -71,7 +71,7 @@ def expected(branches, tmp_path):
     ("here", "there"),
     [("one", "two"), pytest.param("two", "one", marks=pytest.mark.slow)],
 )
-@pytest.mark.parametrize("staged", [False, True])
+@pytest.mark.parametrize("staged", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_remedy_of_a_merge_is_one_command(project, expected, here, there, staged):
     conflict(project, here, there)
     if staged:
@@ -109,6 +109,20 @@ def test_so_is_that_of_a_stash(project, expected, staged):
     assert results(project) == expected
 
 
+def test_marks_that_were_staged_are_known_and_go_from_the_index_as_well(project):
+    conflict(project, "one", "two")
+    project.run("git", "add", "--all")
+    (said,) = unlock.unlock(project.root)
+    assert said.endswith("; both sides changed check, report, to be run again")
+    assert unlock.is_whole(project.root / "dvc.lock")
+    assert not project.run("git", "diff", "--stat").stdout
+    merged = results(project)[1]
+    for branch, variant in (("one", "one_vs_rest"), ("two", "multinomial")):
+        side = yaml.safe_load(project.run("git", "show", f"{branch}:dvc.lock").stdout)
+        assert merged[f"train@{variant}"] == side["stages"][f"train@{variant}"]
+    assert [*unlock.unlock(project.root)] == []
+
+
 def test_a_lock_cut_short_while_in_conflict_is_merged(project):
     conflict(project, "one", "two")
     path = project.root / "dvc.lock"
@@ -120,6 +134,7 @@ def test_a_lock_cut_short_while_in_conflict_is_merged(project):
     assert unlock.is_whole(path)
 
 
+@pytest.mark.slow
 def test_parameters_in_conflict_are_the_users_decision(project):
     """Two values of one variant: its results are made again once the user has decided."""
     project.run("git", "switch", "--quiet", "--create", "three", "main")

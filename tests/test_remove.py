@@ -135,6 +135,13 @@ def test_what_cannot_be_removed_is_refused_and_nothing_changes(prefixed, names, 
         remove.plan(found, names, leftovers=False)
 
 
+def test_before_anything_was_run_the_block_alone_goes(fresh):
+    found = Pipeline(fresh.root)
+    chosen = remove.plan(found, ["logistic_binary"], leftovers=False)
+    assert chosen.blocks["params.yaml"] == [("variants", "logistic_binary")]
+    assert chosen.stages == chosen.paths == []
+
+
 def test_a_name_that_means_two_things_must_say_which(project):
     path = project.root / "params.yaml"
     path.write_text(path.read_text().replace("  multinomial:\n", "  digits:\n"))
