@@ -157,7 +157,7 @@ def multinomial():
     return models.load(ROOT / "data/models/multinomial.npz")
 
 
-@pytest.mark.slow
+@pytest.mark.results
 @pytest.mark.parametrize("name", drawn.STROKES)
 @pytest.mark.parametrize("kind", drawn.KINDS)
 def test_a_drawn_digit_is_called_what_it_is(tmp_path, multinomial, name, kind):
@@ -166,7 +166,7 @@ def test_a_drawn_digit_is_called_what_it_is(tmp_path, multinomial, name, kind):
     assert multinomial.classes[models.decide(scores, "softmax")] == [name]
 
 
-@pytest.mark.slow
+@pytest.mark.results
 @pytest.mark.parametrize("kind", drawn.KINDS)
 def test_a_test_image_is_recognised_in_a_picture_of_any_kind(tmp_path, multinomial, kind):
     split = dataset.load_split(ROOT / "data/raw/test")

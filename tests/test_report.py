@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import yaml
-from tiny import ROOT
+from tiny import PARAMS, ROOT
 
 from digits import models
 from digits.config import params
@@ -261,7 +261,7 @@ def test_reliability_of_a_model_that_is_as_good_as_it_says():
 
 
 def test_the_notebooks_figures_are_shown_for_its_own_parameters_alone():
-    checked = params.load(ROOT / "params.yaml")
+    checked = params.load(PARAMS)
     for name, variant in checked.variants.items():
         digits, cuts = checked.subsets[variant.subset].digits, variant.evaluate.cuts
         known = notebook.figure(name, variant.train, digits, cuts)
@@ -317,7 +317,7 @@ def test_the_stage_writes_the_same_bytes_again(done, tmp_path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.slow
+@pytest.mark.results
 def test_the_page_of_mnist_is_small_and_holds_every_image():
     page = ROOT / "report/index.html"
     assert page.stat().st_size < 4_000_000
