@@ -34,9 +34,8 @@ repro: setup  ## run the whole pipeline, or what has changed of it
 test: setup  ## run all quick tests, on small generated data (less than 2 minutes)
 	pytest --numprocesses auto --dist worksteal
 
-# The markers dvc and browser are set by tests/conftest.py.
 test-fast: setup  ## run the tests that need neither DVC nor a browser (less than 20 s)
-	pytest --numprocesses auto --dist worksteal -m 'not (dvc or browser or slow or hard or results)'
+	pytest --numprocesses auto --dist worksteal -m 'not (long or slow or hard or results)'
 
 test-slow: setup  ## run the slow tests, on small generated data
 	pytest -m 'slow and not results'

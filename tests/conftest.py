@@ -27,6 +27,8 @@ This test checks the results of this repository's own parameters: what README.md
 metrics/ say of them, and what `make repro` made on MNIST. After another params.yaml it
 fails, and no code need be wrong. `make test` does not run it.
 """
+# Whatever uses one of these runs DVC, opens a browser or fills a disk.
+LONG = {"fresh", "fresh_with_lenet5", "done", "chromium", "disk"}
 opened = set()
 
 
@@ -45,10 +47,8 @@ sys.addaudithook(note)
 def pytest_collection_modifyitems(items):
     """Mark what takes long by the fixtures that it uses, for `make test-fast`."""
     for item in items:
-        if {"fresh", "fresh_with_lenet5", "done"} & {*item.fixturenames}:
-            item.add_marker("dvc")
-        if "chromium" in item.fixturenames:
-            item.add_marker("browser")
+        if LONG & {*item.fixturenames}:
+            item.add_marker("long")
     if opened:
         names = ", ".join(sorted(opened))
         raise pytest.UsageError(f"a test module reads {names} when it is imported")

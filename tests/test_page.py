@@ -1,4 +1,4 @@
-"""The report page in a real browser: on the generated data, and on MNIST (`make test-results`)."""
+"""The report page in a real browser: on the generated data, and on MNIST."""
 
 import csv
 import re

@@ -11,9 +11,7 @@ from tiny import PARAMS, ROOT
 from digits.config import params
 
 README = (ROOT / "README.md").read_text()
-DOCS = "\n".join(
-    path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))
-)
+DOCS = "\n".join(path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
 
 
 def in_git(path):

@@ -5,6 +5,7 @@ import sys
 import zlib
 from base64 import b64decode
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 
 import numpy as np
@@ -67,6 +68,11 @@ def result(name, decision, digits, split, seed=0):
     )
 
 
+@cache
+def stages():
+    return graph.nodes(ROOT / "dvc.yaml")
+
+
 def page_of(results, split, **changes):
     """Return the page of some variants, as the stage makes it."""
     held = content.packed(results, *split)
@@ -86,7 +92,7 @@ def page_of(results, split, **changes):
         "block": block.text,
         "sha256": {"x_test": "0" * 64},
         "parameters": [("dataset.name", "custom")],
-        "stages": graph.nodes(ROOT / "dvc.yaml"),
+        "stages": stages(),
     }
     return render.render(ROOT / "digits/report/page", values | changes)
 

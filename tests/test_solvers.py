@@ -219,6 +219,7 @@ def test_one_class_alone_is_refused(X):
         solvers.LogisticRegression().fit(X, np.zeros(len(X)))
 
 
+@pytest.mark.long
 def test_threads_do_not_change_the_result():
     X, y = data(n_samples=20_000, n_classes=5)
     fits = [solvers.LogisticRegression(tol=1e-9, n_threads=n).fit(X, y) for n in (1, 2, 3)]
