@@ -11,7 +11,8 @@ from tiny import PARAMS, ROOT
 from digits.config import params
 
 README = (ROOT / "README.md").read_text()
-DOCS = "\n".join(path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+PATHS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+DOCS = "\n".join(path.read_text() for path in PATHS)
 
 
 def in_git(path):
@@ -24,6 +25,24 @@ def in_git(path):
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
     return shown.stdout
+
+
+def linked(path):
+    """Return the files that a text of Markdown has links to."""
+    links = re.findall(r"\]\(([^)#:\s]+)\)", path.read_text())
+    return [path.parent / link for link in links]
+
+
+def made(file):
+    """Return whether the pipeline makes a file."""
+    return (ROOT / "metrics") in file.parents
+
+
+@pytest.mark.results
+def test_every_picture_of_the_results_exists():
+    pictures = [file for file in linked(ROOT / "README.md") if made(file)]
+    assert pictures
+    assert all(file.is_file() for file in pictures)
 
 
 @pytest.mark.results
@@ -65,12 +84,9 @@ def test_the_speeds_are_those_of_the_benchmark():
         assert re.search(pattern, measured), what
 
 
-@pytest.mark.parametrize(
-    "path", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
 def test_every_file_that_is_linked_exists(path):
-    links = re.findall(r"\]\(([^)#:\s]+)\)", path.read_text())
-    assert not [link for link in links if not (path.parent / link).exists()]
+    assert not [file for file in linked(path) if not file.exists() and not made(file)]
 
 
 def test_every_make_target_that_is_named_exists():
