@@ -74,6 +74,33 @@ def copy(root, change):
     return project
 
 
+def test_a_test_that_reads_the_users_parameters_fails(request):
+    conftest = request.config.pluginmanager.get_plugin(str(ROOT / "tests/conftest.py"))
+    for name in ("params.yaml", "tests/../dvc.yaml", "tests/../params.yaml"):
+        (ROOT / name).read_text()
+    assert conftest.opened == {str(ROOT / "params.yaml")}
+    with pytest.raises(pytest.fail.Exception, match=r"reads .*params\.yaml"):
+        conftest.pytest_runtest_teardown(request.node)
+    conftest.opened.clear()
+
+
+@pytest.mark.slow
+def test_a_test_of_the_published_results_says_what_it_checks(tmp_path):
+    project = copy(tmp_path / "copy", another_threshold)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "results",
+        "tests/test_readme.py",
+    ]
+    result = project.run(*command, check=False)
+    assert result.returncode == 1
+    assert result.stdout.count("results of this repository's own parameters") >= 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "which"),

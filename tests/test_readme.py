@@ -89,6 +89,12 @@ def test_every_file_that_is_linked_exists(path):
     assert not [file for file in linked(path) if not file.exists() and not made(file)]
 
 
+def test_every_file_of_tests_that_is_named_exists():
+    named = set(re.findall(r"tests/\w+\.(?:py|yaml)", DOCS))
+    assert named
+    assert not [name for name in named if not (ROOT / name).is_file()]
+
+
 def test_every_make_target_that_is_named_exists():
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"(?m)(?:^|`)make (?:PYTHON=\S+ )?([a-z-]+)", DOCS))
