@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+import tiny
 import yaml
 from tiny import PARAMS, ROOT, Project
 
@@ -82,6 +83,16 @@ def test_a_test_that_reads_the_users_parameters_fails(request):
     with pytest.raises(pytest.fail.Exception, match=r"reads .*params\.yaml"):
         conftest.pytest_runtest_teardown(request.node)
     conftest.opened.clear()
+
+
+def test_a_small_project_has_no_remote_of_the_users(tmp_path, monkeypatch):
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text(
+        "[core]\n    remote = team\n    analytics = false\n"
+        "['remote \"team\"']\n    url = s3://team/100%\n"
+    )
+    monkeypatch.setattr(tiny, "ROOT", tmp_path)
+    assert tiny.config_without_remotes().split() == ["[core]", "analytics", "=", "false"]
 
 
 @pytest.mark.slow
