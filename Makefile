@@ -34,8 +34,9 @@ repro: setup  ## run the whole pipeline, or what has changed of it
 test: setup  ## run all quick tests, on small generated data (less than 2 minutes)
 	pytest --numprocesses auto --dist worksteal
 
+# There is a process for each processor, so one thread in each is enough.
 test-fast: setup  ## run the tests that need neither DVC nor a browser (less than 20 s)
-	pytest --numprocesses auto --dist worksteal -m 'not (long or slow or hard or results)'
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest --numprocesses auto --dist worksteal -m 'not (long or slow or hard or results)'
 
 test-slow: setup  ## run the slow tests, on small generated data
 	pytest -m 'slow and not results'
