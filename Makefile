@@ -5,11 +5,11 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help setup repro test test-slow test-hard audit check verify format bench lock page \
-  screenshots clean
+.PHONY: help setup repro test test-fast test-slow test-results test-hard audit check verify format bench lock \
+  page screenshots clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/complete  ## make the environment (all other targets do so as well)
 
@@ -31,11 +31,18 @@ repro: setup  ## run the whole pipeline, or what has changed of it
 	@python -m commands.unlock
 	dvc repro
 
-test: setup  ## run the tests, on small generated data
+test: setup  ## run all quick tests, on small generated data (less than 2 minutes)
 	pytest --numprocesses auto --dist worksteal
 
-test-slow: repro  ## run the pipeline on MNIST and hold it against the notebook; other slow tests
-	pytest -m slow
+# There is a process for each processor, so one thread in each is enough.
+test-fast: setup  ## run the tests that need neither DVC nor a browser (less than 20 s)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest --numprocesses auto --dist worksteal -m 'not (long or slow or hard or results)'
+
+test-slow: setup  ## run the slow tests, on small generated data
+	pytest -m 'slow and not results'
+
+test-results: repro  ## check the published results: README.md, metrics/, MNIST, the notebook's figures
+	pytest -m results
 
 check: setup  ## lint, check the format and the types
 	ruff check
@@ -50,7 +57,7 @@ verify: setup  ## hash all results again and hold them against dvc.lock; FIX=1 m
 	  python -m commands.verify --in $$folder $(if $(FIX),--fix) || status=$$?; \
 	done; exit $$status
 
-test-hard: $(VENV)/hard  ## hurt the pipeline for minutes, and kill it KILLS times (200)
+test-hard: $(VENV)/hard  ## damage the pipeline in many ways, and kill it KILLS times (200)
 	pytest -m hard
 	python tests/mutations.py $(if $(MUTATIONS),--count $(MUTATIONS))
 	python tests/same.py

@@ -2,12 +2,13 @@
 
 import os
 import shutil
+import sys
 from dataclasses import replace
 
 import hypothesis
 import pytest
 from playwright.sync_api import sync_playwright
-from tiny import Project, generate, make
+from tiny import ROOT, Project, generate, make
 
 from digits.data import dataset
 from digits.data.dataset import Dataset
@@ -16,6 +17,63 @@ from digits.data.registry import KNOWN
 # The same examples each time, and no clock: a busy machine is no failure.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
+
+# What depends on the user's parameters and data; only tests marked `results` may read it.
+THE_USERS = tuple(
+    str(ROOT / name) for name in ("params.yaml", "dvc.lock", "data/", "metrics/", "report/")
+)
+RESULTS = """\
+This test checks the results of this repository's own parameters: what README.md, docs/ and
+metrics/ say of them, and what `make repro` made on MNIST. After another params.yaml it
+fails, and no code need be wrong. `make test` does not run it.
+"""
+# Whatever uses one of these runs DVC, opens a browser or fills a disk.
+LONG = {"fresh", "fresh_with_lenet5", "done", "chromium", "disk"}
+opened = set()
+
+
+def note(event, arguments):
+    """Remember what is opened of the user's files, under whatever name it is."""
+    if event == "open" and isinstance(arguments[0], str):
+        path = os.path.abspath(arguments[0])  # noqa: PTH100 (each file that is opened)
+        if path.startswith(THE_USERS):
+            opened.add(path)
+
+
+sys.addaudithook(note)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark what takes long by the fixtures that it uses, for `make test-fast`."""
+    for item in items:
+        if LONG & {*item.fixturenames}:
+            item.add_marker("long")
+    if opened:
+        names = ", ".join(sorted(opened))
+        raise pytest.UsageError(f"a test module reads {names} when it is imported")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    opened.clear()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item):
+    """Fail a test that depends on the user's parameters or data."""
+    if opened and not item.get_closest_marker("results"):
+        names = ", ".join(sorted(opened))
+        pytest.fail(f"reads {names}: take tests/params.yaml, or a project of `make`")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Say of a failure whether the code is wrong, or the results are others."""
+    report = yield
+    if report.failed and item.get_closest_marker("results"):
+        report.sections.append(("what this test checks", RESULTS))
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """How a stage ends: in good order, and with whoever started it."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import textwrap
 import time
 
 import pytest
-from tiny import ROOT
+from tiny import PARAMS, ROOT
 
 STAGE = textwrap.dedent("""
     import signal
@@ -31,7 +32,7 @@ STAGE = textwrap.dedent("""
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    shutil.copy(PARAMS, tmp_path / "params.yaml")
     (tmp_path / "stage.py").write_text(STAGE)
     return tmp_path
 

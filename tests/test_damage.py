@@ -3,6 +3,7 @@
 import json
 import shutil
 from contextlib import contextmanager, suppress
+from functools import cache
 
 import numpy as np
 import pytest
@@ -55,6 +56,12 @@ STAGES = {
 }
 
 
+@cache
+def parameters(root):
+    """Return the parameters, which no test of these damages."""
+    return params.load(root / "params.yaml")
+
+
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory, tiny):
     """A folder in which all stages have run."""
@@ -65,7 +72,7 @@ def sound(tmp_path_factory, tiny):
     (root / "digits/report").mkdir(parents=True)
     (root / "digits/report/page").symlink_to(ROOT / "digits/report/page")
     (root / "dvc.yaml").symlink_to(ROOT / "dvc.yaml")
-    checked = params.load(root / "params.yaml")
+    checked = parameters(root)
     download.main(checked, root)
     for subset in checked.subsets:
         filter.main(checked, subset, root)
@@ -107,7 +114,7 @@ def refuse(root, stage, name, *, where=None):
     main, arguments, _ = STAGES[stage]
     before = snapshot(root)
     with pytest.raises(InputError) as caught:
-        main(params.load(root / "params.yaml"), *arguments, root)
+        main(parameters(root), *arguments, root)
     message = str(caught.value)
     named = [str(root / name), str((root / name).parent)] if where is None else where
     assert any(path in message for path in named), message
@@ -273,6 +280,7 @@ def test_what_belongs_to_something_else_is_refused(sound, stage, name, spoil):
         refuse(sound, stage, name, where=["data/subsets/binary", "data/raw", name])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stage", ["filter", "evaluate", "report"])
 @given(st.data())
 def test_whatever_bytes_are_changed_there_is_no_traceback(sound, stage, data):
@@ -297,4 +305,4 @@ def load_all(stage, root):
         else:
             raw = filter.dataset.load(root / "data/raw")
             if stage == "report":
-                report.load_results(params.load(root / "params.yaml"), raw.test, root)
+                report.load_results(parameters(root), raw.test, root)

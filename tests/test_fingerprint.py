@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny import ROOT
+from tiny import PARAMS, ROOT
 
 from digits.config import fingerprint
 from digits.data import registry
@@ -159,7 +159,7 @@ def test_download_touches_no_network_if_the_data_is_there(as_mnist, tmp_path, mo
 
     dataset.save(tmp_path / "data/raw", as_mnist)
     monkeypatch.setattr(download.sources, "fetch", lambda _: pytest.fail("fetched"))
-    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     download.main(params.load(tmp_path / "params.yaml"), tmp_path)
     summary = json.loads((tmp_path / "metrics/dataset/summary.json").read_text())
     assert summary["sha256"] == registry.KNOWN["mnist"].sha256

@@ -175,6 +175,7 @@ def epochs(monkeypatch):
     return trained
 
 
+@pytest.mark.long
 def test_each_epoch_is_measured_on_both_splits(calm):
     _, course = calm
     steps = {(measure, split): [] for _, measure, split, _ in course.rows}
@@ -192,6 +193,7 @@ def test_each_epoch_is_measured_on_both_splits(calm):
     assert loss[-1] < loss[0]
 
 
+@pytest.mark.long
 def test_scores_are_those_of_keras(calm, tiny):
     model, _ = calm
     network = lenet5.untrained(lenet5.import_keras()[0], (32, 32), 10, seed=0)
@@ -200,6 +202,7 @@ def test_scores_are_those_of_keras(calm, tiny):
     np.testing.assert_allclose(model.scores(tiny.test.images), expected, atol=1e-5)
 
 
+@pytest.mark.long
 def test_the_measures_of_the_last_epoch_are_those_of_the_model(calm, tiny):
     model, course = calm
     y = tiny.train.labels
@@ -213,6 +216,7 @@ def test_the_measures_of_the_last_epoch_are_those_of_the_model(calm, tiny):
     assert last["cross-entropy", "validation"] == pytest.approx(loss, rel=1e-4)
 
 
+@pytest.mark.long
 def test_a_killed_training_goes_on_and_ends_like_an_undisturbed_one(
     tiny, killed, calm, epochs
 ):
@@ -229,6 +233,7 @@ def flip(path):
     path.write_bytes(content)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "damage",
     [

@@ -17,7 +17,7 @@ from tiny import ROOT
 from digits import models, sources
 from digits.data import dataset, registry
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.results
 
 OPTIMUM = {"logistic_binary": 0.944187, "multinomial": 12276.31}
 OPTIMA_ONE_VS_REST = [

@@ -62,7 +62,7 @@ def test_an_empty_drawing_has_no_form():
     assert not is_normal(np.zeros((28, 28), np.uint8))
 
 
-@pytest.mark.slow
+@pytest.mark.results
 def test_every_mnist_image_is_normal_and_no_shifted_one():
     images = dataset.load_split(ROOT / "data/raw/test").images
     assert all(is_normal(image) for image in images)
@@ -71,7 +71,7 @@ def test_every_mnist_image_is_normal_and_no_shifted_one():
             assert not any(is_normal(image) for image in np.roll(images, shift, axis))
 
 
-@pytest.mark.slow
+@pytest.mark.results
 def test_mnist_enlarged_and_brought_back_keeps_its_accuracy():
     split = dataset.load_split(ROOT / "data/raw/test")
     model = models.load(ROOT / "data/models/multinomial.npz")

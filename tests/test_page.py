@@ -1,4 +1,4 @@
-"""The report page in a real browser: on the generated data, and (slow) on MNIST."""
+"""The report page in a real browser: on the generated data, and on MNIST."""
 
 import csv
 import re
@@ -19,7 +19,7 @@ from digits.methods import lenet5
 from digits.normal_form import normal_form
 from stages import evaluate
 
-SLOW = pytest.param("mnist", marks=pytest.mark.slow)
+MNIST = pytest.param("mnist", marks=pytest.mark.results)
 VARIANTS = (
     "linear_binary",
     "logistic_binary",
@@ -31,7 +31,7 @@ NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 
 
-@pytest.fixture(scope="module", params=["tiny", SLOW])
+@pytest.fixture(scope="module", params=["tiny", MNIST])
 def root(request):
     """The folder of a project in which the pipeline has run."""
     if request.param == "tiny":
@@ -134,7 +134,7 @@ def test_scores_computed_in_the_browser_are_the_pipelines(page, root, variant):
     scores_are_the_pipelines(page, root, variant)
 
 
-@pytest.mark.slow
+@pytest.mark.results
 def test_lenet5s_scores_computed_in_the_browser_are_the_pipelines(chromium):
     with opened(chromium, ROOT) as page:
         scores_are_the_pipelines(page, ROOT, "lenet5")
@@ -491,7 +491,7 @@ def test_an_accessibility_check_finds_no_serious_fault(chromium, root, width, sc
         assert wide == width  # nothing beyond the window's edge
 
 
-@pytest.mark.slow
+@pytest.mark.results
 def test_a_seven_drawn_with_the_mouse_is_called_seven(chromium):
     with opened(chromium, ROOT) as page:
         draw(page, (0.28, 0.24), (0.72, 0.24), (0.45, 0.8))

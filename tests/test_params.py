@@ -6,12 +6,12 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import ROOT
+from tiny import PARAMS, ROOT
 
 from digits.config import params
 from digits.errors import InputError
 
-GOOD = (ROOT / "params.yaml").read_text()
+GOOD = PARAMS.read_text()
 
 # What is put in the place of what, and what the message must name.
 MISTAKES = {

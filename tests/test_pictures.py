@@ -35,6 +35,7 @@ def normal():
     return image
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", drawn.KINDS)
 @pytest.mark.parametrize("name", [4, 7])
 def test_a_digit_looks_the_same_whatever_it_is_drawn_on(tmp_path, kind, name):
@@ -44,7 +45,10 @@ def test_a_digit_looks_the_same_whatever_it_is_drawn_on(tmp_path, kind, name):
     assert apart(seen, name) < 0.2
 
 
-@pytest.mark.parametrize("size", [(40, 56), (150, 210), (2500, 3500)])
+LARGE = pytest.param((2500, 3500), marks=pytest.mark.long)
+
+
+@pytest.mark.parametrize("size", [(40, 56), (150, 210), LARGE])
 def test_the_size_of_a_picture_makes_no_difference(tmp_path, size):
     picture = drawn.KINDS["dark on light"](drawn.digit(7))
     assert apart(see(drawn.save(picture.resize(size), tmp_path)), 7) < 0.35
@@ -157,7 +161,7 @@ def multinomial():
     return models.load(ROOT / "data/models/multinomial.npz")
 
 
-@pytest.mark.slow
+@pytest.mark.results
 @pytest.mark.parametrize("name", drawn.STROKES)
 @pytest.mark.parametrize("kind", drawn.KINDS)
 def test_a_drawn_digit_is_called_what_it_is(tmp_path, multinomial, name, kind):
@@ -166,7 +170,7 @@ def test_a_drawn_digit_is_called_what_it_is(tmp_path, multinomial, name, kind):
     assert multinomial.classes[models.decide(scores, "softmax")] == [name]
 
 
-@pytest.mark.slow
+@pytest.mark.results
 @pytest.mark.parametrize("kind", drawn.KINDS)
 def test_a_test_image_is_recognised_in_a_picture_of_any_kind(tmp_path, multinomial, kind):
     split = dataset.load_split(ROOT / "data/raw/test")

@@ -16,8 +16,6 @@ from digits.data import dataset
 from digits.data.dataset import DIGITS
 from digits.models.linear import LinearModel
 
-VARIANTS = [*params.load(ROOT / "params.yaml").variants]
-
 
 @pytest.fixture
 def project(done, tmp_path):
@@ -213,7 +211,7 @@ def test_every_command_explains_itself(done, command):
     assert "exit status: 0; 1 if" in shown
 
 
-@pytest.mark.slow
+@pytest.mark.results
 @pytest.mark.parametrize("negative", [False, True])
 def test_the_test_images_as_pictures_get_the_answers_of_evaluate(
     tmp_path, monkeypatch, capsys, negative
@@ -228,7 +226,7 @@ def test_the_test_images_as_pictures_get_the_answers_of_evaluate(
     assert predict.main() == 0
     answers = json.loads(capsys.readouterr().out)
     assert len(answers) == 10_000
-    for variant in VARIANTS:
+    for variant in params.load(ROOT / "params.yaml").variants:
         chosen = [
             answer["variants"][variant]
             for answer, label in zip(answers, split.labels, strict=True)
@@ -241,7 +239,7 @@ def test_the_test_images_as_pictures_get_the_answers_of_evaluate(
     shutil.rmtree(tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.results
 def test_a_drawn_seven_is_called_so_by_the_command(tmp_path, monkeypatch, capsys):
     path = drawn.save(drawn.KINDS["photographed"](drawn.digit(7)), tmp_path)
     monkeypatch.setattr(

@@ -384,6 +384,7 @@ def make(folder, *arguments):
     return result.stdout
 
 
+@pytest.mark.results
 def test_the_readme_has_the_table():
     readme = (ROOT / "README.md").read_text()
     for line in (PUBLISHED / "table.md").read_text().splitlines()[2:]:
@@ -391,6 +392,7 @@ def test_the_readme_has_the_table():
         assert f"{model} | {published} | {here} | {interval} |" in readme
 
 
+@pytest.mark.results
 def test_the_exact_methods_are_where_they_must_be():
     """Of the paper, or of a rerun that is named beside it."""
     expected = {

@@ -5,13 +5,14 @@ import sys
 import zlib
 from base64 import b64decode
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from importlib import import_module
 
 import numpy as np
 import pytest
 import yaml
-from tiny import ROOT, options
+from tiny import PARAMS, ROOT, options
 
 from digits import methods, models
 from digits.config import params
@@ -67,6 +68,11 @@ def result(name, decision, digits, split, seed=0):
     )
 
 
+@cache
+def stages():
+    return graph.nodes(ROOT / "dvc.yaml")
+
+
 def page_of(results, split, **changes):
     """Return the page of some variants, as the stage makes it."""
     held = content.packed(results, *split)
@@ -86,7 +92,7 @@ def page_of(results, split, **changes):
         "block": block.text,
         "sha256": {"x_test": "0" * 64},
         "parameters": [("dataset.name", "custom")],
-        "stages": graph.nodes(ROOT / "dvc.yaml"),
+        "stages": stages(),
     }
     return render.render(ROOT / "digits/report/page", values | changes)
 
@@ -266,7 +272,7 @@ def test_reliability_of_a_model_that_is_as_good_as_it_says():
 
 
 def test_the_notebooks_figures_are_shown_for_its_own_parameters_alone():
-    checked = params.load(ROOT / "params.yaml")
+    checked = params.load(PARAMS)
     for name, variant in checked.variants.items():
         digits, cuts = checked.subsets[variant.subset].digits, variant.evaluate.cuts
         known = notebook.figure(name, variant.train, digits, cuts)
@@ -322,7 +328,7 @@ def test_the_stage_writes_the_same_bytes_again(done, tmp_path):
     assert path.read_bytes() == before
 
 
-@pytest.mark.slow
+@pytest.mark.results
 def test_the_page_of_mnist_is_small_and_holds_every_image():
     page = ROOT / "report/index.html"
     assert page.stat().st_size < 4_000_000

@@ -224,6 +224,7 @@ def test_one_class_alone_is_refused(X):
         LogisticRegression().fit(X, np.zeros(len(X)))
 
 
+@pytest.mark.long
 def test_threads_do_not_change_the_result():
     X, y = data(n_samples=20_000, n_classes=5)
     fits = [LogisticRegression(tol=1e-9, n_threads=n).fit(X, y) for n in (1, 2, 3)]
@@ -317,7 +318,7 @@ print(json.dumps(Z.argmax(axis=1).tolist()))
 """
 
 
-@pytest.mark.slow
+@pytest.mark.results
 @pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
 def test_no_thread_precision_or_kernel_changes_a_prediction_on_mnist(multi_class):
     def predictions(dtype, n_threads, tol, kernel):

@@ -211,7 +211,7 @@ def test_a_good_mirror_serves_the_arrays(mirror, temporary, as_mnist):
         ("404", "404 Client Error"),
         ("truncated", "IncompleteRead|does not match"),
         ("wrong content", "does not match the known hash"),
-        ("no answer", "Read timed out"),
+        pytest.param("no answer", "Read timed out", marks=pytest.mark.long),
         ("no HTTP", "SSH-2.0|Connection aborted"),
         ("web page", "does not match the known hash"),
         ("length is no number", "invalid literal|IncompleteRead"),
@@ -656,6 +656,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
             sources.read(path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["npz", "idx", "idx.gz"])
 @given(st.data())
 def test_whatever_is_changed_in_a_file_it_is_read_or_refused(form, tmp_path_factory, data):

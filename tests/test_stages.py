@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
-from tiny import ROOT, generate, options
+from tiny import PARAMS, generate, options
 
 from digits import gallery, models, sources
 from digits.config import params
@@ -87,7 +87,7 @@ def test_the_pictures_show_training_images(tmp_path, tiny, monkeypatch):
     monkeypatch.setattr(
         gallery, "first_digits", lambda _path, _images, labels, _names: shown.append(labels)
     )
-    checked = params.load(ROOT / "params.yaml")
+    checked = params.load(PARAMS)
     download.main(checked, tmp_path)
     filter.main(checked, "binary", tmp_path)
     assert [len(labels) for labels in shown] == [300, 60]

@@ -268,6 +268,7 @@ def refused_or_read(path, text):
 steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.long
 @steady
 @given(st.data())
 def test_whatever_value_is_put_anywhere_there_is_no_traceback(tmp_path, data):
@@ -285,6 +286,7 @@ def test_whatever_value_is_put_anywhere_there_is_no_traceback(tmp_path, data):
     refused_or_read(tmp_path / "params.yaml", yaml.safe_dump(tree))
 
 
+@pytest.mark.long
 @steady
 @given(st.data())
 def test_whatever_text_is_changed_there_is_no_traceback(tmp_path, data):

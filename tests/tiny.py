@@ -1,5 +1,7 @@
 """Small generated data, and a copy of the project to run DVC in."""
 
+import configparser
+import io
 import os
 import re
 import shutil
@@ -15,9 +17,9 @@ from digits.config.blocks import TrainBlock
 from digits.data.dataset import Dataset, Split
 
 ROOT = Path(__file__).parents[1]
+PARAMS = Path(__file__).with_name("params.yaml")  # the tests' own, not the user's
 FOLDERS = ("commands", "digits", "stages", ".dvc/plots", ".dvc/page")
 FILES = (
-    ".dvc/config",
     ".dvc/.gitignore",
     ".dvcignore",
     ".gitattributes",
@@ -25,7 +27,6 @@ FILES = (
     "dvc.yaml",
     "params.schema.json",
     "requirements.lock",
-    "params.yaml",
 )
 
 
@@ -106,8 +107,24 @@ class Project:
         return Project(root)
 
 
+def config_without_remotes() -> str:
+    """Return DVC's configuration of this project, without a remote that the user added."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / ".dvc/config")
+    for section in config.sections():
+        if section.startswith("'remote "):
+            config.remove_section(section)
+    if config.has_section("core"):
+        config.remove_option("core", "remote")
+    text = io.StringIO()
+    config.write(text)
+    return text.getvalue()
+
+
 def make(root: Path, data: Dataset, *, lenet5: bool = False) -> Project:
     """Return a copy of this project at `root`, on `data`, committed; nothing run yet.
+
+    It has the tests' parameters and no remote, whatever the user's are.
 
     lenet5: whether with this variant, which takes seconds, for a few epochs
     """
@@ -118,7 +135,8 @@ def make(root: Path, data: Dataset, *, lenet5: bool = False) -> Project:
         )
     for name in FILES:
         shutil.copy(ROOT / name, root / name)
-    params = (root / "params.yaml").read_text()
+    (root / ".dvc/config").write_text(config_without_remotes())
+    params = PARAMS.read_text()
     block = re.search(r"  lenet5:\n(?: {4}.*\n)+", params)
     assert block
     few = re.sub(r"epochs: \d+", "epochs: 3", block[0])
