@@ -133,6 +133,7 @@ def test_what_cannot_be_read_does_not_pass_as_unchanged(project, path, content, 
     assert message in result.stderr
 
 
+@pytest.mark.slow
 def test_a_missing_result_is_named_and_the_rest_compared(project):
     """As where a variant's block was committed before its results."""
     kept = project.root / ".git/kept"

@@ -67,6 +67,7 @@ def expected(branches, tmp_path):
     return results(both)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("here", "there"),
     [("one", "two"), pytest.param("two", "one", marks=pytest.mark.slow)],
@@ -159,6 +160,7 @@ def test_parameters_in_conflict_are_the_users_decision(project):
     assert not project.run("git", "diff", "--stat", "three", "--", "metrics").stdout
 
 
+@pytest.mark.slow
 def test_generated_files_in_conflict_are_made_again(project):
     path = project.root / "params.schema.json"
     schema = path.read_text()

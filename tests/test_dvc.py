@@ -111,6 +111,7 @@ def test_a_threshold_re_runs_one_evaluate(project):
     }
 
 
+@pytest.mark.slow
 def test_a_penalty_re_runs_one_variant(project):
     project.edit("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.001")
     assert project.repro() == [

@@ -187,7 +187,7 @@ def test_the_slider_shows_what_evaluate_computes(page, root, tmp_path, threshold
     assert f": {errors} error" in page.locator("#cut-result").inner_text()
     with (tmp_path / "metrics/linear_binary/report.csv").open() as file:
         expected = [
-            [row["digit"], f"{float(row['precision']):.4f}", f"{float(row['recall']):.4f}"]
+            [row["class"], f"{float(row['precision']):.4f}", f"{float(row['recall']):.4f}"]
             for row in csv.DictReader(file)
         ]
     rows = page.locator("#per-digit tbody tr").evaluate_all(

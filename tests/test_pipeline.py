@@ -102,8 +102,9 @@ stage.main(params.load(), *arguments, pathlib.Path())
         "download",
         "filter",
         "report",
-        *(f"train/{model}" for model in ("linear_regression", "multinomial_logistic")),
-        *(f"evaluate/{model}" for model in ("linear_regression", "multinomial_logistic")),
+        "train/linear_regression",
+        "train/multinomial_logistic",
+        "evaluate/multinomial_logistic",
     ],
 )
 def test_a_fingerprint_has_the_modules_that_the_stage_loads_and_no_others(

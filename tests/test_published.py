@@ -211,6 +211,7 @@ def folders(project):
     return {path for path in (project.root / "published").rglob("*") if path.is_dir()}
 
 
+@pytest.mark.slow
 def test_dvcs_everyday_commands_succeed_where_it_was_never_run(project, tmp_path):
     """Each of these has failed when the folder's stages were of the root's project."""
     before = folders(project)
@@ -242,6 +243,7 @@ def test_dvcs_everyday_commands_succeed_where_it_was_never_run(project, tmp_path
     assert folders(project) == before
 
 
+@pytest.mark.slow
 def test_the_root_keeps_nothing_of_it_and_it_is_removed_with_its_folder(ran):
     objects = sorted((ran.root / "published/.dvc/cache").rglob("*"))
     ran.run("dvc", "gc", "--workspace", "--force")
@@ -294,6 +296,7 @@ def test_a_variant_runs_in_the_folder_under_dvc(project):
     assert "`dvc --cd published pull` gets it" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_value_is_tried_in_a_folder_of_its_own(ran):
     """There the root's data is missing, but this project's own cache has what it needs."""
     ran.run(
@@ -322,6 +325,7 @@ def test_a_message_names_the_command_for_its_project(root, option):
 VERIFY = ("python", "-m", "commands.verify", "--in", "published")
 
 
+@pytest.mark.slow
 def test_what_is_damaged_is_found_and_mended(ran):
     assert "as published/dvc.lock says" in ran.run(*VERIFY).stdout
     folder = ran.root / "published"
@@ -344,6 +348,7 @@ def test_what_is_damaged_is_found_and_mended(ran):
     assert not ran.run("git", "status", "--porcelain").stdout
 
 
+@pytest.mark.slow
 def test_its_variants_are_compared(ran):
     folder = ran.root / "published"
     confuse(folder / "metrics/one_hot", 7, 120)

@@ -87,6 +87,7 @@ def test_a_variant_goes_with_all_that_is_its_own_and_no_more(project):
     assert {*project.repro()} <= {"check", "report"}
 
 
+@pytest.mark.slow
 def test_two_variants_and_their_subset_go_at_once_and_the_plot_of_one(project):
     names = ("linear", "linear_binary", "logistic_binary", "binary")
     project.run(*REMOVE, *names)
@@ -103,6 +104,7 @@ def test_two_variants_and_their_subset_go_at_once_and_the_plot_of_one(project):
     assert {*project.repro()} <= {"check", "report"}
 
 
+@pytest.mark.slow
 def test_what_was_removed_by_hand_leaves_nothing_after_leftovers(project):
     text = (project.root / "params.yaml").read_text()
     start, end = text.index("  # the same line"), text.index("  # the first of")
@@ -163,6 +165,7 @@ def test_nothing_is_removed_if_the_parameters_would_be_wrong(project):
     assert files_of(project) == before
 
 
+@pytest.mark.slow
 def test_nothing_is_removed_while_dvc_runs(project):
     lock = project.root / ".dvc/tmp/lock"
     lock.parent.mkdir(exist_ok=True)

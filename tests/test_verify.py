@@ -4,7 +4,7 @@ import os
 import shutil
 
 import pytest
-from tiny import ROOT
+from tiny import PARAMS, ROOT
 
 from commands import verify
 from digits.errors import InputError
@@ -113,8 +113,8 @@ def test_what_is_missing_is_found_and_mended(project):
     "content", [None, "", "[]", "stages: 3", "{", "stages: {a: {outs: [{}]}}"]
 )
 def test_without_a_lock_it_says_so_in_a_line(tmp_path, content):
-    for name in ("dvc.yaml", "params.yaml"):
-        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     if content is not None:
         (tmp_path / "dvc.lock").write_text(content)
     with pytest.raises(InputError) as caught:

@@ -123,6 +123,7 @@ def tracked(fresh, tmp_path):
 PULL = "Pull data and results, where a remote is configured"
 
 
+@pytest.mark.slow
 def test_data_that_dvc_tracks_is_pulled(tracked):
     clone, _ = tracked
     result = run_step(PULL, clone)
@@ -142,6 +143,7 @@ def test_data_that_no_remote_has_is_an_error_that_names_it(tracked):
         assert "dvc push" in error
 
 
+@pytest.mark.slow
 def test_where_no_remote_can_be_read_the_pipeline_computes_it(done, tmp_path):
     project = done.copy(tmp_path / "project")
     assert run_step(PULL, project).stdout == ""
