@@ -110,6 +110,7 @@ def test_so_is_that_of_a_stash(project, expected, staged):
     assert results(project) == expected
 
 
+@pytest.mark.slow
 def test_marks_that_were_staged_are_known_and_go_from_the_index_as_well(project):
     conflict(project, "one", "two")
     project.run("git", "add", "--all")
@@ -124,6 +125,7 @@ def test_marks_that_were_staged_are_known_and_go_from_the_index_as_well(project)
     assert [*unlock.unlock(project.root)] == []
 
 
+@pytest.mark.slow
 def test_a_lock_cut_short_while_in_conflict_is_merged(project):
     conflict(project, "one", "two")
     path = project.root / "dvc.lock"

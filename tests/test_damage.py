@@ -15,6 +15,8 @@ from digits.config import params
 from digits.errors import InputError
 from stages import download, evaluate, filter, report, train  # noqa: A004 (the stage's name)
 
+pytestmark = pytest.mark.long  # hundreds of cases
+
 PARAMS = """
 dataset: {name: custom, source: data/own/tiny.npz}
 subsets:

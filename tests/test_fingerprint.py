@@ -82,6 +82,7 @@ def test_a_help_text_an_error_or_a_limit_of_a_parameter_runs_nothing(project):
     assert stale(project, *edits) == set()
 
 
+@pytest.mark.slow
 def test_a_new_model_runs_its_own_variant_and_the_report(project):
     text = (ROOT / "digits/methods/one_hot_regression.py").read_text()
     name, params = "digits/methods/one_hot_again.py", project.root / "params.yaml"

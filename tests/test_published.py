@@ -258,6 +258,7 @@ def test_the_root_keeps_nothing_of_it_and_it_is_removed_with_its_folder(ran):
     assert not ran.run("git", "status", "--porcelain").stdout
 
 
+@pytest.mark.slow
 def test_a_variant_runs_in_the_folder_under_dvc(project):
     """Its data is what the root has downloaded; its parameters are the folder's own."""
     assert project.stages_run(project.run(*REPRO)) == [
@@ -306,6 +307,7 @@ def test_a_value_is_tried_in_a_folder_of_its_own(ran):
     assert not ran.run("git", "status", "--porcelain").stdout
 
 
+@pytest.mark.slow
 def test_its_plots_have_the_roots_templates_and_page(ran):
     ran.run("dvc", "--cd", "published", "plots", "show")
     page = (ran.root / "published/dvc_plots/index.html").read_text()

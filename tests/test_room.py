@@ -105,7 +105,10 @@ def project(disk, tiny):
     return root
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize(
+    "stage",
+    [s if s == "evaluate" else pytest.param(s, marks=pytest.mark.slow) for s in STAGES],
+)
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(disk, project, stage):
     expected, _ = written(project)
     refused = 0
@@ -134,6 +137,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(disk, project, 
     assert refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_full_disk_leaves_the_old_results(disk, project, stage):
     expected, _ = written(project)

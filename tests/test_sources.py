@@ -31,6 +31,8 @@ from digits.data.registry import KNOWN
 from digits.errors import InputError
 from digits.sources import HttpMirror, NpmMirror
 
+pytestmark = pytest.mark.long  # hundreds of cases
+
 
 def as_npz(data):
     file = io.BytesIO()

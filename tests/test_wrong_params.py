@@ -16,6 +16,8 @@ from digits.config import cli, params
 from digits.config.params import Params
 from digits.errors import InputError
 
+pytestmark = pytest.mark.long  # hundreds of cases
+
 GOOD = """\
 dataset: {name: mnist, source: auto}
 subsets:
