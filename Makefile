@@ -39,7 +39,7 @@ test-fast: setup  ## run the tests that need neither DVC nor a browser (less tha
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest --numprocesses auto --dist worksteal -m 'not (long or slow or hard or results)'
 
 test-slow: setup  ## run the slow tests, on small generated data
-	pytest -m 'slow and not results'
+	pytest --numprocesses auto --dist worksteal -m 'slow and not results'
 
 test-results: repro  ## check the published results: README.md, metrics/, MNIST, the notebook's figures
 	pytest -m results
