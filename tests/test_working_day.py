@@ -5,7 +5,6 @@ Each command must exit with 0; what runs is only what a value touches.
 
 import json
 import re
-import shutil
 
 import pytest
 from tiny import Project
@@ -23,7 +22,9 @@ def team(done, tmp_path_factory):
     folder = tmp_path_factory.mktemp("team")
     author = done.copy(folder / "author")
     author.run("git", "init", "--quiet", "--bare", "--initial-branch=main", "../origin.git")
-    author.run("dvc", "remote", "add", "--quiet", "--default", "team", "../../storage")
+    author.run(
+        "dvc", "remote", "add", "--quiet", "--default", "team", str(folder / "storage")
+    )
     author.run("git", "remote", "add", "origin", "../origin.git")
     author.commit("Share the cache")
     author.run("git", "push", "--quiet", "--set-upstream", "origin", "main")
@@ -34,7 +35,6 @@ def team(done, tmp_path_factory):
 def clone(team, root, *options):
     """Return a clone with a user's name, as it is before anything is run there."""
     team.run("git", "clone", "--quiet", *options, "../origin.git", str(root))
-    shutil.copytree(team.root / "../../storage", root / "../../storage", dirs_exist_ok=True)
     project = Project(root)
     project.run("git", "config", "user.name", "colleague")
     project.run("git", "config", "user.email", "colleague@localhost")
@@ -158,6 +158,7 @@ def test_where_data_is_not_in_git_a_queued_try_runs_only_what_its_value_touches(
     project.run("git", "commit", "--quiet", "--message", "Take the data out of Git")
     (project.root / "data/own/tiny.npz").rename(project.root / "data/own/mine.npz")
     project.run("dvc", "add", "data/own/mine.npz")
+    project.run("git", "add", "data/own")  # an experiment takes what Git knows of
     project.edit("tiny.npz", "mine.npz")
     project.run("dvc", "pull", "--allow-missing")
     project.repro("--pull")
@@ -183,3 +184,37 @@ def test_a_variant_comes_and_goes(colleague):
     colleague.commit("Remove it")
     assert json.loads(colleague.run("dvc", "metrics", "show", "--json").stdout) == before
     colleague.run("git", "diff", "--exit-code", "HEAD~2", "--", "params.yaml", "metrics")
+
+
+def test_two_colleagues_branches_are_merged_by_a_third(team, tmp_path):
+    """In both orders: the same results, and nothing is trained again."""
+    edits = {
+        "alice": ("one_vs_rest_logistic, C: 1.0", "one_vs_rest_logistic, C: 0.5"),
+        "bob": ("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.25"),
+    }
+    for name, edit in edits.items():
+        project = clone(team, tmp_path / name / "project")
+        project.run("dvc", "pull")
+        project.run("git", "switch", "--quiet", "--create", name)
+        project.edit(*edit)
+        project.repro()
+        project.commit(f"Change a variant of {name}")
+        project.run("dvc", "push")
+        project.run("git", "push", "--quiet", "origin", name)
+    merged = []
+    for first, second in (("alice", "bob"), ("bob", "alice")):
+        project = clone(team, tmp_path / first / "third/project")
+        project.run("git", "merge", "--quiet", f"origin/{first}")
+        conflict = project.run("git", "merge", f"origin/{second}", check=False)
+        assert "CONFLICT" in conflict.stdout
+        project.run("python", "-m", "commands.unlock")
+        project.run("dvc", "pull", "--allow-missing")
+        assert set(project.repro()) <= {"check", "report"}
+        assert project.repro() == []
+        project.run("git", "add", "--all")
+        project.run("git", "commit", "--quiet", "--no-edit")
+        project.run("python", "-m", "commands.verify")
+        merged.append(
+            project.run("git", "ls-files", "--stage", "metrics", "params.yaml").stdout
+        )
+    assert merged[0] == merged[1]
