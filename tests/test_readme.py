@@ -3,11 +3,13 @@
 import json
 import re
 import subprocess
+from importlib import import_module
 
 import pytest
 import yaml
 from tiny import PARAMS, ROOT
 
+from digits import methods
 from digits.config import params
 
 README = (ROOT / "README.md").read_text()
@@ -97,6 +99,16 @@ def test_every_file_of_tests_that_is_named_exists():
     named = set(re.findall(r"tests/\w+\.(?:py|yaml)", DOCS))
     assert named
     assert not [name for name in named if not (ROOT / name).is_file()]
+
+
+def test_every_model_is_described_as_on_the_page():
+    rows = dict(
+        re.findall(
+            r"^\| `(\w+)` \| ([^|]+) \| (?:nothing|`threshold)", README, re.MULTILINE
+        )
+    )
+    modules = {name: import_module(f"digits.methods.{name}") for name in methods.NAMES}
+    assert rows == {name: module.Options.summary for name, module in modules.items()}
 
 
 def test_every_make_target_that_is_named_exists():
