@@ -1,4 +1,4 @@
-"""Hash every result and every object in the cache again, and hold them against dvc.lock.
+"""Hash every result and every object in the cache again, and compare with dvc.lock.
 
 DVC trusts an object in its cache that is marked read-only, and a file whose time and size
 have not changed. This command trusts nothing: it reads every byte.
@@ -9,14 +9,17 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from commands.pipeline import LOCK, Pipeline
 from digits.config import cli
+from digits.data import files
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
 
@@ -25,7 +28,7 @@ log = logging.getLogger(__name__)
 EXAMPLES = """\
 examples:
   python -m commands.verify                  say what is damaged or missing
-  python -m commands.verify --fix            mend it: from the cache, else by its stage
+  python -m commands.verify --fix            repair it
   python -m commands.verify --in published   those of the published table
 
 exit status: 0 if all is as dvc.lock says; 1 if not; 2 if it could not be checked
@@ -55,12 +58,16 @@ def md5(path: Path, ignored: Ignored = NOTHING) -> str:
     ignored: files that do not count, though they are in the folder
     """
     if path.is_dir():
-        files = ignored.files(path)
-        parts = sorted((p.relative_to(path).parts, md5(p)) for p in files)
-        listing = [{"md5": value, "relpath": "/".join(name)} for name, value in parts]
-        return _of_bytes(json.dumps(listing, sort_keys=True).encode()) + ".dir"
+        return _of_bytes(_listing(path, ignored)) + ".dir"
     with path.open("rb") as file:
         return hashlib.file_digest(file, _new).hexdigest()
+
+
+def _listing(path: Path, ignored: Ignored) -> bytes:
+    """Return what DVC keeps of a folder: the MD5 of each file, and where it is."""
+    parts = sorted((p.relative_to(path).parts, md5(p)) for p in ignored.files(path))
+    listing = [{"md5": value, "relpath": "/".join(name)} for name, value in parts]
+    return json.dumps(listing, sort_keys=True).encode()
 
 
 def _new() -> "hashlib._Hash":
@@ -135,32 +142,99 @@ def _objects(store: Path, value: str) -> Iterator[tuple[Path, str]]:
             yield from _objects(store, entry["md5"])
 
 
-def mend(root: Path, found: list[Damage]) -> None:
-    """Remove what is damaged, and make it anew: from the other copy, else by its stage."""
-    for damage in found:
-        if damage.what == "damaged":
-            _remove(damage.where)
-    broken = {damage.out for damage in found}
-    for out in sorted({out for out in broken if out.cached}):
-        here = root / out.path
-        if here.exists():
-            _dvc(root, "commit", "--force", out.stage)  # the cache takes it from here
-        else:
-            _dvc(root, "checkout", out.path)
+def repair(root: Path, store: Path, found: list[Damage]) -> None:
+    """Replace what is damaged by the other copy of the same bytes, else by its stage.
+
+    No result is recorded but by a stage that runs on the inputs that dvc.lock has. Nothing
+    is deleted before its replacement is there and was checked.
+    """
+    broken = dict.fromkeys(damage.out for damage in found)
     ignored = Ignored(root)
-    for out in dict.fromkeys(out for out in recorded(root) if out in broken):
-        here = root / out.path
-        if not here.exists() or md5(here, ignored) != out.md5:
-            _dvc(root, "repro", "--single-item", "--force", "--no-run-cache", out.stage)
+    pipeline = Pipeline(root)
+    for out in broken:
+        if out.cached:
+            _refill(store, out.md5, root / out.path, ignored)
+    for out in broken:
+        path = root / out.path
+        if _is_whole(out, path, ignored):
+            continue
+        if out.cached and not any(_objects(store, out.md5)):
+            _remove(path)
+            _dvc(root, "checkout", out.path)
+        elif reason := _changed_input(pipeline, out.stage, ignored):
+            print(f"left as it is: {out.path}, since {reason}; `dvc repro` regenerates it")
+        else:
+            with _aside(store, out):
+                _dvc(root, "repro", "--single-item", "--force", "--no-run-cache", out.stage)
+
+
+@contextmanager
+def _aside(store: Path, out: Out) -> Iterator[None]:
+    """Put damaged objects of a result aside, and back unless they were written again.
+
+    DVC does not replace an object that is read-only, whatever is in it.
+    """
+    kept = {}
+    for path, what in list(_objects(store, out.md5)) if out.cached else []:
+        if what == "damaged":
+            kept[path] = path.rename(path.with_name(f".tmp-{os.getpid()}-{path.name}"))
+    yield
+    for path, aside in kept.items():
+        if path.exists():
+            aside.unlink()
+        else:
+            aside.rename(path)
+
+
+def _is_whole(out: Out, path: Path, ignored: Ignored) -> bool:
+    return path.exists() and md5(path, ignored) == out.md5
+
+
+def _refill(store: Path, value: str, path: Path, ignored: Ignored) -> None:
+    """Write the objects that the cache lacks or has damaged, if `path` has their bytes.
+
+    value: the result's MD5
+    """
+    held: dict[str, Path | bytes] = {}
+    if path.is_dir():
+        held = {md5(file): file for file in ignored.files(path)}
+        listing = _listing(path, ignored)
+        held[f"{_of_bytes(listing)}.dir"] = listing
+    elif path.is_file():
+        held = {md5(path): path}
+    for _ in range(2):  # what a folder holds is known when its own object is whole
+        for target, _what in list(_objects(store, value)):
+            content = held.get(target.parent.name + target.name)
+            if content is None:
+                continue
+            with files.replacing(target) as temporary:
+                whole = content if isinstance(content, bytes) else content.read_bytes()
+                temporary.write_bytes(whole)
+                temporary.chmod(0o444)  # as DVC marks what is in its cache
+
+
+def _changed_input(pipeline: Pipeline, stage: str, ignored: Ignored) -> str | None:
+    """Return what of a stage's inputs is not as dvc.lock has it, None if all is."""
+    recorded = pipeline.recorded[stage]
+    for dep in recorded.get("deps", []):
+        path = pipeline.root / dep["path"]
+        if not path.exists() or md5(path, ignored) != dep["md5"]:
+            return f"{dep['path']} is not as dvc.lock has it"
+    for file, values in recorded.get("params", {}).items():
+        for key, value in values.items():
+            now: Any = pipeline.params
+            for part in key.split("."):
+                now = now.get(part) if isinstance(now, dict) else None
+            if now != value:
+                return f"{key} in {file} has changed"
+    return None
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        for entry in sorted(path.rglob("*"), reverse=True):
-            entry.rmdir() if entry.is_dir() else entry.unlink()
-        path.rmdir()
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def _dvc(root: Path, *arguments: str) -> None:
@@ -183,7 +257,7 @@ def report_left_over(root: Path) -> None:
     """Say what nothing needs any more, and how to remove it."""
     stages, paths = Pipeline(root).left_over()
     if stages or paths:
-        print("left over, since params.yaml and dvc.yaml have it no more:")
+        print("left over, since params.yaml and dvc.yaml no longer have it:")
         if stages:
             print(f"  in dvc.lock: {', '.join(stages)}")
         for path in paths:
@@ -192,22 +266,22 @@ def report_left_over(root: Path) -> None:
 
 
 def main(root: Path, *, fix: bool) -> int:
-    """Check, mend if asked to, and return the exit status."""
+    """Check, repair if asked to, and return the exit status."""
     store = cache(root)
     found = list(damages(root, store))
     report(found)
     if found and fix:
-        mend(root, found)
+        repair(root, store, found)
         left = list(damages(root, store))
         report(left)
-        print(f"{len(found) - len(left)} of {len(found)} mended")
+        print(f"{len(found) - len(left)} of {len(found)} repaired")
         found = left
     if not found:
         n, lock = len(recorded(root)), root / "dvc.lock"
         print(f"all {n} results are as {lock} says, and the cache, too")
     elif not fix:
         where = "" if root == Path() else f" --in {root}"
-        print(f"to mend it: python -m commands.verify --fix{where}")
+        print(f"to repair it: python -m commands.verify --fix{where}")
     report_left_over(root)
     return bool(found)
 
@@ -219,7 +293,9 @@ if __name__ == "__main__":
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--fix", action="store_true", help="mend what is wrong")
+    parser.add_argument(
+        "--fix", action="store_true", help="repair it: from the cache, else by its stage"
+    )
     cli.add_root(parser)
     arguments = parser.parse_args()
     with cli.reporting(2), cli.naming(arguments.root):

@@ -35,6 +35,8 @@ opened = set()
 def note(event, arguments):
     """Remember what is opened of the user's files, under whatever name it is."""
     if event == "open" and isinstance(arguments[0], str):
+        if arguments[1] is None and not os.path.isabs(arguments[0]):  # noqa: PTH117
+            return  # `os.open` of a name in some folder, as shutil.rmtree does
         path = os.path.abspath(arguments[0])  # noqa: PTH100 (each file that is opened)
         if path.startswith(THE_USERS):
             opened.add(path)

@@ -1,5 +1,6 @@
-"""Verify: whatever is damaged is found, named, and mended."""
+"""Verify: whatever is damaged is found, named and repaired, and nothing else changes."""
 
+import json
 import os
 import shutil
 
@@ -73,8 +74,7 @@ def test_a_damaged_result_is_found_and_mended(done, project, path):
     assert found.returncode == 1
     assert all(line.startswith("damaged") for line in found.stdout.splitlines()[:-1])
     assert "/".join(path.split("/")[:2]) in found.stdout
-    mended = project.run(*VERIFY, "--fix")
-    assert "mended" in mended.stdout
+    assert "repaired" in project.run(*VERIFY, "--fix").stdout
     assert (project.root / path).read_bytes() == (done.root / path).read_bytes()
     assert not project.run("git", "status", "--porcelain").stdout
 
@@ -135,3 +135,45 @@ def test_what_is_left_of_a_removed_variant_is_no_damage_and_is_named(project):
     assert "  data/models/one_vs_rest.npz\n" in said
     assert "  metrics/one_vs_rest\n" in said
     assert "python -m commands.remove --leftovers" in said
+
+
+def locked(project):
+    return (project.root / "dvc.lock").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("both", [False, True])
+def test_a_repair_records_no_old_result_under_new_parameters(project, both):
+    """The threshold is edited and not yet run."""
+    before = locked(project)
+    project.edit("threshold: 0.49", "threshold: 5.0")
+    path = "data/predictions/linear_binary.npz"
+    damage(stored(project, path))
+    if both:
+        damage(project.root / path)
+    said = project.run(*VERIFY, "--fix", check=False)
+    assert locked(project) == before
+    assert (said.returncode == 1) == both
+    assert ("linear_binary.evaluate in params.yaml has changed" in said.stdout) == both
+    assert "evaluate@linear_binary" in project.repro()
+    assert not project.run(*VERIFY).stdout.count("damaged")
+    assert (
+        json.loads((project.root / "metrics/linear_binary.json").read_text())["errors"] > 0
+    )  # at this threshold
+
+
+@pytest.mark.slow
+def test_a_repair_deletes_nothing_that_it_cannot_replace(project):
+    """The data is damaged in the workspace and in the cache, and its source is gone."""
+    (project.root / "data/own/tiny.npz").unlink()
+    project.run("git", "commit", "--quiet", "--all", "--message", "Lose the source")
+    path = "data/raw/test/images.npy"
+    value = verify.md5(project.root / path)
+    for copy in (f".dvc/cache/files/md5/{value[:2]}/{value[2:]}", path):
+        damage(project.root / copy)
+    images = project.root / "data/raw/train/images.npy"
+    before = (project.root / path).read_bytes(), images.read_bytes(), locked(project)
+    said = project.run(*VERIFY, "--fix", check=False)
+    assert said.returncode == 1
+    after = (project.root / path).read_bytes(), images.read_bytes(), locked(project)
+    assert after == before
