@@ -167,7 +167,7 @@ class Pipeline:
     def left_over(self) -> tuple[list[str], list[Path]]:
         """Return the stages in dvc.lock, and the files, that no stage makes any more.
 
-        Files that only Git has count if dvc.lock or a file of DVC's names their variant.
+        Files count if dvc.lock names them or their variant.
         """
         known = set(self.stages)
         stages = [name for name in self.recorded if name not in known]
@@ -178,19 +178,15 @@ class Pipeline:
         return stages, self._free(paths, set())
 
     def left_over_members(self, group: str) -> set[str]:
-        """Return the names that dvc.lock or a file of DVC's has, and params.yaml not."""
+        """Return the names that dvc.lock has, and params.yaml not.
+
+        Files that dvc.lock does not name may be the user's own, and do not count.
+        """
         names = {
             name.partition("@")[2]
             for name in self.recorded
             if self.group(name.partition("@")[0]) == group
         }
-        for template, cached in self._templates(group):
-            if cached:
-                before, after = template.name.split("${key}")
-                pattern = re.escape(before) + "([a-z][a-z0-9_]*)" + re.escape(after)
-                for path in template.parent.glob("*"):
-                    if match := re.fullmatch(pattern, path.name):
-                        names.add(match[1])
         return names - set(self.members(group))
 
     def _outs(self, stages: Iterable[str]) -> Iterator[Path]:

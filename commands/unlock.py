@@ -77,9 +77,13 @@ def unlock(root: Path) -> Iterator[str]:
     for lock in (*root.glob("dvc.lock"), *root.glob("*/dvc.lock")):
         if not is_whole(lock) and not in_conflict(lock):
             lock.unlink()
-            for conflict in ([], ["--merge"]):  # if it was cut short while in conflict
-                if not lock.exists():
-                    _git(lock.parent, "checkout", "--quiet", *conflict, "--", lock.name)
+            # The index has it; or a conflict; or, where it was staged as it was, a commit.
+            for source in ([], ["--merge"], ["HEAD"]):
+                if not lock.exists() or not (is_whole(lock) or in_conflict(lock)):
+                    _git(lock.parent, "checkout", "--quiet", *source, "--", lock.name)
+                    if source == ["HEAD"] and any(map(_parsed, _merging(lock))):
+                        merged, _ = merge(*_sides(lock))
+                        pipeline.write(lock, merged)
             yield f"{lock}: was cut short, and is again " + (
                 "that of Git" if lock.exists() else "to be made"
             )
@@ -174,6 +178,11 @@ def _sides(lock: Path) -> tuple[Lock, Lock, Lock]:
     sides = (_HUNK.sub(rf"\g<{side}>", text).encode() for side in ("ours", "theirs"))
     one, other = map(_parsed, sides)
     return {}, one or EMPTY, other or EMPTY
+
+
+def _merging(lock: Path) -> list[bytes | None]:
+    """Return the dvc.lock of the commit that is merged, picked, …, if there is one."""
+    return [_show(lock.parent, f"{other}:./{lock.name}") for other in OTHERS.values()]
 
 
 def _origin(root: Path, head: str) -> str:

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 def main(_params: Params, root: Path) -> None:
     """Compute and save; params.yaml itself is checked before any stage's `main`."""
     files.write_json(root / "params.schema.json", params.schema())
+    if not (root / "digits").is_dir():
+        return  # a project without code of its own depends on those of the root's
     with files.replacing(root / fingerprint.FOLDER) as folder:
         for name in fingerprint.names():
             files.write_json(folder / f"{name}.json", fingerprint.compute(name))

@@ -138,6 +138,17 @@ def test_a_lock_cut_short_while_in_conflict_is_merged(project):
 
 
 @pytest.mark.slow
+def test_a_conflict_that_was_half_resolved_and_staged_is_merged(project, expected):
+    conflict(project, "one", "two")
+    path = project.root / "dvc.lock"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if not line.startswith("<<<<<<<")))
+    project.run("git", "add", "--all")
+    finish(project, "commit", "--quiet", "--no-edit")
+    assert results(project) == expected
+
+
+@pytest.mark.slow
 def test_parameters_in_conflict_are_the_users_decision(project):
     """Two values of one variant: its results are made again once the user has decided."""
     project.run("git", "switch", "--quiet", "--create", "three", "main")

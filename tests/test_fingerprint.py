@@ -29,7 +29,7 @@ def stages(name, variants):
 
 @pytest.fixture(scope="module")
 def project(done, tmp_path_factory):
-    """A project after `dvc repro`, with LeNet-5 among the variants but not trained."""
+    """A project after `dvc repro`, without LeNet-5."""
     return done.copy(tmp_path_factory.mktemp("edited") / "project")
 
 
@@ -132,12 +132,112 @@ def test_an_edit_runs_what_it_can_change_and_nothing_else(
     assert stale(project, (name, old, new)) == expected
 
 
-def test_the_sentence_on_a_model_is_in_the_fingerprint_of_the_page_alone(monkeypatch):
-    before = {name: fingerprint.compute(name) for name in fingerprint.names()}
-    module = fingerprint._parse("digits.methods.lenet5")
-    monkeypatch.setattr(module, "summary", "Another sentence")
-    after = {name: fingerprint.compute(name) for name in fingerprint.names()}
-    assert [name for name in before if before[name] != after[name]] == ["report"]
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    """A copy of the code, to be edited; fingerprints are those of it."""
+    for folder in ("digits", "stages"):
+        skip = shutil.ignore_patterns("__pycache__", "page")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=skip)
+    monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
+    fingerprint._parse.cache_clear()
+    yield tmp_path
+    fingerprint._parse.cache_clear()
+
+
+def changed(code, names, *edits):
+    """Return which of some fingerprints edits of files change."""
+    before = {name: fingerprint.compute(name) for name in names}
+    for name, old, new in edits:
+        text = (code / name).read_text()
+        assert old in text, f"{name} has no {old!r} any more: choose another edit"
+        (code / name).write_text(text.replace(old, new, 1))
+    fingerprint._parse.cache_clear()
+    return {name for name in names if fingerprint.compute(name) != before[name]}
+
+
+LOGISTIC_FILE = "digits/methods/logistic_regression.py"
+TRAIN = "train/multinomial_logistic"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "expected"),
+    [
+        ("digits/config/blocks.py", "default=None", 'default="deskew"', TRAIN),
+        ("digits/config/blocks.py", "return self.thresholds or", "return", None),
+        (LOGISTIC_FILE, 'default="fast"', 'default="scikit_learn"', TRAIN),
+        (LOGISTIC_FILE, 'Field(default="fast", ', 'Field("scikit_learn", ', TRAIN),
+        (
+            LOGISTIC_FILE,
+            "digits.solvers.logistic import L",
+            "digits.solvers.reference import L",
+            TRAIN,
+        ),
+        ("digits/models/linear.py", "MODEL = LinearModel", "MODEL = object", TRAIN),
+    ],
+)
+def test_what_can_change_a_result_is_noticed(code, name, old, new, expected):
+    expected = expected or "evaluate/linear_regression"
+    assert changed(code, [expected], (name, old, new)) == {expected}
+
+
+def test_the_branch_of_an_import_is_noticed(code):
+    ours, theirs = "digits.solvers.logistic import", "digits.solvers.reference import"
+    text = (code / LOGISTIC_FILE).read_text()
+    head, tail = text.split("    if options.solver", 1)
+    swapped = tail.replace(ours, "\0").replace(theirs, ours).replace("\0", theirs)
+    assert changed(
+        code, [TRAIN], (LOGISTIC_FILE, text, f"{head}    if options.solver{swapped}")
+    )
+
+
+def test_a_relative_import_and_one_by_a_name_in_the_code_are_followed(code):
+    helper = code / "digits/methods/lenet5_helper.py"
+    for line in (
+        "from .lenet5_helper import X\n",
+        'X = import_module("digits.methods.lenet5_helper").X\n',
+    ):
+        helper.write_text("X = 1\n")
+        path = code / "digits/methods/lenet5.py"
+        path.write_text(f"{path.read_text()}{line}")
+        fingerprint._parse.cache_clear()
+        edit = ("digits/methods/lenet5_helper.py", "X = 1", "X = 2")
+        assert changed(code, ["train/lenet5"], edit) == {"train/lenet5"}
+        path.write_text(path.read_text().removesuffix(line))
+
+
+def test_what_a_package_imports_from_its_modules_is_noticed(code):
+    (code / "digits/solvers/__init__.py").write_text(
+        "from digits.solvers import logistic as s\n"
+    )
+    edit = ("digits/solvers/__init__.py", "logistic as s", "reference as s")
+    assert changed(code, [TRAIN], edit) == {TRAIN}
+
+
+def test_what_only_says_or_limits_is_not(code):
+    edits = [
+        ("digits/config/blocks.py", "shear each image upright", "turn each image"),
+        (LOGISTIC_FILE, "Field(gt=0)", "Field(ge=0.1)"),
+        (
+            "digits/methods/nearest_neighbours.py",
+            "there are only",
+            "there are no more than",
+        ),
+        ("stages/train.py", "all images are of one class", "there is one class"),
+    ]
+    names = [TRAIN, "train/nearest_neighbours", "evaluate/linear_regression"]
+    assert changed(code, names, *edits) == set()
+
+
+def test_the_sentence_on_a_model_is_in_the_fingerprint_of_the_page_alone(code):
+    names = ["train/lenet5", "evaluate/lenet5", "report"]
+    edit = ("digits/methods/lenet5.py", "A convolutional network, LeNet-5", "LeNet-5")
+    assert changed(code, names, edit) == {"report"}
+
+
+def test_lenet5s_module_is_in_the_fingerprints_of_lenet5_and_the_page(code):
+    edit = ("digits/methods/lenet5.py", "WARM_UP = 0.15", "WARM_UP = 0.2")
+    names = fingerprint.names()
+    assert changed(code, names, edit) == {"train/lenet5", "evaluate/lenet5", "report"}
 
 
 def test_a_note_in_the_folder_for_the_users_data_runs_nothing(project):

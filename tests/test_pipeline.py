@@ -48,6 +48,12 @@ def declared(stage: str, model: str = MODEL, folder: Path = ROOT) -> dict[str, l
     return entries
 
 
+def leaves_out(file: Path) -> bool:
+    """Return whether it is one of the modules that only read and check parameters."""
+    name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    return name in fingerprint.NO_RESULT and name != "digits.errors"
+
+
 def imports(path: Path, seen: set[Path]) -> set[Path]:
     """Return a file and the project's files that it imports, directly or not."""
     seen.add(path)
@@ -60,7 +66,7 @@ def imports(path: Path, seen: set[Path]) -> set[Path]:
             for end in range(1, len(parts) + 1):  # a module's packages are imported, too
                 inner = ROOT.joinpath(*parts[:end])
                 for file in (inner.with_suffix(".py"), inner / "__init__.py"):
-                    if file.is_file() and file not in seen and "config" not in file.parts:
+                    if file.is_file() and file not in seen and not leaves_out(file):
                         imports(file, seen)
     return seen
 

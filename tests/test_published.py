@@ -121,10 +121,11 @@ def test_a_result_that_is_missing_or_damaged_is_named(published, path, content):
 def test_a_stage_has_the_fingerprint_and_the_results_of_the_roots(stage):
     here, above = declared(stage, folder=PUBLISHED), declared(stage)
     if stage == "check":
-        assert here["deps"] == ["params.yaml", "../fingerprints"]
-    else:
-        deps = {dep.removeprefix("../") for dep in here["deps"]}
-        assert deps == set(above["deps"])
+        assert here["deps"] == ["params.yaml", "../params.schema.json"]
+        assert here["outs"] == ["params.schema.json"]
+        return
+    deps = {dep.removeprefix("../") for dep in here["deps"]}
+    assert deps == set(above["deps"])
     for key in ("params", "outs", "metrics", "plots"):
         assert here[key] == above[key]
 
@@ -146,7 +147,6 @@ def test_what_a_stage_reads_outside_the_folder_has_no_compiled_code():
     assert folders == {
         "../data/raw",
         "../digits/report/page",
-        "../fingerprints",
         "../metrics/dataset",
     }
 

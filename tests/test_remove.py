@@ -110,12 +110,15 @@ def test_what_was_removed_by_hand_leaves_nothing_after_leftovers(project):
     start, end = text.index("  # the same line"), text.index("  # the first of")
     (project.root / "params.yaml").write_text(text[:start] + text[end:])
     shutil.rmtree(project.root / "metrics/linear")
+    own = project.root / "data/models/linear_old.npz"  # no stage made it
+    shutil.copy(project.root / "data/models/linear_binary.npz", own)
     assert "train@linear" in project.run("python", "-m", "commands.verify").stdout
     project.run(*REMOVE, "--leftovers")
     assert not [name for name in files_of(project) if of_linear(name)]
     assert "left over" not in project.run("python", "-m", "commands.verify").stdout
     assert "nothing is left over" in project.run(*REMOVE, "--leftovers").stdout
     assert (project.root / "metrics/linear_binary/confusion.csv").is_file()
+    assert own.is_file()
 
 
 REFUSED = {

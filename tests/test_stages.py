@@ -76,6 +76,13 @@ def test_a_file_of_ones_own_must_be_mnist_if_it_is_called_so(tmp_path, tiny):
         download.fetch("mnist", "own.npz", tmp_path)
 
 
+def test_the_data_that_is_there_is_taken_only_with_its_names(tmp_path, as_mnist):
+    dataset.save(tmp_path, as_mnist)
+    assert download.find("mnist", tmp_path) is not None
+    dataset.save(tmp_path, replace(as_mnist, names=tuple("abcdefghij")))
+    assert download.find("mnist", tmp_path) is None
+
+
 def test_download_asks_the_mirrors_if_the_source_is_auto(tmp_path, tiny, monkeypatch):
     monkeypatch.setattr(sources, "fetch", lambda _name: tiny)
     assert download.fetch("mnist", "auto", tmp_path) is tiny

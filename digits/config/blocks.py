@@ -34,3 +34,19 @@ class TrainBlock(Block):
         default=None,
         description="deskew: shear each image upright, by its moments.",
     )
+
+
+class Evaluate(Block):
+    """How scores become classes: thresholds for linear regression, else nothing."""
+
+    threshold: float | None = Field(
+        default=None, description="Linear regression, two classes: the cut, about 0.5."
+    )
+    thresholds: Annotated[tuple[float, ...] | None, Field(strict=False)] = Field(
+        default=None, description="Linear regression: one ascending cut between classes."
+    )
+
+    @property
+    def cuts(self) -> tuple[float, ...]:
+        """The thresholds in ascending order; empty if the model needs none."""
+        return self.thresholds or (() if self.threshold is None else (self.threshold,))

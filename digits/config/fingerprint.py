@@ -6,14 +6,17 @@ stage `check` writes a small JSON file for each stage, and for each model of `tr
 syntax tree, and the versions of the libraries. The stages in dvc.yaml depend on these.
 
 What cannot change a result is not in the hash: docstrings, comments, formatting, type
-hints, the order of imports, what is logged, and the messages of errors. Nor are the modules
-of `digits.config` and `digits.errors`: they read and check parameters, whose values DVC
-tracks by itself.
+hints of functions, the order of a module's imports, what is logged, the messages of errors,
+and the limits of parameters. Nor are the modules in `NO_RESULT`: they read and check
+parameters, whose values DVC tracks by itself. An import by a name that is computed is not
+followed.
 """
 
 import ast
+import builtins
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
@@ -29,18 +32,23 @@ MODEL_STAGES = ("train", "evaluate")  # one fingerprint for each model
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("digits", "stages")
-NO_RESULT = ("digits.config", "digits.errors")
+NO_RESULT = (
+    "digits.errors",
+    *(f"digits.config.{name}" for name in ("cli", "fingerprint", "guard", "params")),
+)
+# What says no more of a parameter than which values it may have.
+LIMITS = {"description", "title", "ge", "gt", "le", "lt", "min_length", "max_length"}
+ERRORS = {"InputError", *(name for name in dir(builtins) if name.endswith("Error"))}
+LOGGED = {"debug", "info", "warning", "error", "exception"}
 
-# By the names under which they are imported; those that only show or fetch are not here.
-LIBRARIES = {
+# Libraries that fetch, show or check, and change no result.
+NOT_COMPUTING = {"pathspec", "pooch", "pydantic", "pydantic_core", "threadpoolctl", "tqdm"}
+# Where a library is not called as its module is.
+DISTRIBUTIONS = {
     "PIL": ("pillow",),
-    "jinja2": ("jinja2",),
-    "keras": ("keras",),
-    "matplotlib": ("matplotlib",),
-    "numpy": ("numpy",),
-    "scipy": ("scipy",),
     "sklearn": ("scikit-learn",),
     "tensorflow": ("tensorflow", "tensorflow-cpu"),  # whichever build there is
+    "yaml": ("pyyaml",),
 }
 
 
@@ -65,7 +73,7 @@ def compute(name: str) -> dict[str, Any]:
         roots += [f"digits.methods.{model}" for model in methods.NAMES]
     modules = sorted(_closure(roots))
     imported = {name.partition(".")[0] for m in modules for name in _parse(m).imports}
-    libraries = sorted(imported & LIBRARIES.keys())
+    libraries = sorted(imported - NOT_COMPUTING - {*PACKAGES, *sys.stdlib_module_names})
     result: dict[str, Any] = {
         "libraries": {name: _version(name) for name in libraries},
         "modules": {module: _parse(module).digest for module in modules},
@@ -76,25 +84,26 @@ def compute(name: str) -> dict[str, Any]:
     return result
 
 
-def difference(name: str, path: Path) -> str | None:
+def difference(name: str, path: Path, since: int = 0) -> str | None:
     """Return the library or module here that is not the recorded one, None if all are.
 
     path: of the file that `check` wrote
+    since: modules not written after this time, in nanoseconds, are as they were then, when
+        they were compared before
 
     Raises `InputError` if it cannot be read.
     """
     try:
         recorded = json.loads(path.read_text("utf-8"))
         libraries, modules = recorded["libraries"], recorded["modules"]
-        written = path.stat().st_mtime_ns
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read ({error!r})") from error
     for library, version in libraries.items():
         if _version(library) != version:
             return f"{library} {version} (now {_version(library)})"
     files = [_path(module) for module in modules]
-    if all(file and file.stat().st_mtime_ns < written for file in files):
-        return None  # to parse them all would take longer than some stages
+    if since and all(file and file.stat().st_mtime_ns < since for file in files):
+        return None  # to parse them all again would take longer than some stages
     _parse.cache_clear()
     now = compute(name)["modules"]
     return next((m for m in {**modules, **now} if modules.get(m) != now.get(m)), None)
@@ -102,7 +111,7 @@ def difference(name: str, path: Path) -> str | None:
 
 def _version(library: str) -> str | None:
     """Return the version that is installed, None if none is."""
-    for name in LIBRARIES[library]:
+    for name in DISTRIBUTIONS.get(library, (library,)):
         try:
             return metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -118,11 +127,15 @@ class _Module:
             tree = ast.parse(path.read_text("utf-8"))
         except (OSError, UnicodeError, SyntaxError) as error:
             raise InputError(f"{path}: cannot be parsed: {error}") from error
-        plain = _Plain()
+        package = name if path.stem == "__init__" else name.rpartition(".")[0]
+        plain = _Plain(package)
         body = plain.visit(tree).body
         self.imports, self.summary = plain.imports, plain.summary
-        self.is_empty = not body
-        text = repr((sorted(plain.imported), _dump(body)))
+        # The order of a module's own imports changes nothing; in a branch it may.
+        imports = [n for n in body if isinstance(n, (ast.Import, ast.ImportFrom))]
+        body = [node for node in body if node not in imports]
+        self.is_empty = not body and not imports
+        text = repr((sorted(map(repr, map(_dump, imports))), _dump(body)))
         self.digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.name = name
 
@@ -163,29 +176,30 @@ class _Plain(ast.NodeTransformer):
     """Takes out of a syntax tree what cannot change a result.
 
     imports: names of modules, or of what is in them
-    imported: the same with the names that they get
     summary: the sentence on a model, which only the page shows
     """
 
-    def __init__(self) -> None:
+    def __init__(self, package: str) -> None:
+        """Of a module that is in that package, or is it."""
+        self.package = package
         self.imports: set[str] = set()
-        self.imported: set[tuple[str, str, str]] = set()
         self.summary: str | None = None
 
-    def visit_Import(self, node: ast.Import) -> None:
+    def visit_Import(self, node: ast.Import) -> ast.AST:
         self.imports |= {alias.name for alias in node.names}
-        self.imported |= {("", alias.name, alias.asname or "") for alias in node.names}
+        return node
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
-        module = node.module or ""
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        up = self.package.split(".")[: len(self.package.split(".")) - node.level + 1]
+        module = ".".join([*(up if node.level else ()), *filter(None, [node.module])])
         self.imports |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-        self.imported |= {(module, alias.name, alias.asname or "") for alias in node.names}
+        return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         match node.value:
             case ast.Constant(value=str()):  # a docstring
                 return None
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="log"))):
+            case ast.Call(func=ast.Attribute(ast.Name("log"), attr)) if attr in LOGGED:
                 return None
         return self.generic_visit(node)
 
@@ -196,18 +210,25 @@ class _Plain(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        name = node.func.id if isinstance(node.func, ast.Name) else ""
-        if name.endswith("Error"):
-            node.args, node.keywords = [], []
-        elif name == "Field":  # of a parameter: its default counts, its limits do not
-            node.args, node.keywords = [], [k for k in node.keywords if k.arg == "default"]
+        match node:
+            case ast.Call(ast.Name(name)) if name in ERRORS:
+                node.args, node.keywords = [], []  # without its message
+            case ast.Call(ast.Name("Field")):
+                node.keywords = [k for k in node.keywords if k.arg not in LIMITS]
+            case ast.Call(
+                ast.Name("import_module") | ast.Attribute(attr="import_module"),
+                [ast.Constant(str(name))],
+            ):
+                self.imports.add(name)
         return self.generic_visit(node)
 
-    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
-        match node:
-            case ast.Assign([ast.Name("summary")], ast.Constant(str(text))):
-                self.summary = text
-                return None
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        for child in node.body:
+            match child:
+                case ast.Assign([ast.Name("summary")], ast.Constant(str(text))):
+                    self.summary = text
+                    node.body.remove(child)
+                    break
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:

@@ -5,6 +5,7 @@ stage has run. If they changed meanwhile, by a `git switch` or an editor, dvc.lo
 run cache would attribute the result to the wrong inputs.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -53,13 +54,14 @@ def unchanged(checked: Params, stage: str, root: Path) -> Iterator[None]:
     where = root / block.get("wdir", "")
     keys, deps = filled(names), filled(block.get("deps", []))
     paths = [where / dep for dep in deps]
-    code = [where / dep for dep in deps if Path(dep).parts[0] == fingerprint.FOLDER.name]
-    _refuse_changed_code(code, root, stage)
+    code = [where / dep for dep in deps if fingerprint.FOLDER.name in Path(dep).parts]
+    _refuse_changed_code(code, stage)
+    start = time.time_ns()
     ignored = Ignored(root)
     values = [_value(checked, key) for key in keys]
     files = [_state(path, ignored) for path in paths]
     yield
-    _refuse_changed_code(code, root, stage)
+    _refuse_changed_code(code, stage, start)
     now = params.load(root / "params.yaml")
     changed = [
         f"{root / 'params.yaml'}: {key}"
@@ -78,11 +80,15 @@ def unchanged(checked: Params, stage: str, root: Path) -> Iterator[None]:
         )
 
 
-def _refuse_changed_code(paths: list[Path], root: Path, stage: str) -> None:
-    """Raise `InputError` unless the code and libraries are those that `check` recorded."""
+def _refuse_changed_code(paths: list[Path], stage: str, since: int = 0) -> None:
+    """Raise `InputError` unless the code and libraries are those that `check` recorded.
+
+    since: nanoseconds of the clock at which they were
+    """
     for path in paths:
-        name = path.relative_to(root / fingerprint.FOLDER).with_suffix("").as_posix()
-        if changed := fingerprint.difference(name, path):
+        parts = path.with_suffix("").parts
+        name = "/".join(parts[parts.index(fingerprint.FOLDER.name) + 1 :])
+        if changed := fingerprint.difference(name, path, since):
             raise InputError(
                 f"{changed} is not what {path} recorded, so the result of {stage} is not "
                 "recorded; run `dvc repro --force --single-item check`, then `dvc repro`"

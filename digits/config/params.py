@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from digits import methods
-from digits.config.blocks import Block, TrainBlock
+from digits.config.blocks import Block, Evaluate, TrainBlock
 from digits.data.dataset import class_name
 from digits.data.registry import KNOWN
 from digits.errors import InputError
@@ -138,22 +138,6 @@ else:
     Train = Union[  # noqa: UP007 (of as many as there are)
         tuple(import_module(f"digits.methods.{model}").Options for model in methods.NAMES)
     ]
-
-
-class Evaluate(Block):
-    """How scores become classes: thresholds for linear regression, else nothing."""
-
-    threshold: float | None = Field(
-        default=None, description="Linear regression, two classes: the cut, about 0.5."
-    )
-    thresholds: Annotated[tuple[float, ...] | None, Field(strict=False)] = Field(
-        default=None, description="Linear regression: one ascending cut between classes."
-    )
-
-    @property
-    def cuts(self) -> tuple[float, ...]:
-        """The thresholds in ascending order; empty if the model needs none."""
-        return self.thresholds or (() if self.threshold is None else (self.threshold,))
 
 
 class Variant(Block):
