@@ -52,7 +52,7 @@ check: setup  ## lint, check the format and the types
 # Of DVC projects in folders, those that were run here.
 PROJECTS_RUN = $(sort $(patsubst %/data/models/,%,$(dir $(wildcard */data/models/*.npz))))
 
-verify: setup  ## hash all results again and hold them against dvc.lock; FIX=1 mends
+verify: setup  ## hash all results again and compare with dvc.lock; FIX=1 repairs
 	@status=0; for folder in . $(PROJECTS_RUN); do \
 	  python -m commands.verify --in $$folder $(if $(FIX),--fix) || status=$$?; \
 	done; exit $$status
@@ -76,7 +76,7 @@ audit: $(VENV)/hard  ## ask for known vulnerabilities of the packages; check the
 	  esac >&2; exit 1; \
 	done
 
-format: setup  ## format the code, mend what the linter can
+format: setup  ## format the code, fix what the linter can
 	ruff format
 	ruff check --fix
 
@@ -92,10 +92,10 @@ lock: setup  ## pin the newest packages that pyproject.toml allows
 	sed -E '/^ +--hash/d; s/ \\$$//' requirements.lock > $(VENV)/constraints
 	uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --constraint $(VENV)/constraints --group hard --output-file requirements-hard.lock
 
-page:  ## build the page of dvc plots anew, for another Vega (needs npm)
+page:  ## build the page of dvc plots for another Vega (needs npm)
 	$(PYTHON) .dvc/page/build.py
 
-screenshots: repro  ## take the pictures of the report page anew (needs Chromium)
+screenshots: repro  ## take the pictures of the report page again (needs Chromium)
 	python docs/screenshots.py
 
 -include published/targets.mk
