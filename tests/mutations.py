@@ -34,7 +34,12 @@ MUTATIONS = [
         "shutil.copy(temporary, path)",
         "files",
     ),
-    ("digits/data/registry.py", "if actual != known.sha256[array]:", "if False:", "dataset"),
+    (
+        "digits/data/registry.py",
+        "if actual != known.sha256[array]:",
+        "if False:",
+        "dataset",
+    ),
     ("digits/data/dataset.py", "if array.dtype != np.uint8:", "if False:", "damage"),
     (
         "digits/data/dataset.py",
