@@ -318,7 +318,7 @@ def test_its_plots_have_the_roots_templates_and_page(ran):
 
 @pytest.mark.parametrize(("root", "option"), [("published", " --cd published"), (".", "")])
 def test_a_message_names_the_command_for_its_project(root, option):
-    said = "x.npz: is damaged; `dvc{0} repro` writes it anew, `dvc{0} pull` gets it"
+    said = "x.npz: is damaged; `dvc{0} repro` writes it again, `dvc{0} pull` gets it"
     with pytest.raises(InputError) as caught, cli.naming(Path(root)):
         raise InputError(said.format(""))
     assert str(caught.value) == said.format(option)
@@ -401,7 +401,7 @@ def test_the_readme_has_the_table():
 
 @pytest.mark.results
 def test_the_exact_methods_are_where_they_must_be():
-    """Of the paper, or of a rerun that is named beside it."""
+    """Of the paper, or of a rerun that is named next to it."""
     expected = {
         "one_hot": (13.96, 0.7),
         "pairwise": (7.6, 0.7),
