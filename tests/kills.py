@@ -1,21 +1,27 @@
 """Kill `dvc repro` at random instants, and see that nothing is lost and nothing wrong.
 
-    python tests/kills.py --count 200 --seed 0
+    python tests/kills.py --count 400 --seed 0
     python tests/kills.py --count 10 --mnist      on MNIST, from the data in data/raw
     python tests/kills.py --count 40 --lenet5     with this variant, too
 
 Each kind of stage has its turn, and DVC before the first: when one begins, an instant is
 drawn within the time that it took undisturbed. If it has ended by then, whatever runs is
 killed, which may be DVC between two stages, and it has its turn again. `dvc repro`, its
-stage, or both are killed by SIGKILL, SIGTERM or Ctrl-C. Then no process may be left, and
-no file may stand under its final name that is not, to the byte, that of an undisturbed
-run. It is started again until it ends, and `dvc.lock` must be that of the undisturbed
-run; then all over again, until there were `count` kills. What is printed are the tables
-of docs/reliability.md.
+stage, or both are killed by SIGKILL, SIGTERM or Ctrl-C, below each shell in turn. Between
+two runs the parameters may change. After a kill
+- no process may be left;
+- no file may stand under its final name that is not, to the byte, that of an undisturbed
+  run with these parameters or those before;
+- neither dvc.lock nor DVC's run cache may attribute a result to other inputs than those
+  of which an undisturbed run made it.
+It is started again until it ends, and `dvc.lock` must be that of the undisturbed run; then
+all over again, until there were `count` kills. What is printed are the tables of
+docs/reliability.md.
 """
 
 import argparse
 import difflib
+import json
 import os
 import random
 import re
@@ -27,8 +33,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -41,6 +49,9 @@ PATIENCE = 10.0  # seconds after which a process that still runs is left over
 BETWEEN = "dvc"  # what runs before the first stage, and between two
 UNFINISHED = "data/unfinished"
 BAD = ("wrong", "lost", "left_running")
+# Some stay between DVC and its stage, others become the stage. "" is no SHELL at all.
+SHELLS = ("bash", "dash", "fish", "tcsh", "zsh", "")
+EDITS = (("threshold: 0.49", "threshold: 0.3"), ("C: 1.0", "C: 0.5"))
 
 
 def processes(root: Path) -> dict[int, str]:
@@ -55,11 +66,11 @@ def processes(root: Path) -> dict[int, str]:
     return {pid: command for pid, command in found.items() if command}
 
 
-def kill(root: Path, whom: str, how: signal.Signals) -> None:
-    """Send a signal to `dvc`, to its stage, or to both."""
+def kill(root: Path, target: str, how: signal.Signals) -> None:
+    """Send a signal to `dvc`, to its stage, or to both, and the shell between them."""
     for pid, command in processes(root).items():
         is_stage = "stages." in command
-        if whom == "both" or (whom == "stage") == is_stage:
+        if target == "both" or (target == "stage") == is_stage:
             try:
                 os.kill(pid, how)
             except ProcessLookupError:
@@ -106,18 +117,46 @@ def differences(root: Path, expected: dict[str, bytes], lock: str) -> list[str]:
     return [*sorted(files), *difflib.unified_diff(before, after, lineterm="")]
 
 
+def attributed(root: Path) -> dict[str, Any]:
+    """Return the results that DVC has recorded, by the inputs that it says they are of."""
+    found = {}
+    for path in (root / "dvc.lock", *(root / ".dvc/cache/runs").glob("*/*/*")):
+        try:
+            content = yaml.load(path.read_text(), yaml.CSafeLoader)
+        except (OSError, yaml.YAMLError):
+            continue  # not there yet, or cut short
+        stages = content.get("stages", {}) if path.name == "dvc.lock" else {"": content}
+        for stage in stages.values():
+            inputs = json.dumps({**stage, "outs": None}, sort_keys=True)
+            found[inputs] = sorted(stage["outs"], key=str)
+    return found
+
+
+class Undisturbed(NamedTuple):
+    """What a run gave that nobody killed, and the seconds that each stage took."""
+
+    params: str
+    files: dict[str, bytes]
+    lock: str
+    attributed: dict[str, Any]
+    times: dict[str, float]
+
+
 class Run:
     """A `dvc repro` without the cache of earlier runs, and what it has said so far.
 
     begun: the stages that began, and None when it has ended
     """
 
-    def __init__(self, project: Project):
-        path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    def __init__(self, project: Project, shell: str = "bash"):
+        environment = {name: value for name, value in os.environ.items() if name != "SHELL"}
+        environment["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        if shell:
+            environment["SHELL"] = shutil.which(shell) or shell
         self.process = subprocess.Popen(
             ["dvc", "repro", "--no-run-cache"],
             cwd=project.root,
-            env=os.environ | path,
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -149,9 +188,9 @@ def kind(stage: str) -> str:
 def tables(counts: Counter, hits: Counter) -> str:
     """Return the kills as docs/reliability.md shows them."""
     lines = ["| killed | by SIGKILL | by SIGTERM | by Ctrl-C |", "|---|---|---|---|"]
-    for name, whom in (("`dvc repro`", "dvc"), ("its stage", "stage"), ("both", "both")):
+    for name, target in (("`dvc repro`", "dvc"), ("its stage", "stage"), ("both", "both")):
         cells = [
-            counts[f"{whom} by {how}"] or "" for how in ("SIGKILL", "SIGTERM", "SIGINT")
+            counts[f"{target} by {how}"] or "" for how in ("SIGKILL", "SIGTERM", "SIGINT")
         ]
         lines.append("| " + " | ".join(map(str, [name, *cells])) + " |")
     stages = ["check", "download", "filter", "train", "evaluate", "report"]
@@ -162,13 +201,15 @@ def tables(counts: Counter, hits: Counter) -> str:
         "| kills | " + " | ".join(str(hits[name]) for name in [*stages, BETWEEN]) + " |",
         "",
     ]
+    below = (f"{shell or 'no SHELL'} {counts[f'below {shell}']}" for shell in SHELLS)
+    lines += [f"Below {', '.join(below)}.", ""]
     bad = (f"{counts[what]} {what.replace('_', ' ')}" for what in BAD)
     lines.append(f"{counts['kills']} kills in {counts['runs']} runs: {', '.join(bad)}")
     return "\n".join(lines)
 
 
-def undisturbed(project: Project) -> dict[str, float]:
-    """Run it all; return the seconds that each stage took, and DVC before the first."""
+def undisturbed(project: Project) -> Undisturbed:
+    """Run it all; time each stage, and DVC before the first."""
     run, before, times = Run(project), BETWEEN, {}
     start = time.monotonic()
     while before:
@@ -179,25 +220,49 @@ def undisturbed(project: Project) -> dict[str, float]:
     run.join()
     if run.process.returncode:
         sys.exit("".join(run.output))
-    return times
+    root = project.root
+    params, lock = ((root / name).read_text() for name in ("params.yaml", "dvc.lock"))
+    return Undisturbed(params, results(root), lock, attributed(root), times)
 
 
-def torment(fresh: Project, count: int, seed: int) -> tuple[Counter, Counter]:
+def wrong(root: Path, calm: Sequence[Undisturbed]) -> list[str]:
+    """Return the results that no undisturbed run made, or not of these inputs."""
+    known = [dict(one.attributed) for one in calm]
+    return [
+        path
+        for path, content in results(root).items()
+        if all(content != one.files.get(path) for one in calm)
+    ] + [
+        f"{outs} attributed to {inputs}"
+        for inputs, outs in attributed(root).items()
+        if all(outs != one.get(inputs) for one in known)
+    ]
+
+
+def torment(
+    fresh: Project, count: int, seed: int, shells: Sequence[str]
+) -> tuple[Counter, Counter]:
     """Kill `count` times; return what came of it, and which stages were hit."""
     rng = random.Random(seed)
     counts: Counter = Counter(kills=0, runs=0, wrong=0, lost=0, left_running=0)
     hits: Counter = Counter()
     with tempfile.TemporaryDirectory() as name:
-        calm = fresh.copy(Path(name) / "calm")
-        times = undisturbed(calm)
-        expected, lock = results(calm.root), (calm.root / "dvc.lock").read_text()
+        project = fresh.copy(Path(name) / "calm")
+        calm = [undisturbed(project)]
+        for old, new in EDITS:
+            project.edit(old, new)
+        calm.append(undisturbed(project))
+        times = calm[0].times
         kinds = [*dict.fromkeys(kind(stage) for stage in times)]
         turn = 0
         while counts["kills"] < count:
             project = fresh.copy(Path(name) / "tormented")
             ended = False
             while not ended:
-                run, stage, end = Run(project), BETWEEN, float("inf")
+                now = rng.choice(calm)
+                (project.root / "params.yaml").write_text(now.params)
+                shell = shells[counts["kills"] % len(shells)]
+                run, stage, end = Run(project, shell), BETWEEN, float("inf")
                 due = kinds[turn % len(kinds)] if counts["kills"] < count else None
                 try:
                     while stage:
@@ -209,43 +274,44 @@ def torment(fresh: Project, count: int, seed: int) -> tuple[Counter, Counter]:
                         stage = run.begun.get(timeout=wait if wait < float("inf") else None)
                     run.join()
                     ended = run.process.returncode == 0
-                    mended = [] if ended else [*unlock.unlock(project.root)]  # `make repro`
-                    counts["left by DVC in halves"] += len(mended)
-                    if not ended and not mended:
+                    repaired = [] if ended else [*unlock.unlock(project.root)]
+                    counts["left by DVC in halves"] += len(repaired)
+                    if not ended and not repaired:
                         said = "".join(run.output)
                         print(f"dvc repro failed after kill {counts['kills']}: {said}")
                         counts["lost"] += 1
                         break
                 except Empty:
-                    whom = rng.choice(["dvc", "stage", "both"])
+                    target = rng.choice(["dvc", "stage", "both"])
                     how = rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
                     if how == signal.SIGINT:
-                        whom = "both"  # as a terminal sends it; DVC alone ignores it
+                        target = "both"  # as a terminal sends it; DVC alone ignores it
                     running = " ".join(processes(project.root).values())
                     hit = re.search(r"stages\.(\w+)", running)
-                    kill(project.root, whom, how)
+                    kill(project.root, target, how)
                     counts["kills"] += 1
-                    counts[f"{whom} by {how.name}"] += 1
+                    counts[f"{target} by {how.name}"] += 1
+                    counts[f"below {shell}"] += 1
                     hits[hit[1] if hit else BETWEEN] += 1
                     turn += due == (hit[1] if hit else BETWEEN)
-                    if whom == "stage":  # DVC then ends by itself, or it was between two
+                    if target == "stage":  # DVC then ends by itself, or it was between two
                         run.reader.join(PATIENCE)
                         kill(project.root, "both", signal.SIGKILL)
                     if running := left_running(project.root):
-                        print(f"left running after {how.name} to {whom}: {running}")
+                        print(f"left running after {how.name} to {target}: {running}")
                         counts["left_running"] += 1
                         kill(project.root, "both", signal.SIGKILL)
                     run.join()
-                    for path, content in results(project.root).items():
-                        if content != expected.get(path):
-                            print(f"wrong after {how.name} to {whom}: {path}")
-                            counts["wrong"] += 1
+                    for what in wrong(project.root, calm):
+                        print(f"wrong after {how.name} to {target}, {shell}: {what}")
+                        counts["wrong"] += 1
             counts["runs"] += 1
-            if ended and (other := differences(project.root, expected, lock)):
+            if ended and (other := differences(project.root, now.files, now.lock)):
                 print(f"not those of an undisturbed run, seed {seed}: ", *other, sep="\n  ")
                 counts["lost"] += 1
             unfinished = (project.root / UNFINISHED).rglob("*")
-            if [*project.root.rglob(".tmp-*"), *unfinished]:
+            if untidy := [*project.root.rglob(".tmp-*"), *unfinished]:
+                print("left there: ", *untidy)
                 counts["untidy"] += 1
             shutil.rmtree(project.root)
     return counts, hits
@@ -285,7 +351,8 @@ def main() -> None:
         root = Path(name) / "fresh"
         lenet5, data = arguments.lenet5, generate(300, 120)
         fresh = on_mnist(root) if arguments.mnist else make(root, data, lenet5=lenet5)
-        counts, hits = torment(fresh, arguments.count, arguments.seed)
+        shells = [shell for shell in SHELLS if not shell or shutil.which(shell)]
+        counts, hits = torment(fresh, arguments.count, arguments.seed, shells)
     print(tables(counts, hits))
     for what in ("untidy", "left by DVC in halves"):
         if counts[what]:

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -51,9 +53,21 @@ def test_csv_rounds_to_six_decimals(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
+    killed = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     gone, here = 2**22 + 1, os.getppid()  # above Linux's highest number; pytest's parent
-    for process in (gone, here):
-        (tmp_path / f".tmp-{process}-value.json").write_text("half")
+    for number in (gone, here, killed.pid, "a"):
+        (tmp_path / f".tmp-{number}-value.json").write_text("half")
+    killed.kill()
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
     files.write_json(tmp_path / "value.json", {})
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"value.json", f".tmp-{here}-value.json"}
+    killed.communicate()
+
+
+def test_a_later_process_of_the_same_number_keeps_nothing(tmp_path):
+    left = tmp_path / f".tmp-{os.getppid()}-value.json"
+    left.write_text("half")
+    os.utime(left, (0, 0))
+    files.write_json(tmp_path / "value.json", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["value.json"]

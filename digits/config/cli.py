@@ -4,15 +4,14 @@ import argparse
 import logging
 import os
 import re
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
+from digits import process
 from digits.config import guard, params
 from digits.config.params import Params
 from digits.errors import InputError
@@ -42,7 +41,7 @@ def run(
     arguments = parser.parse_args()
     root, start = arguments.root, time.perf_counter()
     with reporting(1), naming(root):
-        _end_with_parent()
+        process.follow(root)
         checked = params.load(root / "params.yaml")
         if of:
             check_name(checked, of, getattr(arguments, of))
@@ -88,23 +87,6 @@ def naming(root: Path) -> Iterator[None]:
         command = f"`dvc --cd {root.as_posix()} "
         text = re.sub("`dvc (?=repro|pull)", lambda _: command, str(error))
         raise InputError(text) from error
-
-
-def _end_with_parent() -> None:
-    """End in good order on SIGTERM, and when the parent has gone.
-
-    A killed `dvc repro` leaves its stage running, and the next one would start a second
-    beside it.
-    """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.2)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def check_name(checked: Params, of: Literal["subset", "variant"], name: str) -> None:

@@ -21,6 +21,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 
+from digits import process
 from digits.errors import InputError
 
 if TYPE_CHECKING:  # slow to import, and most stages draw nothing
@@ -42,7 +43,8 @@ def replacing(path: Path) -> Iterator[Path]:
     block raises, what was written is removed, and whatever stood at `path` before is
     still there. (An old folder is removed just before the rename.)
 
-    Raises `InputError` if the disk is full, or if `path` is a link to a folder.
+    Raises `InputError` if the disk is full, if `path` is a link to a folder, or if this
+    is a stage whose DVC has gone.
     """
     if path.is_symlink() and path.is_dir():
         raise InputError(
@@ -54,9 +56,11 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in path.parent.glob(f".tmp-*-{path.name}"):
-            if not _runs(left.name.split("-")[1]):  # killed before it could tidy up
+            writer = left.name.split("-")[1]
+            if not process.is_running(writer, left.stat().st_mtime):  # it was killed
                 _remove(left)
         yield temporary
+        process.refuse_orphan()
         if path.is_dir():
             shutil.rmtree(path)
         temporary.replace(path)
@@ -76,17 +80,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _runs(process: str) -> bool:
-    """Return whether a process of that number runs."""
-    try:
-        os.kill(int(process), 0)
-    except (ProcessLookupError, ValueError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def write_json(path: Path, value: dict[str, Any] | list[Any]) -> None:
