@@ -10,7 +10,6 @@ import io
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from commands import pipeline
+from commands import locks, pipeline
 from commands.pipeline import Pipeline
 from digits.config import cli, params
 from digits.data import files
@@ -284,19 +283,6 @@ def _last_line(node: Any) -> int:
     return int(end.line) - (end.column == 0 and end.line > node.start_mark.line)
 
 
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Keep DVC from running meanwhile. Raises `InputError` if it runs already."""
-    from dvc.exceptions import DvcException  # noqa: PLC0415 (slow to import)
-    from dvc.repo import Repo  # noqa: PLC0415
-
-    try:
-        with Repo(str(root)) as repo, repo.lock:
-            yield
-    except DvcException as error:
-        raise InputError(f"DVC: {error}") from error
-
-
 def listed(found: Pipeline, removal: Removal) -> list[str]:
     """Return a line for each thing that is removed, or would be."""
     root = found.root
@@ -320,7 +306,7 @@ def main(root: Path, names: list[str], *, leftovers: bool, dry: bool) -> None:
         return
     lines = listed(found, removal)
     if not dry:
-        with _alone(root):
+        with locks.alone(root):
             carry_out(found, removal)
     print("would remove:" if dry else "removed:", *lines, sep="\n")
     if not dry:

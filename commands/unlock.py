@@ -20,7 +20,8 @@ from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.utils.serialize import ParseError, parse_yaml
 from voluptuous import Invalid
 
-from commands import pipeline
+from commands import locks, pipeline
+from commands.pipeline import LOCK
 from digits.config import cli
 from digits.data import files
 from digits.errors import InputError
@@ -68,26 +69,12 @@ def unlock(root: Path) -> Iterator[str]:
     """Remove an empty list of locks, repair each dvc.lock; yield what was done.
 
     What dvc.lock then no longer says, DVC takes from its cache of runs, or computes again.
-    Raises `InputError` at the end if a file is in conflict that is no result.
+    Raises `InputError` if a file is in conflict that is no result, or DVC is at work.
     """
-    for rwlock in (*root.glob(".dvc/tmp/rwlock"), *root.glob("*/.dvc/tmp/rwlock")):
-        if not rwlock.stat().st_size:
-            rwlock.unlink()
-            yield f"{rwlock}: was left empty, and is removed"
-    for lock in (*root.glob("dvc.lock"), *root.glob("*/dvc.lock")):
-        if not is_whole(lock) and not in_conflict(lock):
-            lock.unlink()
-            # The index has it; or a conflict; or, where it was staged as it was, a commit.
-            for source in ([], ["--merge"], ["HEAD"]):
-                if not lock.exists() or not (is_whole(lock) or in_conflict(lock)):
-                    _git(lock.parent, "checkout", "--quiet", *source, "--", lock.name)
-                    if source == ["HEAD"] and any(map(_parsed, _merging(lock))):
-                        merged, _ = merge(*_sides(lock))
-                        pipeline.write(lock, merged)
-            yield f"{lock}: was cut short, and is again " + (
-                "that of Git" if lock.exists() else "to be made"
-            )
-        yield from solve(lock)
+    for folder in (root, *(path.parent for path in root.glob("*/.dvc"))):
+        if locks.is_empty(locks.rwlock_of(folder)) or not _is_in_order(folder / LOCK):
+            with locks.alone(folder):  # what looked cut short may have been being written
+                yield from _put_in_order(folder / LOCK)
     left = [path for path in _unmerged(root) if in_conflict(root / path)]
     left += [name for name in ("params.yaml", "dvc.yaml") if in_conflict(root / name)]
     if left:
@@ -96,6 +83,39 @@ def unlock(root: Path) -> Iterator[str]:
             f"{names}: has a merge conflict that only you can decide. Edit it, "
             f"`git add {names.replace(',', '')}`, and run the same again"
         )
+
+
+def _is_in_order(lock: Path) -> bool:
+    if not lock.exists():
+        return True
+    return is_whole(lock) and not _conflicting(lock.parent, _makers(pipeline.read(lock)))
+
+
+def _put_in_order(lock: Path) -> Iterator[str]:
+    """Take from Git what is cut short, and merge what is in conflict."""
+    if lock.exists() and not is_whole(lock) and not in_conflict(lock):
+        lock.unlink()
+        # The index has it; or a conflict; or, where it was staged as it was, a commit.
+        for source in ([], ["--merge"], ["HEAD"]):
+            if not lock.exists() or not (is_whole(lock) or in_conflict(lock)):
+                _git(lock.parent, "checkout", "--quiet", *source, "--", lock.name)
+                if source == ["HEAD"] and any(map(_parsed, _merging(lock))):
+                    merged, _ = merge(*_sides(lock))
+                    pipeline.write(lock, merged)
+        yield f"{lock}: was cut short, and is again " + (
+            "that of Git" if lock.exists() else "to be made"
+        )
+    yield from solve(lock)
+
+
+def _makers(*sides: Lock) -> dict[str, str]:
+    """Return the stage that makes each result."""
+    return {
+        out["path"]: name
+        for side in sides
+        for name, stage in side.get("stages", {}).items()
+        for out in stage.get("outs", [])
+    }
 
 
 def in_conflict(path: Path) -> bool:
@@ -121,12 +141,7 @@ def solve(lock: Path) -> Iterator[str]:
     if not lock.exists():
         return
     now = pipeline.read(lock)
-    maker = {
-        out["path"]: name
-        for side in (*sides, now)
-        for name, stage in side.get("stages", {}).items()
-        for out in stage.get("outs", [])
-    }
+    maker = _makers(*sides, now)
     again = []
     for path in _conflicting(root, maker):
         stage = next(maker[out] for out in _and_parents(path) if out in maker)

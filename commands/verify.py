@@ -10,13 +10,15 @@ import json
 import logging
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dvc.exceptions import DvcException
+
+from commands import locks
 from commands.pipeline import LOCK, Pipeline
 from digits.config import cli
 from digits.data import files
@@ -97,20 +99,6 @@ def recorded(root: Path) -> list[Out]:
     ]
 
 
-def cache(root: Path) -> Path:
-    """Return the folder of DVC's cache, as DVC itself says it."""
-    result = subprocess.run(
-        [sys.executable, "-m", "dvc", "cache", "dir"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        raise InputError(f"DVC does not tell where its cache is: {result.stderr.strip()}")
-    return (root / result.stdout.strip()).resolve() / "files/md5"
-
-
 def damages(root: Path, store: Path) -> Iterator[Damage]:
     """Yield all that is not as dvc.lock says, in the workspace and in the cache.
 
@@ -142,11 +130,13 @@ def _objects(store: Path, value: str) -> Iterator[tuple[Path, str]]:
             yield from _objects(store, entry["md5"])
 
 
-def repair(root: Path, store: Path, found: list[Damage]) -> None:
+def repair(repo: Any, root: Path, store: Path, found: list[Damage]) -> None:
     """Replace what is damaged by the other copy of the same bytes, else by its stage.
 
     No result is recorded but by a stage that runs on the inputs that dvc.lock has. Nothing
     is deleted before its replacement is there and was checked.
+
+    repo: DVC's, whose locks are held
     """
     broken = dict.fromkeys(damage.out for damage in found)
     ignored = Ignored(root)
@@ -160,12 +150,17 @@ def repair(root: Path, store: Path, found: list[Damage]) -> None:
             continue
         if out.cached and not any(_objects(store, out.md5)):
             _remove(path)
-            _dvc(root, "checkout", out.path)
+            repo.checkout([str(path)], force=True)
         elif reason := _changed_input(pipeline, out.stage, ignored):
             print(f"left as it is: {out.path}, since {reason}; `dvc repro` regenerates it")
         else:
             with _aside(store, out):
-                _dvc(root, "repro", "--single-item", "--force", "--no-run-cache", out.stage)
+                try:
+                    repo.reproduce(
+                        [out.stage], single_item=True, force=True, run_cache=False
+                    )
+                except DvcException as error:
+                    print(f"{out.stage} cannot regenerate {out.path}: {error}")
 
 
 @contextmanager
@@ -237,15 +232,6 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _dvc(root: Path, *arguments: str) -> None:
-    """Run DVC; what it could not do is seen when all is hashed again."""
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    }
-    command = [sys.executable, "-m", "dvc", *arguments, "--quiet"]
-    subprocess.run(command, cwd=root, env=environment, check=False)  # noqa: S603 (DVC)
-
-
 def report(found: list[Damage]) -> None:
     """Print a line for each thing that is wrong."""
     for damage in found:
@@ -267,15 +253,16 @@ def report_left_over(root: Path) -> None:
 
 def main(root: Path, *, fix: bool) -> int:
     """Check, repair if asked to, and return the exit status."""
-    store = cache(root)
-    found = list(damages(root, store))
-    report(found)
-    if found and fix:
-        repair(root, store, found)
-        left = list(damages(root, store))
-        report(left)
-        print(f"{len(found) - len(left)} of {len(found)} repaired")
-        found = left
+    with locks.alone(root) as repo:
+        store = Path(repo.cache.local.path)
+        found = list(damages(root, store))
+        report(found)
+        if found and fix:
+            repair(repo, root, store, found)
+            left = list(damages(root, store))
+            report(left)
+            print(f"{len(found) - len(left)} of {len(found)} repaired")
+            found = left
     if not found:
         n, lock = len(recorded(root)), root / "dvc.lock"
         print(f"all {n} results are as {lock} says, and the cache, too")
