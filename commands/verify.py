@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dvc.exceptions import DvcException
+from dvc.utils import dict_sha256
+from dvc.utils.serialize import parse_yaml
 
 from commands import locks
 from commands.pipeline import LOCK, Pipeline
@@ -47,11 +49,17 @@ class Out(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """What is wrong, and with which result."""
+    """What is wrong: with a result, or with what dvc.lock says of a stage.
 
-    out: Out
+    what: missing, damaged or wrong
+    out: the result; None if dvc.lock is wrong
+    """
+
+    stage: str
     where: Path
     what: str
+    note: str
+    out: Out | None = None
 
 
 def md5(path: Path, ignored: Ignored = NOTHING) -> str:
@@ -99,6 +107,17 @@ def recorded(root: Path) -> list[Out]:
     ]
 
 
+def check(repo: Any, root: Path) -> list[Damage]:
+    """Return and print all that is not as dvc.lock says, and where it cannot be right.
+
+    repo: DVC's
+    """
+    found = [*damages(root, Path(repo.cache.local.path)), *misattributed(repo, root)]
+    for damage in found:
+        print(f"{damage.what:8} {os.path.relpath(damage.where)}  ({damage.note})")
+    return found
+
+
 def damages(root: Path, store: Path) -> Iterator[Damage]:
     """Yield all that is not as dvc.lock says, in the workspace and in the cache.
 
@@ -107,14 +126,15 @@ def damages(root: Path, store: Path) -> Iterator[Damage]:
     checked: set[str] = set()
     ignored = Ignored(root)
     for out in recorded(root):
-        path = root / out.path
+        path, note = root / out.path, f"made by {out.stage}"
         if not path.exists():
-            yield Damage(out, path, "missing")
+            yield Damage(out.stage, path, "missing", note, out)
         elif md5(path, ignored) != out.md5:
-            yield Damage(out, path, "damaged")
+            yield Damage(out.stage, path, "damaged", note, out)
         if out.cached and out.md5 not in checked:
             checked.add(out.md5)
-            yield from (Damage(out, *found) for found in _objects(store, out.md5))
+            for where, what in _objects(store, out.md5):
+                yield Damage(out.stage, where, what, note, out)
 
 
 def _objects(store: Path, value: str) -> Iterator[tuple[Path, str]]:
@@ -130,7 +150,52 @@ def _objects(store: Path, value: str) -> Iterator[tuple[Path, str]]:
             yield from _objects(store, entry["md5"])
 
 
-def repair(repo: Any, root: Path, store: Path, found: list[Damage]) -> None:
+def misattributed(repo: Any, root: Path) -> Iterator[Damage]:
+    """Yield the stages that dvc.lock attributes to other inputs than they had.
+
+    That is what an edit by hand or a merge makes of it. DVC's run cache has what each run
+    gave; models and predictions say themselves with which parameters they were made.
+
+    repo: DVC's
+    """
+    for name, stage in Pipeline(root).recorded.items():
+        runs = Path(repo.stage_cache.cache_dir, *_run_key(stage)).glob("*")
+        gave = [parse_yaml(run.read_text(), run).get("outs") for run in runs]
+        reason = ""
+        if gave and stage["outs"] not in gave:
+            reason = "a run with these inputs gave other results"
+        said = {
+            key.rpartition(".")[2]: value
+            for values in stage.get("params", {}).values()
+            for key, value in values.items()
+        }
+        for out in stage.get("outs", []):
+            made_with = _parameters(root / out["path"])
+            if any(made_with.get(key, value) != value for key, value in said.items()):
+                reason = f"{out['path']} was made with {json.dumps(made_with)}"
+        if reason:
+            yield Damage(name, root / LOCK, "wrong", f"{name}: {reason}")
+
+
+def _run_key(stage: dict[str, Any]) -> tuple[str, str]:
+    """Return where DVC's run cache keeps the runs with these inputs."""
+    inputs = {**stage, "outs": [out["path"] for out in stage.get("outs", [])]}
+    key = dict_sha256(inputs, exclude=["size", "nfiles"])
+    return key[:2], key
+
+
+def _parameters(path: Path) -> dict[str, Any]:
+    """Return with which parameters a result says it was made; nothing if it says none."""
+    if path.suffix != ".npz" or not path.is_file():
+        return {}
+    try:
+        held = files.read_npz(path, ["parameters"], among_others=True)
+        return dict(json.loads(str(held["parameters"])))
+    except (OSError, ValueError):
+        return {}  # damaged, which its hash says
+
+
+def repair(repo: Any, root: Path, found: list[Damage]) -> None:
     """Replace what is damaged by the other copy of the same bytes, else by its stage.
 
     No result is recorded but by a stage that runs on the inputs that dvc.lock has. Nothing
@@ -138,7 +203,9 @@ def repair(repo: Any, root: Path, store: Path, found: list[Damage]) -> None:
 
     repo: DVC's, whose locks are held
     """
-    broken = dict.fromkeys(damage.out for damage in found)
+    broken = dict.fromkeys(damage.out for damage in found if damage.out)
+    again = dict.fromkeys(damage.stage for damage in found if not damage.out)
+    store = Path(repo.cache.local.path)
     ignored = Ignored(root)
     pipeline = Pipeline(root)
     for out in broken:
@@ -146,31 +213,33 @@ def repair(repo: Any, root: Path, store: Path, found: list[Damage]) -> None:
             _refill(store, out.md5, root / out.path, ignored)
     for out in broken:
         path = root / out.path
-        if _is_whole(out, path, ignored):
+        if out.stage in again or (path.exists() and md5(path, ignored) == out.md5):
             continue
         if out.cached and not any(_objects(store, out.md5)):
             _remove(path)
             repo.checkout([str(path)], force=True)
-        elif reason := _changed_input(pipeline, out.stage, ignored):
-            print(f"left as it is: {out.path}, since {reason}; `dvc repro` regenerates it")
         else:
-            with _aside(store, out):
-                try:
-                    repo.reproduce(
-                        [out.stage], single_item=True, force=True, run_cache=False
-                    )
-                except DvcException as error:
-                    print(f"{out.stage} cannot regenerate {out.path}: {error}")
+            again[out.stage] = None
+    for stage in again:
+        if reason := _changed_input(pipeline, stage, ignored):
+            print(f"left as it is: {stage}, since {reason}; `dvc repro` runs it again")
+            continue
+        with _aside(store, [out for out in broken if out.stage == stage and out.cached]):
+            try:
+                repo.reproduce([stage], single_item=True, force=True, run_cache=False)
+            except DvcException as error:
+                print(f"{stage} cannot run: {error}")
 
 
 @contextmanager
-def _aside(store: Path, out: Out) -> Iterator[None]:
-    """Put damaged objects of a result aside, and back unless they were written again.
+def _aside(store: Path, outs: list[Out]) -> Iterator[None]:
+    """Put damaged objects of results aside, and back unless they were written again.
 
-    DVC does not replace an object that is read-only, whatever is in it.
+    DVC does not replace an object that is read-only, whatever is in it:
+    https://github.com/treeverse/dvc/issues/5978.
     """
     kept = {}
-    for path, what in list(_objects(store, out.md5)) if out.cached else []:
+    for path, what in [found for out in outs for found in _objects(store, out.md5)]:
         if what == "damaged":
             kept[path] = path.rename(path.with_name(f".tmp-{os.getpid()}-{path.name}"))
     yield
@@ -179,10 +248,6 @@ def _aside(store: Path, out: Out) -> Iterator[None]:
             aside.unlink()
         else:
             aside.rename(path)
-
-
-def _is_whole(out: Out, path: Path, ignored: Ignored) -> bool:
-    return path.exists() and md5(path, ignored) == out.md5
 
 
 def _refill(store: Path, value: str, path: Path, ignored: Ignored) -> None:
@@ -232,13 +297,6 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def report(found: list[Damage]) -> None:
-    """Print a line for each thing that is wrong."""
-    for damage in found:
-        where = os.path.relpath(damage.where)
-        print(f"{damage.what:8} {where}  (made by {damage.out.stage})")
-
-
 def report_left_over(root: Path) -> None:
     """Say what nothing needs any more, and how to remove it."""
     stages, paths = Pipeline(root).left_over()
@@ -254,17 +312,14 @@ def report_left_over(root: Path) -> None:
 def main(root: Path, *, fix: bool) -> int:
     """Check, repair if asked to, and return the exit status."""
     with locks.alone(root) as repo:
-        store = Path(repo.cache.local.path)
-        found = list(damages(root, store))
-        report(found)
+        found = check(repo, root)
         if found and fix:
-            repair(repo, root, store, found)
-            left = list(damages(root, store))
-            report(left)
+            repair(repo, root, found)
+            left = check(repo, root)
             print(f"{len(found) - len(left)} of {len(found)} repaired")
             found = left
     if not found:
-        n, lock = len(recorded(root)), root / "dvc.lock"
+        n, lock = len(recorded(root)), root / LOCK
         print(f"all {n} results are as {lock} says, and the cache, too")
     elif not fix:
         where = "" if root == Path() else f" --in {root}"

@@ -6,7 +6,7 @@ writes  metrics/<variant>.json
         metrics/<variant>/confusion.csv, scores.csv, report.csv: the report per class
         metrics/<variant>/pictures/: these as PNG, and the threshold sweep of a two-class
             line, also as CSV
-        data/predictions/<variant>.npz: scores, predicted, actual
+        data/predictions/<variant>.npz: scores, predicted, actual, parameters
 """
 
 import logging
@@ -135,6 +135,8 @@ def main(params: Params, variant: str, root: Path) -> None:
     cuts = chosen.evaluate.cuts
     path = root / "data/models" / f"{variant}.npz"
     model = models.load(path)
+    made_with = chosen.text("subset", "train")
+    models.check_parameters(path, model.parameters, made_with, f"train@{variant}")
     subset = root / "data/subsets" / chosen.subset
     split = dataset.load_split(subset / "test")
     names = dataset.load_names(subset)
@@ -192,6 +194,7 @@ def main(params: Params, variant: str, root: Path) -> None:
         scores=scores,
         predicted=model.classes[predicted],
         actual=split.labels,
+        parameters=chosen.text("subset", "train", "evaluate"),
     )
     log.info("%s: %d of %d right", variant, np.trace(counts), counts.sum())
 

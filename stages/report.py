@@ -30,20 +30,24 @@ PAGE = Path("digits/report/page")
 
 
 def load_predictions(
-    path: Path, model: models.Header, labels: np.ndarray
+    path: Path, model: models.Header, labels: np.ndarray, parameters: str
 ) -> dict[str, np.ndarray]:
     """Read what `evaluate` wrote of a model.
 
     labels: those of all test images
+    parameters: those of the variant, see `Variant.text`
 
-    Raises `InputError` if it is missing or damaged, or of other images.
+    Raises `InputError` if it is missing or damaged, or of other images or parameters.
     """
+    names = ("scores", "predicted", "actual", "parameters")
     try:
-        held = files.read_npz(path, ("scores", "predicted", "actual"))
+        held = files.read_npz(path, names)
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
         ) from error
+    made_with = str(held.pop("parameters"))
+    models.check_parameters(path, made_with, parameters, f"evaluate@{path.stem}")
     actual = labels[np.isin(labels, model.classes)]
     n_outputs = 1 if model.decision in models.ONE_SCORE else len(model.classes)
     scores, predicted = held["scores"], held["predicted"]
@@ -73,7 +77,10 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
     for name, variant in params.variants.items():
         path = root / "data/models" / f"{name}.npz"
         predictions = root / "data/predictions" / f"{name}.npz"
+        parameters = variant.text("subset", "train", "evaluate")
         known = models.header(path)
+        made_with = variant.text("subset", "train")
+        models.check_parameters(path, known.parameters, made_with, f"train@{name}")
         asked = known.kind in content.ARRAYS and known.preprocess == "none"
         model = models.load(path) if asked else None
         if model and model.n_pixels != math.prod(test.images.shape[1:]):
@@ -90,7 +97,7 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
                 classes=known.classes,
                 decision=known.decision,
                 model=model,
-                **load_predictions(predictions, known, test.labels),
+                **load_predictions(predictions, known, test.labels, parameters),
             )
         )
     return results

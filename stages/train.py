@@ -45,7 +45,9 @@ def main(params: Params, variant: str, root: Path) -> None:
         )
     log.info("fitting %s on %d images", chosen.train.model, len(split.images))
     course = Course(scratch=root / "data/unfinished" / variant)
-    train(split, chosen.train, course).save(root / "data/models" / f"{variant}.npz")
+    model = train(split, chosen.train, course)
+    model = dataclasses.replace(model, parameters=chosen.text("subset", "train"))
+    model.save(root / "data/models" / f"{variant}.npz")
     files.write_csv(
         root / "metrics" / variant / "training/curve.csv",
         ("step", "measure", "split", "value"),

@@ -305,7 +305,7 @@ def test_a_damaged_dvc_yaml_is_an_error_of_one_line(tmp_path):
 
 def test_missing_predictions_are_an_error_of_one_line(tmp_path):
     with pytest.raises(InputError, match="dvc repro"):
-        report.load_predictions(tmp_path / "none.npz", None, None)
+        report.load_predictions(tmp_path / "none.npz", None, None, "{}")
 
 
 def test_a_removed_variant_leaves_the_page(done, tmp_path):

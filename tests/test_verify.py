@@ -7,7 +7,7 @@ import shutil
 import pytest
 from tiny import PARAMS, ROOT
 
-from commands import verify
+from commands import pipeline, verify
 from digits.errors import InputError
 
 VERIFY = ("python", "-m", "commands.verify")
@@ -177,3 +177,63 @@ def test_a_repair_deletes_nothing_that_it_cannot_replace(project):
     assert said.returncode == 1
     after = (project.root / path).read_bytes(), images.read_bytes(), locked(project)
     assert after == before
+
+
+MODELS = "data/models/multinomial.npz", "data/models/one_vs_rest.npz"
+
+
+def exchange(project):
+    """Exchange the hashes of two models in dvc.lock, as a botched merge does."""
+    path = project.root / "dvc.lock"
+    lock = pipeline.read(path)
+    one, other = (
+        next(out for out in stage["outs"] if out["path"] in MODELS)
+        for key in ("multinomial", "one_vs_rest")
+        for stage in [lock["stages"][f"train@{key}"]]
+    )
+    one["md5"], other["md5"] = other["md5"], one["md5"]
+    pipeline.write(path, lock)
+
+
+@pytest.mark.parametrize("checked_out", [False, True])
+def test_hashes_exchanged_in_the_lock_are_no_result(done, project, checked_out):
+    exchange(project)
+    if checked_out:
+        project.run("dvc", "checkout", "--force")
+    found = project.run(*VERIFY, check=False)
+    assert found.returncode == 1
+    for stage in ("train@multinomial", "train@one_vs_rest"):
+        assert f"wrong    dvc.lock  ({stage}: " in found.stdout
+    # DVC believes it, but the stages that read the models do not
+    assert "was made with" in project.run("dvc", "repro", check=False).stderr
+    project.run(*VERIFY, "--fix")
+    project.run("dvc", "repro")
+    for path in MODELS:
+        assert (project.root / path).read_bytes() == (done.root / path).read_bytes()
+    assert locked(project) == locked(done)
+
+
+@pytest.mark.parametrize(
+    ("stage", "old", "new"),
+    [
+        ("evaluate@linear_binary", "threshold: 0.49", "threshold: 0.3"),
+        ("train@multinomial", "C: 1.0", "C: 0.5"),
+    ],
+)
+def test_parameters_edited_in_the_lock_are_no_result(project, stage, old, new):
+    """And in params.yaml, so that for DVC nothing has changed."""
+    lock = project.root / "dvc.lock"
+    before, at, after = lock.read_text().rpartition(f"\n  {stage}:")
+    lock.write_text(before + at + after.replace(old, new, 1))
+    text = (project.root / "params.yaml").read_text()
+    block = text.index(f"  {stage.partition('@')[2]}:")
+    text = text[:block] + text[block:].replace(old, new, 1)
+    (project.root / "params.yaml").write_text(text)
+    found = project.run(*VERIFY, check=False)
+    assert found.returncode == 1
+    assert f"wrong    dvc.lock  ({stage}: data/" in found.stdout
+    assert "was made with" in found.stdout
+    project.run(*VERIFY, "--fix")
+    project.run("dvc", "repro")
+    assert old.partition(" ")[2] not in project.run("dvc", "status").stdout
+    project.run(*VERIFY)

@@ -147,6 +147,10 @@ class Variant(Block):
     train: Train = Field(discriminator="model")
     evaluate: Evaluate
 
+    def text(self, *blocks: str) -> str:
+        """Return these of its blocks as JSON: what a result says it was made with."""
+        return self.model_dump_json(include=set(blocks), exclude_unset=True)
+
 
 class Params(Block):
     """All of `params.yaml`."""

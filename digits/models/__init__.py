@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -39,6 +40,7 @@ class Model(ABC):
     classes: (n_classes,) uint8, the digits in ascending order
     decision: how scores become a digit
     preprocess: what is done to images of any size before all else, see `preprocessing`
+    parameters: what params.yaml said of it when it was fitted, as JSON
 
     Of the fields of its own, whole numbers, floats and texts are kept as such; arrays
     are those whose shapes `_shapes` names.
@@ -48,6 +50,7 @@ class Model(ABC):
     classes: np.ndarray
     decision: Decision = "largest"
     preprocess: str = "none"
+    parameters: str = "{}"
 
     @property
     @abstractmethod
@@ -137,13 +140,14 @@ class Header(NamedTuple):
     classes: np.ndarray
     decision: Decision
     preprocess: str
+    parameters: str
 
 
 def header(path: Path) -> Header:
     """Read what all kinds have. Raises `InputError` as `load` does."""
     arrays = _read(path, Header._fields, among_others=True)
-    kind, decision, preprocess = (
-        str(arrays[name]) for name in ("kind", "decision", "preprocess")
+    kind, decision, preprocess, parameters = (
+        str(arrays[name]) for name in ("kind", "decision", "preprocess", "parameters")
     )
     classes = arrays["classes"]
     if kind not in (SHARED, *methods.NAMES):
@@ -156,7 +160,7 @@ def header(path: Path) -> Header:
         raise _unusable(path, f"classes are {classes.dtype} of shape {classes.shape}")
     if len(classes) < 2 or (classes[1:] <= classes[:-1]).any():  # noqa: PLR2004
         raise _unusable(path, f"classes are {classes.tolist()}, not two or more, ascending")
-    return Header(kind, classes, decision, preprocess)  # type: ignore[arg-type] # it is one
+    return Header(kind, classes, decision, preprocess, parameters)  # type: ignore[arg-type] # it is one
 
 
 def load(path: Path) -> Model:
@@ -192,6 +196,19 @@ def _read(
 
 def _unusable(path: Path, problem: str) -> InputError:
     return InputError(f"{path}: {problem}; `dvc repro` writes it anew")
+
+
+def check_parameters(path: Path, made_with: str, expected: str, stage: str) -> None:
+    """Raise `InputError` if a result says that other parameters made it.
+
+    made_with, expected: as `Variant.text` returns them
+    stage: which one makes it
+    """
+    if made_with != expected:
+        raise InputError(
+            f"{path}: was made with {shorten(str(made_with), 300)}, not with {expected}; "
+            f"`dvc repro --force --single-item {stage}` makes it again"
+        )
 
 
 def decide(
