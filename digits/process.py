@@ -29,17 +29,18 @@ _GONE = "the `dvc` that started this stage has gone, so the result is not record
 _dvc: psutil.Process | None = None
 
 
-def follow(root: Path) -> None:
+def follow(root: Path) -> list[Path]:
     """End with the DVC that started this stage in the project at `root`, and on SIGTERM.
 
     The main thread removes what is half-written. If it cannot, as in a long computation
     in C, the process ends without it. A stage that you start yourself follows nobody.
 
-    Raises `InputError` if DVC has gone already.
+    Returns what DVC has locked for the stage to read; raises `InputError` if DVC has gone.
     """
-    global _dvc  # noqa: PLW0603 (a process has one)
+    global _dvc
+    inputs: list[Path] = []
     if "DVC_STAGE" in os.environ:
-        _dvc = _starter(root / ".dvc/tmp/rwlock")
+        _dvc, inputs = _starter(root / ".dvc/tmp/rwlock")
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # written to in C, at once
@@ -57,6 +58,7 @@ def follow(root: Path) -> None:
         os._exit(128 + number)
 
     threading.Thread(target=watch, daemon=True).start()
+    return inputs
 
 
 def has_gone() -> bool:
@@ -91,18 +93,24 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def _starter(locks: Path) -> psutil.Process:
-    """Return the process that holds locks for what this one is to write."""
+def _starter(locks: Path) -> tuple[psutil.Process, list[Path]]:
+    """Return the process that holds locks for this one, and on what for it to read."""
     for _ in range(50):  # DVC does not write it at once
         try:
-            listed = json.loads(locks.read_text("utf-8"))
+            held = json.loads(locks.read_text("utf-8"))
             break
         except (OSError, ValueError):
             time.sleep(0.02)
     else:
         raise InputError(f"{locks}: DVC's list of locks cannot be read; run it again")
-    pids = {info["pid"] for info in listed.get("write", {}).values()}
+    writes = held.get("write", {})
+    writers = {info["pid"] for info in writes.values()}
     for process in psutil.Process().parents():
-        if process.pid in pids:
-            return process
+        if process.pid in writers:
+            return process, [
+                Path(path)
+                for path, readers in held.get("read", {}).items()
+                if path not in writes  # DVC reads the outputs, too
+                and any(reader["pid"] == process.pid for reader in readers)
+            ]
     raise InputError(f"{_GONE}; run `dvc repro` again")

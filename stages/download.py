@@ -66,4 +66,4 @@ def main(params: Params, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__)
+    cli.run(main, __doc__, uses=("dataset",))

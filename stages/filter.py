@@ -62,4 +62,4 @@ def main(params: Params, subset: str, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__, of="subset")
+    cli.run(main, __doc__, of="subset", uses=("digits", "classes"))

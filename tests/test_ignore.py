@@ -72,14 +72,16 @@ def test_a_file_that_counts_is_seen_among_them(done, tmp_path):
 def test_a_stage_is_not_thrown_away_when_a_source_is_opened_in_an_editor(done, tmp_path):
     project = done.copy(tmp_path / "project")
     checked = params.load(project.root / "params.yaml")
-    with guard.unchanged(checked, "download", project.root):
+    inputs = [project.root / "data/own", project.root / "digits"]
+
+    def unchanged():
+        return guard.unchanged(checked, "download", inputs, str, project.root)
+
+    with unchanged():
         litter(project.root)
-    with guard.unchanged(checked, "download", project.root):
+    with unchanged():
         (project.root / "digits/data/.dataset.py.swp").unlink()
-    with (
-        pytest.raises(InputError, match="data/own changed"),
-        guard.unchanged(checked, "download", project.root),
-    ):
+    with pytest.raises(InputError, match="data/own changed"), unchanged():
         (project.root / "data/own/names.json").write_text("[]")
 
 

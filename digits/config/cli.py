@@ -6,13 +6,14 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
 from digits import process
 from digits.config import guard, params
+from digits.config.blocks import Block
 from digits.config.params import Params
 from digits.errors import InputError
 
@@ -23,9 +24,12 @@ def run(
     main: Callable[..., None],
     description: str | None,
     of: Literal["subset", "variant"] | None = None,
+    uses: Sequence[str] = (),
 ) -> None:
     """Run `main(params, root)`, or `main(params, name, root)` for one `of` its kind.
 
+    uses: the blocks of the parameters, or of the subset or variant, as dvc.yaml has them;
+        none: all of the file
     `root` is the folder with params.yaml and all results, as `--in` names it. All of
     params.yaml is checked first. A mistake of the user's, or of the machine's such as a
     full disk, is one message on stderr and status 1.
@@ -41,13 +45,23 @@ def run(
     arguments = parser.parse_args()
     root, start = arguments.root, time.perf_counter()
     with reporting(1), naming(root):
-        process.follow(root)
+        inputs = process.follow(root)
         checked = params.load(root / "params.yaml")
+        names = [getattr(arguments, of)] if of else []
         if of:
-            check_name(checked, of, getattr(arguments, of))
+            check_name(checked, of, *names)
+
+        def used(now: Params) -> str | None:
+            block: Block | None = getattr(now, f"{of}s").get(*names) if of else now
+            return block.model_dump_json(include=set(uses) or None) if block else None
+
+        if uses:  # else each byte of the file counts
+            inputs = [path for path in inputs if path.name != "params.yaml"]
         stage = os.environ.get("DVC_STAGE")  # set where DVC will record the result
-        with guard.unchanged(checked, stage, root) if stage else nullcontext():
-            main(checked, *([getattr(arguments, of)] if of else []), root)
+        with (
+            guard.unchanged(checked, stage, inputs, used, root) if stage else nullcontext()
+        ):
+            main(checked, *names, root)
     log.info("done in %.1f s", time.perf_counter() - start)
 
 

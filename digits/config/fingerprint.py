@@ -34,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("digits", "stages")
 NO_RESULT = (
     "digits.errors",
+    "digits.process",
     *(f"digits.config.{name}" for name in ("cli", "fingerprint", "guard", "params")),
 )
 # What says no more of a parameter than which values it may have.
