@@ -16,6 +16,7 @@ import yaml
 
 from digits.config import fingerprint, params
 from digits.config.params import Params
+from digits.data import regular
 from digits.data.ignore import Ignored
 from digits.errors import InputError
 
@@ -34,7 +35,7 @@ def unchanged(checked: Params, stage: str, root: Path) -> Iterator[None]:
     Raises `InputError` that names the first change.
     """
     name, _, key = stage.rpartition(":")[2].partition("@")  # from a folder: ../dvc.yaml:…
-    plan = yaml.load((root / "dvc.yaml").read_text("utf-8"), _Loader)  # noqa: S506 (it is safe)
+    plan = _read(root / "dvc.yaml")
     if name not in plan["stages"]:
         raise InputError(f"{root / 'dvc.yaml'}: has no stage {name} any more; {REMEDY}")
     block = plan["stages"][name]
@@ -78,6 +79,13 @@ def unchanged(checked: Params, stage: str, root: Path) -> Iterator[None]:
             f"{changed[0]} changed while {stage} ran; the result is of what was there "
             f"before, so it is not recorded; {REMEDY}"
         )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return yaml.load(regular.text(path), _Loader)  # noqa: S506 (it is safe)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
 
 
 def _refuse_changed_code(paths: list[Path], stage: str, since: int = 0) -> None:
