@@ -194,6 +194,12 @@ def _unusable(path: Path, problem: str) -> InputError:
     return InputError(f"{path}: {problem}; `dvc repro` writes it anew")
 
 
+def sound(scores: np.ndarray) -> bool:
+    """Return whether all scores are finite, and so small that their squares are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(scores * scores).all())
+
+
 def decide(
     scores: np.ndarray, decision: Decision, thresholds: tuple[float, ...] = ()
 ) -> np.ndarray:
