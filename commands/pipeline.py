@@ -14,7 +14,7 @@ from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.utils.serialize import ParseError, dumps_yaml, parse_yaml
 from voluptuous import Invalid
 
-from digits.data import files
+from digits.data import files, regular
 from digits.errors import InputError
 
 LOCK = "dvc.lock"
@@ -25,10 +25,10 @@ UNFINISHED = "data/unfinished/${key}"
 def read(path: Path) -> dict[str, Any]:
     """Read a YAML file as DVC does. Raises `InputError` if it can't be read."""
     try:
-        content = parse_yaml(path.read_text("utf-8"), str(path))
+        content = parse_yaml(regular.text(path), str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read; run `dvc repro`") from error
-    except (ParseError, UnicodeError) as error:
+    except (ParseError, ValueError) as error:
         cause = " ".join(str(error.__cause__ or error).split())
         raise InputError(f"{path}: is no YAML ({cause}); {_from_git(path)}") from error
     if not isinstance(content, dict):

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+ROWS = 1000  # of a block, if nothing else is said
+
 Result = TypeVar("Result")
 
 
@@ -25,7 +27,7 @@ def add_up(results: Iterable[tuple[Any, ...]]) -> list[Any]:
 
 
 def in_blocks(
-    function: Callable[[slice], Result], n_samples: int, size: int = 1000
+    function: Callable[[slice], Result], n_samples: int, size: int = ROWS
 ) -> list[Result]:
     """Return `function(rows)` of all blocks of `size` rows, in their order.
 

@@ -92,6 +92,8 @@ def size(path: Path) -> tuple[int, int]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open a picture; what goes wrong with it in the block is an `InputError`."""
+    if path.exists() and not path.is_file():  # who opens a FIFO waits for its writer
+        raise InputError(f"{path}: is no file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's doubts about what it reads anyway

@@ -29,7 +29,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import numpy as np
 
-from digits.data import dataset, files, registry
+from digits.data import dataset, files, registry, regular
 from digits.data.dataset import Dataset
 from digits.data.ignore import NOTHING, Ignored
 from digits.data.registry import KNOWN
@@ -456,14 +456,15 @@ def _read_names(folder: Path) -> list[str] | None:
     A text file has one a line, a JSON file a list. Raises `InputError` if there are two
     files, or one can't be read.
     """
-    found = [path for name in NAMES_FILES if (path := folder / name).is_file()]
+    beside = [folder / name for name in NAMES_FILES]
+    found = [path for path in beside if path.exists() or path.is_symlink()]
     if not found:
         return None
     path = found[0]
     if len(found) > 1:
         raise InputError(f"{path}: there is {found[1].name}, too; remove one of them")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = regular.text(path, encoding="utf-8-sig")
         names = json.loads(text) if path.suffix == ".json" else text.strip().splitlines()
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error

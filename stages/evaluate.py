@@ -152,10 +152,11 @@ def main(params: Params, variant: str, root: Path) -> None:
     shown = [drawable(names)[label] for label in model.classes]
     actual = np.searchsorted(model.classes, split.labels)
     scores = model.scores(split.images)
-    if not np.isfinite(scores).all():
+    if not models.sound(scores):
         raise InputError(
             f"{path}: gives scores that are not finite; remove it, and `dvc repro` trains "
-            "it anew"
+            f"it again. If they are so again, a parameter of variants.{variant}.train is "
+            "too large or too small"
         )
     predicted = models.decide(scores, model.decision, cuts)
     counts = metrics.confusion(actual, predicted, len(classes))

@@ -8,6 +8,7 @@ writes  data/models/<variant>.npz
 
 import dataclasses
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ from digits.models import Course, Model, preprocessing
 
 log = logging.getLogger(__name__)
 
+SCORED = 100  # images, to see whether a new model gives sound scores
+
 
 def train(split: Split, options: Train, course: Course | None = None) -> Model:
     """Preprocess the images, and fit the class index."""
@@ -31,6 +34,31 @@ def train(split: Split, options: Train, course: Course | None = None) -> Model:
     fit = models.fit_of(options.model)
     model = fit(images, y, classes, options, course or Course())
     return dataclasses.replace(model, preprocess=preprocess)
+
+
+def refuse_unsound(
+    model: Model, course: Course, images: np.ndarray, options: Train
+) -> None:
+    """Raise `InputError` if what was fitted or measured is not finite.
+
+    images: that it was fitted on; it scores some of them
+    """
+    with np.errstate(all="ignore"):
+        problem = model.problem()
+        if problem is None and not models.sound(model.scores(images[:SCORED])):
+            problem = "it gives scores that are not finite"
+    if problem is None and not all(math.isfinite(value) for *_, value in course.rows):
+        problem = "what was measured on the way is not finite"
+    if problem:
+        given = ", ".join(
+            f"{name} {value:g}"
+            for name, value in options.model_dump(exclude={"seed"}).items()
+            if isinstance(value, int | float)
+        )
+        raise InputError(
+            f"train: the fit of {options.model} failed ({problem}). Nothing is recorded; "
+            f"its parameters are the likely cause: {given or 'none'}"
+        )
 
 
 def main(params: Params, variant: str, root: Path) -> None:
@@ -45,7 +73,11 @@ def main(params: Params, variant: str, root: Path) -> None:
         )
     log.info("fitting %s on %d images", chosen.train.model, len(split.images))
     course = Course(scratch=root / "data/unfinished" / variant)
-    model = train(split, chosen.train, course)
+    try:
+        model = train(split, chosen.train, course)
+        refuse_unsound(model, course, split.images, chosen.train)
+    except InputError as error:
+        raise InputError(f"variant {variant}: {error}") from error
     model = dataclasses.replace(model, parameters=chosen.text("subset", "train"))
     model.save(root / "data/models" / f"{variant}.npz")
     files.write_csv(

@@ -216,7 +216,7 @@ def test_what_a_package_imports_from_its_modules_is_noticed(code):
 def test_what_only_says_or_limits_is_not(code):
     edits = [
         ("digits/config/blocks.py", "shear each image upright", "turn each image"),
-        (LOGISTIC_FILE, "Field(gt=0)", "Field(ge=0.1)"),
+        (LOGISTIC_FILE, "ge=1e-8, le=1e6", "gt=1e-8"),
         (
             "digits/methods/nearest_neighbours.py",
             "there are only",
@@ -226,6 +226,27 @@ def test_what_only_says_or_limits_is_not(code):
     ]
     names = [TRAIN, "train/nearest_neighbours", "evaluate/linear_regression"]
     assert changed(code, names, *edits) == set()
+
+
+@pytest.mark.parametrize(
+    "limited",
+    [
+        "k: Annotated[int, Field(ge=1)]",
+        "k: int = Field(le=9)",
+        'k: Annotated[int, Field(gt=0)] = Field(description="How many.")',
+        "k: Annotated[Annotated[int, Field(ge=1)], Field(le=9)]",
+    ],
+)
+def test_the_first_limit_of_a_parameter_is_not_and_its_default_is(code, limited):
+    name, path = "train/nearest_neighbours", "digits/methods/nearest_neighbours.py"
+    text = (code / path).read_text()
+    start = text.index("    k: ")
+    old = text[start : text.index("\n\n", start)]
+    for bare, expected in ((limited, set()), ("k: int = Field(default=1)", {name})):
+        assert changed(code, [name], (path, old, f"    {bare}")) == expected
+        (code / path).write_text(text.replace(old, "    k: int"))
+        fingerprint._parse.cache_clear()
+        old = "    k: int"
 
 
 def test_the_sentence_on_a_model_is_in_the_fingerprint_of_the_page_alone(code):

@@ -249,7 +249,17 @@ def test_a_fit_that_is_not_at_the_optimum_says_so_in_a_line(X, y, source, caplog
         warnings.simplefilter("error")
         source.LogisticRegression(max_iter=2, tol=1e-10).fit(X, y)
     (record,) = caplog.records
-    assert "not at the optimum after max_iter = 2 iterations" in record.message
+    assert "not at the optimum after 2 iterations" in record.message
+
+
+@BOTH
+def test_a_fit_that_float64_gets_no_nearer_ends_and_says_so(X, y, source, caplog):
+    """Else it would go on for all of its iterations: an hour here, a day on MNIST."""
+    model = source.LogisticRegression(multi_class="one_vs_rest", max_iter=10**6, tol=1e-99)
+    model.fit(X, y)
+    assert model.n_iter_ <= 1000
+    (record,) = caplog.records
+    assert "float64 gets no nearer" in record.message
 
 
 def test_each_iteration_is_reported_and_the_objective_falls(X, y):

@@ -82,14 +82,14 @@ EDITS = {
     "a percentage": ("C: 1.0", "C: 50%", "C: must be a valid number, got '50%'"),
     "a fraction": ("C: 1.0", "C: 1/2", "C: must be a valid number, got '1/2'"),
     "a sum": ("C: 1.0", "C: 1+1", "C: must be a valid number, got '1"),
-    "minus zero": ("C: 1.0", "C: -0.0", "C: must be greater than 0"),
+    "minus zero": ("C: 1.0", "C: -0.0", "C: must be greater than or equal to 1e-08"),
     "negative infinity": ("C: 1.0", "C: -.inf", "C: must be"),
     "thousands of digits": ("2000", "1" * 5000, "cannot be read"),
     "hundreds of digits": ("C: 1.0", "C: " + "1" * 400, "C: must be"),
     "null": ("C: 1.0", "C: null", "C: must be a valid number, got None"),
     "a tilde": ("2000", "~", "max_iter: must be a valid integer, got None"),
-    "a negative tol": ("tol: 1.0e-9", "tol: -1.0e-9", "tol: must be greater than 0"),
-    "a tol of zero": ("tol: 1.0e-9", "tol: 0", "tol: must be greater than 0"),
+    "a negative tol": ("tol: 1.0e-9", "tol: -1.0e-9", "tol: must be greater than or equal to 1e-24"),
+    "a tol of zero": ("tol: 1.0e-9", "tol: 0", "tol: must be greater than or equal to 1e-24"),
     "negative iterations": ("2000", "-1", "max_iter: must be greater than or equal to 1"),
     "iterations as a float": ("2000", "2000.0", "max_iter: must be a valid integer"),
     "true iterations": ("2000", "true", "max_iter: must be a valid integer, got True"),
@@ -102,7 +102,20 @@ EDITS = {
     "thresholds that descend": ("[0.5, 1.5,", "[1.5, 0.5,", "must be ascending"),
     "a threshold twice": ("[0.5, 1.5,", "[0.5, 0.5,", "must be ascending"),
     "too many thresholds": ("[0.5,", "[0.4, 0.5,", "take 9 thresholds, got 10"),
+    "a threshold beyond all scores": ("0.49", "1.0e+308", "less than or equal to 1000000"),
+    "a threshold far below": ("0.49", "-1.0e+308", "greater than or equal to -1000000"),
+    "the smallest C": ("C: 1.0", "C: 5.0e-324", "C: must be greater than or equal to 1e-08"),
+    "the largest C": ("C: 1.0", "C: 1.7976931348623157e+308", "C: must be less than or equal"),
+    "a trillion iterations": ("2000", "1" + "0" * 12, "less than or equal to 1000000, got 1"),
+    "a thousand digits": ("2000", "1" + "0" * 1000, "less than or equal to 1000000, got 1"),
     # digits and subsets
+    "too many digits": ("[3, 8]", f"[{'3, ' * 200}8]", "digits: may have at most 100 entries"),
+    "too many classes": ("digits: [3, 8]", f"classes: [{'a, ' * 200}b]", "at most 100 entries"),
+    "hundreds of mistakes": ("[3, 8]", f"[{'x, ' * 80}8]", "params.yaml: 60 more mistakes"),
+    "too many thresholds to read": ("[0.5,", f"[{'0.5, ' * 200}", "may have at most 99 entries"),
+    "a class with a long name": ("digits: [3, 8]", f"classes: [{'x' * 101}, b]", "at most 100 char"),
+    "a subset with a long name": ("subset: two", f"subset: {'x' * 9000}", "at most 64 characters"),
+    "too many variants": ("variants:", "variants:\n" + "".join(f"  v{i}: {{}}\n" for i in range(1001)) + "#", "variants: may have at most 1000 entries|more mistakes"),
     "a digit as text": ("[3, 8]", "[3, '8']", "digits"),
     "a digit as a float": ("[3, 8]", "[3, 8.0]", "digits"),
     "a digit as a bool": ("[3, 8]", "[true, 8]", "digits"),
@@ -160,6 +173,9 @@ EDITS = {
         "name: custom, source: 'http://127.0.0.1/x'", "source must be a path under data/own/"),
     "another key of the data": ("source: auto", "source: auto, mirror: x", "not a known key"),
     "a command": ("source: auto", "source: auto, cmd: rm -rf /", "cmd: is not a known key"),
+    "a zero byte in a path": ("source: auto", r'source: "a\0b"', "without control characters"),
+    "a line break in a path": ("source: auto", r'source: "a\nb"', "without control characters"),
+    "a long path": ("source: auto", f"source: {'x' * 1001}", "at most 1000 characters"),
     # bombs
     "references to references": ("auto}", "auto}\na: &a [x, x, x, x, x, x, x, x, x]\n"
         + "".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n"
@@ -308,7 +324,7 @@ def test_a_stage_does_not_run_on_a_wrong_file(tmp_path, monkeypatch, content):
     (tmp_path / "params.yaml").write_bytes(content)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["stage"])
-    monkeypatch.setattr(cli, "_end_with_parent", lambda: None)
+    monkeypatch.setattr(cli.process, "follow", lambda _: [])
     ran = []
     with pytest.raises(SystemExit) as ended:
         cli.run(lambda *_: ran.append(1), "a stage")

@@ -5,10 +5,17 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Solver = Literal["fast", "scikit_learn"]
+# Limits keep out what no method can compute with, and no more. What the data limits, such
+# as neighbours by the number of images, a method refuses before it begins.
 Ridge = Annotated[
-    float, Field(ge=0, description="Penalty on squared coefficients, of the mean error.")
+    # features lie between 0 and 1: a millionth of any score is left by the highest
+    float,
+    Field(ge=0, le=1e6, description="Penalty on squared coefficients, of the mean error."),
 ]
-Seed = Annotated[int, Field(ge=0, description="Of what is drawn at random.")]
+# scikit-learn takes 32 bits
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="Of what is drawn at random.")]
+# Scores are near the numbers of classes, which are below 100.
+Cut = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
 class Block(BaseModel):
@@ -39,10 +46,12 @@ class TrainBlock(Block):
 class Evaluate(Block):
     """How scores become classes: thresholds for linear regression, else nothing."""
 
-    threshold: float | None = Field(
+    threshold: Cut | None = Field(
         default=None, description="Linear regression, two classes: the cut, about 0.5."
     )
-    thresholds: Annotated[tuple[float, ...] | None, Field(strict=False)] = Field(
+    thresholds: Annotated[
+        tuple[Cut, ...] | None, Field(strict=False, max_length=99, fail_fast=True)
+    ] = Field(
         default=None, description="Linear regression: one ascending cut between classes."
     )
 

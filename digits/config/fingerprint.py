@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from digits import methods
+from digits.data import regular
 from digits.errors import InputError
 
 FOLDER = Path("fingerprints")
@@ -95,7 +96,7 @@ def difference(name: str, path: Path, since: int = 0) -> str | None:
     Raises `InputError` if it cannot be read.
     """
     try:
-        recorded = json.loads(path.read_text("utf-8"))
+        recorded = json.loads(regular.text(path))
         libraries, modules = recorded["libraries"], recorded["modules"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read ({error!r})") from error
@@ -223,6 +224,20 @@ class _Plain(ast.NodeTransformer):
                 self.imports.add(name)
         return self.generic_visit(node)
 
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        self.generic_visit(node)
+        match node:
+            case ast.Subscript(ast.Name("Annotated"), ast.Tuple([kind, *rest]) as parts):
+                parts.elts = [kind, *(part for part in rest if not _says_nothing(part))]
+                return node if parts.elts[1:] else kind
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        if _says_nothing(node.value):
+            node.value = None  # the first limit of a parameter is one
+        return node
+
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         for child in node.body:
             match child:
@@ -244,6 +259,14 @@ class _Plain(ast.NodeTransformer):
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None
         return node
+
+
+def _says_nothing(node: ast.AST | None) -> bool:
+    """Return whether this is a `Field()` of which nothing but limits was said."""
+    match node:
+        case ast.Call(ast.Name("Field"), [], []):
+            return True
+    return False
 
 
 def _dump(node: Any) -> Any:

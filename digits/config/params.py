@@ -28,6 +28,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from digits import methods
 from digits.config.blocks import Block, Evaluate, TrainBlock
+from digits.data import regular
 from digits.data.dataset import class_name
 from digits.data.registry import KNOWN
 from digits.errors import InputError
@@ -35,7 +36,7 @@ from digits.errors import InputError
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Label = Annotated[int, Field(ge=0, le=99)]
 ClassNames = Annotated[
-    tuple[Annotated[str, AfterValidator(class_name)], ...],
+    tuple[Annotated[str, Field(max_length=100), AfterValidator(class_name)], ...],
     Field(min_length=2, max_length=100, strict=False),
 ]
 Classes = Annotated[
@@ -53,7 +54,7 @@ class Dataset(Block):
         description="mnist, fashion_mnist: the arrays must be these, to the byte. "
         "custom: your own, under data/own/."
     )
-    source: Annotated[str, Field(min_length=1)] = Field(
+    source: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
         description="auto: try the mirrors in turn. Otherwise the path of an npz file, or "
         "of a folder with IDX files, or with train/<class>/ and test/<class>/ of pictures."
     )
@@ -64,8 +65,14 @@ class Dataset(Block):
         return KNOWN[self.name].names if self.name in KNOWN else None
 
     @model_validator(mode="after")
-    def _custom_data_is_watched(self) -> Self:
+    def _source_can_be_used_and_watched(self) -> Self:
         """Images that no checksum pins must lie where DVC sees them change."""
+        if re.search(r"[\x00-\x1f\x7f]", self.source):
+            raise PydanticCustomError(
+                "dataset",
+                "source must be a path without control characters, got {source}",
+                {"source": repr(self.source)},
+            )
         if self.name == "custom":
             folder = Path("data/own")
             path = Path(self.source)
@@ -86,9 +93,9 @@ class Subset(Block):
         json_schema_extra={"oneOf": [{"required": ["digits"]}, {"required": ["classes"]}]}
     )
 
-    digits: Annotated[tuple[Label, ...] | None, Field(min_length=2, strict=False)] = Field(
-        default=None, description="The labels of at least two different classes."
-    )
+    digits: Annotated[
+        tuple[Label, ...] | None, Field(min_length=2, max_length=100, strict=False)
+    ] = Field(default=None, description="The labels of at least two different classes.")
     classes: Classes | None = Field(
         default=None, description="all, or the names of at least two classes."
     )
@@ -143,7 +150,7 @@ else:
 class Variant(Block):
     """One model on one subset, with the way it is trained and evaluated."""
 
-    subset: str = Field(description="A name from `subsets`.")
+    subset: Name = Field(description="A name from `subsets`.")
     train: Train = Field(discriminator="model")
     evaluate: Evaluate
 
@@ -156,8 +163,9 @@ class Params(Block):
     """All of `params.yaml`."""
 
     dataset: Dataset
-    subsets: Annotated[dict[Name, Subset], Field(min_length=1)]
-    variants: Annotated[dict[Name, Variant], Field(min_length=1)]
+    # of each DVC makes stages, and it is slow with thousands
+    subsets: Annotated[dict[Name, Subset], Field(min_length=1, max_length=1000)]
+    variants: Annotated[dict[Name, Variant], Field(min_length=1, max_length=1000)]
 
     @model_validator(mode="after")
     def _variants_fit_their_subsets(self) -> Self:
@@ -209,6 +217,7 @@ class Params(Block):
 
 
 LONGEST = 100_000  # characters of the file
+MOST_MISTAKES = 20  # that are shown
 
 
 class _Loader(yaml.SafeLoader):
@@ -261,11 +270,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
     Raises `InputError` with a line for each mistake: key, rule and value got.
     """
     try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(LONGEST + 1)
-        if len(text) > LONGEST:
-            raise InputError(f"{path}: is longer than {LONGEST:,} characters")
-        content = yaml.load(text, _Loader)  # noqa: S506 (it is a SafeLoader)
+        content = yaml.load(regular.text(path, LONGEST), _Loader)  # noqa: S506 (it is a SafeLoader)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     # `!!bool x`, `!!map [x]`, a thousand brackets
@@ -282,6 +287,8 @@ def load(path: Path = Path("params.yaml")) -> Params:
             if detail["loc"] not in inner  # what fails in a part fails the whole as well
             for line in _describe(detail)
         ]
+        if len(lines) > MOST_MISTAKES:
+            lines[MOST_MISTAKES:] = [f"{len(lines) - MOST_MISTAKES:,} more mistakes"]
         raise InputError("\n".join(f"{path}: {line}" for line in lines)) from error
 
 
@@ -305,6 +312,8 @@ _RULES = {
 }
 
 
+LONGEST_KEY = 80  # characters of it that are shown
+
 # A few lines of YAML can stand for a value of terabytes, by references to references.
 _short = reprlib.Repr()
 _short.maxlevel, _short.maxlist, _short.maxdict = 3, 20, 5
@@ -318,7 +327,7 @@ def _describe(error: ErrorDetails) -> list[str]:
         return error["msg"].splitlines()  # name their keys themselves
     # pydantic adds to the path the chosen model, and "[key]" for a key itself.
     path = [
-        step
+        step if len(str(step)) <= LONGEST_KEY else f"{str(step)[:LONGEST_KEY]}…"
         for before, step in zip((None, *error["loc"]), error["loc"], strict=False)
         if step != "[key]"
         and not (before == "train" and step in methods.NAMES)
@@ -334,6 +343,11 @@ def _describe(error: ErrorDetails) -> list[str]:
         got = ""
     elif kind == "too_short":
         rule = f"needs at least {error['ctx']['min_length']} entries"
+    elif kind.startswith(("greater_than", "less_than")):
+        (limit,) = error["ctx"].values()
+        rule = f"{rule.rpartition(' ')[0]} {limit:.12g}"  # as it may be written
+    elif kind == "too_long":
+        rule = f"may have at most {error['ctx']['max_length']} entries"
     elif kind in ("float_type", "int_type") and isinstance(value, str):
         got += _hint(value)
     return [f"{'.'.join(map(str, path)) or 'the whole file'}: {rule}{got}"]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from digits.data import regular
 from digits.data.files import read_npy, replacing, write_json, write_npy
 from digits.errors import InputError
 
@@ -18,6 +19,7 @@ DIGITS = tuple("0123456789")
 # What images and labels of one's own may be.
 MOST_CLASSES = 100
 MOST_PIXELS = 64  # a side
+LONGEST_NAME = 100  # characters
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # by the names of Keras's npz
 
@@ -116,7 +118,7 @@ def from_arrays(
 def check_names(names: Sequence[str], origin: object) -> tuple[str, ...]:
     """Return names of classes as they are kept.
 
-    Raises `InputError` if one is empty, given twice or holds what is no printed
+    Raises `InputError` if one is empty, too long, given twice or holds what is no printed
     character, or if there are fewer than 2 or more than 100.
     """
     found = tuple(map(class_name, names))
@@ -127,6 +129,11 @@ def check_names(names: Sequence[str], origin: object) -> tuple[str, ...]:
     for name in found:
         if not name:
             raise InputError(f"{origin}: the name of a class is empty")
+        if len(name) > LONGEST_NAME:
+            raise InputError(
+                f"{origin}: the name of a class, {name[:20]!a}…, has {len(name):,} "
+                f"characters; there may be {LONGEST_NAME}"
+            )
         # Cc: control characters. Cs: bytes of a file's name that are no UTF-8.
         if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
             raise InputError(
@@ -231,7 +238,7 @@ def load_names(folder: Path) -> tuple[str, ...]:
     """Read the names of the classes. Raises `InputError` as `load_split` does."""
     path = folder / "classes.json"
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))
+        names = json.loads(regular.text(path))
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
             raise ValueError("is no list of names")  # noqa: TRY301 (as damaged)
     except (OSError, ValueError, RecursionError) as error:

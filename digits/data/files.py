@@ -22,6 +22,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 import numpy as np
 
 from digits import process
+from digits.data import regular
 from digits.errors import InputError
 
 if TYPE_CHECKING:  # slow to import, and most stages draw nothing
@@ -92,7 +93,7 @@ def write_json(path: Path, value: dict[str, Any] | list[Any]) -> None:
 def read_json(path: Path) -> Any:
     """Read a result. Raises `InputError` if it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(regular.text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); `dvc repro` regenerates it"
@@ -144,7 +145,7 @@ def write_png(path: Path, figure: "Figure") -> None:
 
 def read_npy(path: Path) -> np.ndarray:
     """Read an array. Raises `OSError` or `ValueError` if it is missing or damaged."""
-    with path.open("rb") as file:
+    with regular.file(path).open("rb") as file:
         return _read_array(file, path.stat().st_size)
 
 
@@ -164,7 +165,7 @@ def read_npz(
     """
     members = {f"{name}.npy": name for name in names}
     try:
-        with path.open("rb") as file, ZipFile(file) as archive:
+        with regular.file(path).open("rb") as file, ZipFile(file) as archive:
             found = {info.filename: info for info in archive.infolist()}
             missing = [name for member, name in members.items() if member not in found]
             members |= {m: name for name in optional if (m := f"{name}.npy") in found}

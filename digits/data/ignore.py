@@ -10,6 +10,9 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
+from digits.data import regular
+from digits.errors import InputError
+
 
 class Ignored:
     """Tells of a path whether .dvcignore lists it, or a folder that it is in."""
@@ -23,8 +26,8 @@ class Ignored:
         lines: list[str] = []
         if root is not None:
             for folder in (self._home, *self._home.parents):
-                if (path := folder / ".dvcignore").is_file():
-                    self._home, lines = folder, path.read_text("utf-8").splitlines()
+                if (path := folder / ".dvcignore").exists():
+                    self._home, lines = folder, _lines(path)
                     break
         self._spec = GitIgnoreSpec.from_lines(line.strip() for line in lines)
 
@@ -45,6 +48,13 @@ class Ignored:
             for path in (here / name for name in names):
                 if not self(path) and path.is_file():
                     yield path
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return regular.text(path).splitlines()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
 
 
 NOTHING = Ignored()

@@ -27,8 +27,9 @@ from pydantic import Field
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from digits import memory
 from digits.config.blocks import Seed, TrainBlock
-from digits.data import files
+from digits.data import files, regular
 from digits.errors import InputError
 from digits.models import Course, Model
 
@@ -42,6 +43,7 @@ UNITS = (120, 84)
 WARM_UP = 0.15  # of all steps, until the learning rate is at its highest
 THREADS = 2  # two take 0.7 of one's time
 BLOCK = 100  # images that are scored at a time
+BYTES_PER_PIXEL = 100  # of a batch: the first layer's maps and their gradients, at least
 
 
 class Options(TrainBlock):
@@ -50,14 +52,20 @@ class Options(TrainBlock):
     summary = "A convolutional network, LeNet-5; the largest probability wins"
 
     model: Literal["lenet5"]
-    epochs: Annotated[int, Field(ge=1)] = Field(
+    # ten thousand take a day on MNIST
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(
         description="How often each training image is seen."
     )
-    batch_size: Annotated[int, Field(ge=1)] = Field(description="Images a step.")
-    learning_rate: Annotated[float, Field(gt=0)] = Field(
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        description="Images a step; at most as many as are trained on."
+    )
+    # A step moves each weight by about as much, and weights are of the order of 0.1. A
+    # float32 would round a weight's change away below 1e-8 of it.
+    learning_rate: Annotated[float, Field(ge=1e-10, le=1)] = Field(
         description="AdamW's, at its highest; it warms up, then falls along a cosine to 0."
     )
-    weight_decay: Annotated[float, Field(ge=0)] = Field(description="AdamW's.")
+    # a step takes this share, times the learning rate, off each weight
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(description="AdamW's.")
     shift: Annotated[int, Field(ge=0, le=8)] = Field(
         description="In each epoch an image is moved at random by at most so many pixels."
     )
@@ -177,9 +185,18 @@ def fit(
 
     The last epoch's weights are the result; validation images are only measured.
     """
-    keras, tensorflow = import_keras()
     training, validation = split(y, options.validation_split, options.seed)
+    if options.batch_size > len(training):
+        raise InputError(
+            f"train.batch_size: {options.batch_size} are more than the {len(training)} "
+            f"images to train on (of {len(images)}, less the validation_split)"
+        )
+    keras, tensorflow = import_keras()
     padded = pad(images)
+    memory.refuse_more(
+        options.batch_size * padded[0].size * BYTES_PER_PIXEL,
+        f"train.batch_size: {options.batch_size} images of {images[0].size} pixels a step",
+    )
     shifts = shifted(padded, options.shift)
     network = untrained(keras, padded.shape[1:], len(classes), options.seed)
     optimizer = _optimizer(keras, network, options, len(training))
@@ -198,6 +215,12 @@ def fit(
             at = drawn_shifts(len(rows), options.shift, rng)
             seen = learn(shifts[rows, *at][..., None], y[rows])
             held_out = measure(padded[validation][..., None], y[validation])
+            if not np.isfinite([*seen, *held_out]).all():
+                raise InputError(
+                    f"train.learning_rate: with {options.learning_rate:g}, and a "
+                    f"weight_decay of {options.weight_decay:g}, the training diverges in "
+                    f"epoch {epoch + 1}; set a lower one"
+                )
             for of, measured in (("training", seen), ("validation", held_out)):
                 for name, value in zip(
                     ("cross-entropy", "accuracy"), measured, strict=True
@@ -388,7 +411,10 @@ class Checkpoint:
         if not self.path.exists():
             return 0
         try:
-            with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            with (
+                regular.file(self.path).open("rb") as raw,
+                np.load(raw, allow_pickle=False) as file,
+            ):
                 if file["key"].item() != self.key:
                     log.info("%s is of another training: starting anew", self.path)
                     return 0

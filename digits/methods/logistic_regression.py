@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 class LogisticBlock(TrainBlock):
     """L2-regularised logistic regression: C · Σ log-loss + ½‖w‖²."""
 
-    C: Annotated[float, Field(gt=0)] = Field(description="Inverse strength of the penalty.")
-    max_iter: Annotated[int, Field(ge=1)] = Field(description="Most iterations.")
-    tol: Annotated[float, Field(gt=0, lt=1)] = Field(
+    # Below, all coefficients are 0 to many digits; above, there is no penalty to speak of.
+    C: Annotated[float, Field(ge=1e-8, le=1e6)] = Field(
+        description="Inverse strength of the penalty."
+    )
+    max_iter: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        description="Most iterations."
+    )
+    # float64 proves about 1e-26: the bound is the square of a gradient's rounding
+    tol: Annotated[float, Field(ge=1e-24, lt=1)] = Field(
         description="fast: stop when the objective is proven to be at most this far, "
         "relative to it, above the optimum. scikit_learn: its own tol."
     )

@@ -25,7 +25,10 @@ class Options(TrainBlock):
     summary = "The training images that are nearest vote"
 
     model: Literal["nearest_neighbours"]
-    k: Annotated[int, Field(ge=1)] = Field(description="How many vote.")
+    # they are found one after the other, each in a pass over all training images
+    k: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        description="How many vote; at most as many as there are training images."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

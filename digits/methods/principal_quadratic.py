@@ -14,7 +14,7 @@ from digits.blocks import add_up, in_blocks
 from digits.config.blocks import TrainBlock
 from digits.errors import InputError
 from digits.models import Course
-from digits.models.features import FeatureModel, solve
+from digits.models.features import FeatureModel, refuse_what_is_too_large, solve
 
 
 class Options(TrainBlock):
@@ -23,7 +23,10 @@ class Options(TrainBlock):
     summary = "Least squares on principal components and their products of two"
 
     model: Literal["principal_quadratic"]
-    components: Annotated[int, Field(ge=1)] = Field(description="How many components.")
+    # as many as the largest images have pixels, 64 by 64
+    components: Annotated[int, Field(ge=1, le=4096)] = Field(
+        description="How many components; at most as many as there are pixels."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +96,18 @@ def fit(
     course: Course,
 ) -> QuadraticModel:
     """Find the components, and fit the polynomial."""
+    k, n_pixels = options.components, images[0].size
+    if k > n_pixels:
+        raise InputError(f"train.components: {k} are more than the {n_pixels} pixels")
+    n_features = k + k * (k + 1) // 2
+    asked = f"train.components: {k}, that is {n_features} products,"
+    refuse_what_is_too_large(n_features, images, asked)
     mean, components = principal_components(images, options.components)
 
     def features(X: np.ndarray) -> np.ndarray:
         return polynomial((X - mean) @ components.T)
 
-    coef, intercept = solve(features, images, y, 0.0, course)
+    coef, intercept = solve(features, images, y, 0.0, course, asked=asked)
     return QuadraticModel(
         classes=classes, coef=coef, intercept=intercept, mean=mean, components=components
     )

@@ -14,8 +14,9 @@ from pydantic import Field
 from threadpoolctl import threadpool_limits
 
 from digits.config.blocks import Ridge, Seed, TrainBlock
+from digits.errors import InputError
 from digits.models import Course
-from digits.models.features import FeatureModel, solve
+from digits.models.features import FeatureModel, refuse_what_is_too_large, solve
 
 
 class Options(TrainBlock):
@@ -24,10 +25,12 @@ class Options(TrainBlock):
     summary = "Least squares on the nearness to centres that k-means found"
 
     model: Literal["radial_basis"]
-    centres: Annotated[int, Field(ge=1)] = Field(
-        description="How many, shared out among the classes."
+    centres: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        description="How many, shared out among the classes; one for each at least, and no "
+        "more than it has training images."
     )
-    width: Annotated[float, Field(gt=0)] = Field(
+    # different images are at least 1 apart, and at most 255 times 64, the largest size
+    width: Annotated[float, Field(ge=0.01, le=1e6)] = Field(
         description="Standard deviation of the Gaussian, in grey values."
     )
     ridge: Ridge
@@ -103,6 +106,14 @@ def fit(
     X = images.reshape(len(images), -1)
     shares = np.full(len(classes), options.centres // len(classes))
     shares[: options.centres % len(classes)] += 1
+    asked = f"train.centres: {options.centres}"
+    for label, n_centres, n_images in zip(classes, shares, np.bincount(y), strict=True):
+        if not 1 <= n_centres <= n_images:
+            raise InputError(
+                f"{asked} gives class {label} {n_centres} centres; it has {n_images} "
+                "training images, and takes from 1 to as many"
+            )
+    refuse_what_is_too_large(options.centres, images, asked)
     centres = np.vstack(
         [cluster(X[y == index], n, options.seed) for index, n in enumerate(shares)]
     )
@@ -110,7 +121,7 @@ def fit(
     def features(X: np.ndarray) -> np.ndarray:
         return nearness(X, centres, options.width)
 
-    coef, intercept = solve(features, images, y, options.ridge, course)
+    coef, intercept = solve(features, images, y, options.ridge, course, asked=asked)
     return RadialModel(
         classes=classes,
         coef=coef,

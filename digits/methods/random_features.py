@@ -17,7 +17,7 @@ from pydantic import Field
 
 from digits.config.blocks import Ridge, Seed, TrainBlock
 from digits.models import Course
-from digits.models.features import FeatureModel, solve
+from digits.models.features import FeatureModel, refuse_what_is_too_large, solve
 
 
 class Options(TrainBlock):
@@ -26,7 +26,9 @@ class Options(TrainBlock):
     summary = "Least squares on random features, each of a part of the image"
 
     model: Literal["random_features"]
-    features: Annotated[int, Field(ge=1)] = Field(description="How many features.")
+    features: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        description="How many; their products with each other must fit into memory."
+    )
     ridge: Ridge
     seed: Seed
 
@@ -95,10 +97,12 @@ def fit(
     course: Course,
 ) -> RandomModel:
     """Draw the features, and fit the scores."""
+    asked = f"train.features: {options.features}"
+    refuse_what_is_too_large(options.features, images, asked)
     weights = draw(images, y, options.features, options.seed)
 
     def features(X: np.ndarray) -> np.ndarray:
         return squashed(X, weights)
 
-    coef, intercept = solve(features, images, y, options.ridge, course)
+    coef, intercept = solve(features, images, y, options.ridge, course, asked=asked)
     return RandomModel(classes=classes, coef=coef, intercept=intercept, weights=weights)

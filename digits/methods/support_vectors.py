@@ -8,6 +8,7 @@ none is on the wrong side by more than the tolerance: then the solution is that 
 images, and no kernel of all images with all was needed.
 """
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
@@ -18,11 +19,14 @@ from threadpoolctl import threadpool_limits
 
 from digits.blocks import available_threads, in_blocks
 from digits.config.blocks import TrainBlock
+from digits.errors import InputError
 from digits.models import Course, Model
 from digits.models.pairs import pairs, votes
 
 TOLERANCE = 1e-3  # libsvm's
 MOST = 1500  # images that are added to a pair's at a time
+ROUNDS = 200  # of that; as the rounding of a large C's scores may go on without an end
+STEPS = 10_000_000  # of libsvm's in a round, which sets itself no limit
 
 
 class Options(TrainBlock):
@@ -31,8 +35,12 @@ class Options(TrainBlock):
     summary = "A Gaussian support vector machine between each two classes; they vote"
 
     model: Literal["support_vectors"]
-    C: Annotated[float, Field(gt=0)] = Field(description="Inverse strength of the penalty.")
-    gamma: Annotated[float, Field(gt=0)] = Field(
+    # Coefficients are at most C, and the kernel is right to seven digits.
+    C: Annotated[float, Field(ge=1e-6, le=1e6)] = Field(
+        description="Inverse strength of the penalty."
+    )
+    # below, the kernel is 1 for all images, to seven digits; above, 0 but for the same
+    gamma: Annotated[float, Field(ge=1e-6, le=100)] = Field(
         description="The kernel is exp(-gamma ‖x - y‖²), of pixels from 0 to 1."
     )
 
@@ -110,10 +118,12 @@ def machine(
             for rows in map(np.flatnonzero, (signs > 0, signs < 0))
         ]
     )
-    while True:
+    for _ in range(ROUNDS):
         K = kernel(X[work], X[work], gamma)
-        svc = SVC(C=C, kernel="precomputed", tol=TOLERANCE, cache_size=500)
+        svc = SVC(C=C, kernel="precomputed", tol=TOLERANCE, cache_size=500, max_iter=STEPS)
         svc.fit(K, signs[work])
+        if svc.fit_status_:  # not solved
+            break
         vectors, coef, intercept = work[svc.support_], svc.dual_coef_[0], svc.intercept_[0]
         scores = kernel(X, X[vectors], gamma) @ coef + intercept
         lack = 1 - TOLERANCE - signs * scores
@@ -123,6 +133,10 @@ def machine(
             return vectors, coef, intercept
         worst = wrong[np.argsort(-lack[wrong], kind="stable")[:MOST]]
         work = np.sort(np.concatenate([vectors, worst]))
+    raise InputError(
+        f"train.C: with {C:g}, and a gamma of {gamma:g}, no solution is found on these "
+        f"{len(X)} images of two classes; set a lower one"
+    )
 
 
 def fit(
@@ -141,7 +155,11 @@ def fit(
         rows, coef, intercept = machine(X[here], signs, options.C, options.gamma)
         return here[rows], coef, intercept
 
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(available_threads()) as pool:
+    with (
+        threadpool_limits(1, "blas"),
+        warnings.catch_warnings(action="ignore"),  # of what `machine` refuses
+        ThreadPoolExecutor(available_threads()) as pool,
+    ):
         machines = list(pool.map(solve, pairs(len(classes))))
     used = np.unique(np.concatenate([rows for rows, _, _ in machines]))
     coef = np.zeros((len(machines), len(used)))

@@ -211,6 +211,12 @@ def check_parameters(path: Path, made_with: str, expected: str, stage: str) -> N
         )
 
 
+def sound(scores: np.ndarray) -> bool:
+    """Return whether all scores are finite, and so small that their squares are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(scores * scores).all())
+
+
 def decide(
     scores: np.ndarray, decision: Decision, thresholds: tuple[float, ...] = ()
 ) -> np.ndarray:

@@ -11,8 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.linalg import norm
 
-from digits.blocks import add_up, in_blocks
+from digits import memory
+from digits.blocks import ROWS, add_up, in_blocks
+from digits.errors import InputError
 from digits.models import Course, Model
 
 
@@ -43,16 +46,34 @@ class FeatureModel(Model):
         return {"coef": (n_classes, self.coef.shape[-1]), "intercept": (n_classes,)}
 
 
+def refuse_what_is_too_large(n_features: int, images: np.ndarray, asked: str) -> None:
+    """Raise `InputError` if so many features of the images do not fit into memory.
+
+    asked: the parameter that says how many features, and its value
+    """
+    n_samples, n_pixels = len(images), images[0].size
+    # `solve` has the products of all pairs from each block, and thrice from all
+    n_grams = -(-n_samples // ROWS) + 3
+    needed = 8 * n_features * (n_features * n_grams + n_pixels)
+    memory.refuse_more(needed, f"{asked} features of {n_samples} images")
+
+
 def solve(
     features: Callable[[np.ndarray], np.ndarray],
     images: np.ndarray,
     y: np.ndarray,
     ridge: float,
     course: Course,
+    *,
+    asked: str,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return coef (n_classes, n_features) and intercept (n_classes,).
 
-    features: as in `FeatureModel`; y: (n_samples,) class indices; ridge: >= 0
+    features: as in `FeatureModel`; y: (n_samples,) class indices; ridge: >= 0; asked: the
+    parameter that says how many features, and its value
+
+    Raises `InputError` if the features depend on each other, so that rounding alone would
+    decide: with too many for the images, or a width at which all are alike.
     """
     X, n_samples = images.reshape(len(images), -1), len(images)
     targets = np.eye(y.max() + 1)
@@ -62,10 +83,22 @@ def solve(
         return F.T @ F, F.sum(axis=0), F.T @ targets[y[rows]]
 
     gram, total, products = add_up(in_blocks(moments, n_samples))
+    raw = gram / n_samples
     mean, shares = total / n_samples, np.bincount(y) / n_samples
-    gram = gram / n_samples - np.outer(mean, mean)
+    gram = raw - np.outer(mean, mean)
     products = products / n_samples - np.outer(mean, shares)
-    coef = np.linalg.solve(gram + ridge * np.eye(len(gram)), products)
+    regular = gram + ridge * np.eye(len(gram))
+    # `raw` is rounded in its last bits; this is by what share of it a solution may move
+    try:
+        moved = norm(raw, 1) * norm(np.linalg.inv(regular), 1) * np.finfo(float).eps
+    except np.linalg.LinAlgError:
+        moved = np.float64(np.inf)
+    if not moved < 1:
+        raise InputError(
+            f"{asked} gives features that depend on each other on these {n_samples} images "
+            f"(ridge {ridge:g}); ask for fewer, or for others, or set a larger ridge"
+        )
+    coef = np.linalg.solve(regular, products)
     explained = 2 * (coef * products).sum() - (coef * (gram @ coef)).sum()
     course.record(1, "mean squared error", (shares * (1 - shares)).sum() - explained)
     return coef.T.copy(), shares - mean @ coef

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from digits.data import regular
 from digits.errors import InputError
 
 
@@ -32,8 +33,8 @@ def nodes(path: Path) -> list[Node]:
     Raises `InputError` if the file cannot be read.
     """
     try:
-        stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        stages = yaml.safe_load(regular.text(path))["stages"]
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     blocks = {name: stage.get("do", stage) for name, stage in stages.items()}
     after = {

@@ -55,6 +55,7 @@ COUPLED_WIDTH = 8000  # coefficients that can be factorised together: 130 MB
 COUPLED_ROWS = 40_000_000  # rows times pairs whose leverages can be kept: 320 MB
 PROJECTIONS = 6  # for the leverages
 STALLED = 12  # iterations of phase 2 without progress before float64 takes over
+EXHAUSTED = 100  # iterations of float64 without progress before it is given up
 FREE = 1e-3  # times C: a curvature for the intercept, which has no penalty
 
 Callback = Callable[[int, np.ndarray, float], None]
@@ -111,11 +112,14 @@ class LogisticRegression(Estimator):
         self.objective_, self.gap_ = search.f, float(search.gaps.max())
         if self.gap_ > self.tol:
             log.warning(
-                "not at the optimum after max_iter = %d iterations (bound on the relative "
-                "gap %.1e, tol %.1e); raise it",
-                self.max_iter,
+                "not at the optimum after %d iterations (bound on the relative gap %.1e, "
+                "tol %.1e); %s",
+                self.n_iter_,
                 self.gap_,
                 self.tol,
+                "raise max_iter"
+                if self.n_iter_ == self.max_iter
+                else "float64 gets no nearer: set a larger tol, or a smaller C",
             )
         return self
 
@@ -237,8 +241,11 @@ class _Minimiser:
             )
             if not newton or slope < best / 2:
                 best, best_at = slope, iteration
-            stalled = newton and self.dtype is np.float32 and iteration - best_at >= STALLED
-            if self.gaps.max() <= tol or stalled or iteration == max_iter:
+            idle = iteration - best_at if newton else 0
+            stalled = self.dtype is np.float32 and idle >= STALLED
+            exhausted = self.dtype is float and idle >= EXHAUSTED
+            last = exhausted or iteration == max_iter
+            if self.gaps.max() <= tol or stalled or last:
                 self._settle()
                 if stalled or checked:
                     self.dtype, best_at = float, iteration
@@ -246,7 +253,7 @@ class _Minimiser:
                 checked = True
             if callback:
                 callback(iteration, self.f.copy(), float(self.gaps.max()))
-            if self.gaps.max() <= tol:
+            if self.gaps.max() <= tol or exhausted:
                 break
         return iteration
 

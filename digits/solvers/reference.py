@@ -18,6 +18,8 @@ from digits.solvers.estimator import Estimator
 
 log = logging.getLogger(__name__)
 
+NEWTON_STEPS = 1000
+
 
 def _standardise(estimator: Estimator, X: np.ndarray) -> np.ndarray:
     scaler = StandardScaler().fit(X.reshape(len(X), -1).astype(np.float64))
@@ -68,15 +70,20 @@ class LogisticRegression(Estimator):
         self.n_iter_ = max(model.n_iter_.max() for model in models)
         if self.n_iter_ >= self.max_iter:
             log.warning(
-                "not at the optimum after max_iter = %d iterations; raise it", self.max_iter
+                "not at the optimum after %d iterations; raise max_iter", self.n_iter_
             )
+        elif self.n_iter_ >= NEWTON_STEPS:
+            log.warning("float64 gets no nearer to the optimum: set a larger tol")
         return self
 
     def _fit(
         self, X: np.ndarray, y: np.ndarray, solver: str
     ) -> linear_model.LogisticRegression:
+        # Newton's method is at the optimum after some dozens of steps, and scikit-learn's
+        # goes on without an end if `tol` is below the rounding of the gradient.
+        most = NEWTON_STEPS if solver == "newton-cholesky" else self.max_iter
         model = linear_model.LogisticRegression(
-            C=self.C, max_iter=self.max_iter, tol=self.tol, solver=solver
+            C=self.C, max_iter=min(most, self.max_iter), tol=self.tol, solver=solver
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # said in a line above
