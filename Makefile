@@ -38,19 +38,20 @@ except BlockingIOError:
     fcntl.flock(9, fcntl.LOCK_EX)
 endef
 export ALONE
-
-setup:  ## make the environment (all other targets do so as well)
-	@$(IS_MADE) || { $(BASE) -c "$$ALONE" 2>/dev/null; \
-	  $(IS_MADE) || $(MAKE) --no-print-directory environment; } 9< requirements.lock
-
 # The Python that PATH has without $(VENV), whose own may be broken.
 BASE = PATH="$${PATH\#*:}" $(PYTHON)
-INSTALL = $(VENV)/bin/uv pip install --python $(VENV) --preview-features build-dependency-hashes \
-  --require-hashes --require-build-hashes --build-constraints requirements.lock --requirement
+WAIT = $(BASE) -c "$$ALONE" 2>/dev/null
 
-# pip would need minutes for what uv does in seconds. uv itself is pinned, too. pip fetches it
-# and installs it in two steps, because its settings say how to fetch, but may say to install
-# elsewhere. What has no wheel is built by what requirements.lock pins, and by nothing else.
+setup:  ## make the environment (all other targets do so as well)
+	@$(IS_MADE) || { $(WAIT); $(IS_MADE) || $(MAKE) --no-print-directory environment; } 9< requirements.lock
+
+# What has no wheel is built by packages that requirements.lock pins, and by no others.
+BUILT := --preview-features build-dependency-hashes --require-build-hashes --build-constraints requirements.lock
+INSTALL := $(VENV)/bin/uv pip install --python $(VENV) --require-hashes $(BUILT) --requirement
+
+# pip would need minutes for what uv does in seconds, and uv itself is pinned, too. Its wheel
+# is fetched with pip's settings, which say where the index is, but installed without them:
+# they may say to install elsewhere.
 environment:
 	@$(BASE) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	  || { echo 'Python 3.11 or newer is needed, and $(PYTHON) is none; name one: make PYTHON=python3.12' >&2; exit 1; }
@@ -69,9 +70,11 @@ environment:
 	@{ $(MADE_OF); } > $(VENV)/complete
 
 # Only the hard tests and the audit need these; the versions of what both name are the same.
+# Killed meanwhile, uv would take half a package for a whole one: so all is made again then.
 hard: setup
-	@cmp -s requirements-hard.lock $(VENV)/hard \
-	  || { $(INSTALL) requirements-hard.lock --quiet && cp requirements-hard.lock $(VENV)/hard; }
+	@cmp -s requirements-hard.lock $(VENV)/hard || { $(WAIT); mv $(VENV)/complete $(VENV)/before; \
+	  $(INSTALL) requirements-hard.lock --quiet && cp requirements-hard.lock $(VENV)/hard; \
+	  status=$$?; mv $(VENV)/before $(VENV)/complete; exit $$status; } 9< requirements.lock
 
 repro: setup  ## run the whole pipeline, or what has changed of it
 	@python -m commands.unlock
@@ -134,9 +137,9 @@ bench: repro  ## time the solvers and the pipeline, for half an hour
 	python benchmarks/large.py
 
 lock: setup  ## pin the newest packages that pyproject.toml allows
-	uv pip compile --quiet --upgrade --universal --generate-hashes --group dev pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILT) --group dev pyproject.toml --output-file requirements.lock
 	sed -E '/^ +--hash/d; s/ \\$$//' requirements.lock > $(VENV)/constraints
-	uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --constraint $(VENV)/constraints --group hard --output-file requirements-hard.lock
+	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILT) --python-version 3.11 --constraint $(VENV)/constraints --group hard --output-file requirements-hard.lock
 
 page:  ## build the page of dvc plots for another Vega (needs npm)
 	$(PYTHON) .dvc/page/build.py
