@@ -177,7 +177,8 @@ def break_python(environment):
 
 def upgrade_python(environment):
     (environment / "bin/python").unlink()
-    script(environment / "bin/python", f"echo \"'{environment}' cpython-399\"")
+    other = "import sys; sys.implementation.cache_tag = 'cpython-399'; exec(sys.argv[3])"
+    script(environment / "bin/python", f'exec "{BASE}" -c "{other}" "$@"')
 
 
 def change_lock(environment):
