@@ -78,8 +78,10 @@ def other_python(name: str, root: Path) -> Circumstance:
     uv = ("uv", "--quiet")
     subprocess.run([*uv, "venv", "--python", name, root], check=True)
     python = root / "bin/python"
-    lock = ("--require-hashes", "--requirement", ROOT / "requirements.lock")
-    subprocess.run([*uv, "pip", "install", "--python", python, *lock], check=True)
+    lock = ROOT / "requirements.lock"
+    pins = ("--require-hashes", "--require-build-hashes", "--build-constraints", lock)
+    install = ("pip", "install", "--python", python, *pins, "--requirement", lock)
+    subprocess.run([*uv, *install], check=True)
     version = subprocess.run(
         [python, "--version"], capture_output=True, text=True, check=True
     ).stdout.strip()

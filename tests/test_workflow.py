@@ -231,3 +231,20 @@ def test_the_hard_tests_change_no_version():
     both = {name for name, _ in usual} & {name for name, _ in hard}
     assert both
     assert {pair for pair in hard if pair[0] in both} <= usual
+
+
+def test_what_is_built_is_built_by_what_is_pinned():
+    """Code that builds a package runs, too: tests/test_setup.py shows that uv asks."""
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
+    (built,) = re.findall("(?m)^BUILT := (.*)", makefile)
+    assert "--require-build-hashes --build-constraints requirements.lock" in built
+    lines = re.findall(r"(?m)^.*\b(?:pip|uv) (?:install|download|pip).*", makefile)
+    kinds = [re.search("BUILT|only-binary :all:|no-index", line) for line in lines]
+    assert len(lines) == 5
+    assert all(kinds), lines
+    text = "\n".join((*SCRIPTS, (ROOT / ".ci/run").read_text()))
+    assert not re.search(r"\b(pip|uv)\b", text)  # there, only make installs
+    (rest,) = (
+        rest for name, _, rest in pinned("requirements.lock") if name == "setuptools"
+    )
+    assert ";" not in rest  # on every platform and Python
