@@ -1,6 +1,7 @@
 """What all command lines share: arguments, log, errors, exit status."""
 
 import argparse
+import errno
 import logging
 import os
 import re
@@ -15,9 +16,18 @@ from typing import Literal
 
 from digits.config import guard, params
 from digits.config.params import Params
-from digits.errors import InputError
+from digits.errors import InputError, printable
 
 log = logging.getLogger(__name__)
+
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class _Printable(logging.Formatter):
+    """Writes a message so that no name in it can command the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep="\n\t")
 
 
 def run(
@@ -63,15 +73,27 @@ def add_root(parser: argparse.ArgumentParser) -> None:
 @contextmanager
 def reporting(status: int) -> Iterator[None]:
     """Log to stderr; end with one message and `status` on what a user can mend."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(capture=True)
     try:
         yield
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)  # as a shell reports it
-    except (InputError, OSError) as error:
+    except InputError as error:
         log.error("error: %s", error)  # noqa: TRY400 (a message, not a traceback)
+        sys.exit(status)
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        whose = "; run it as a user who may read and write there"
+        log.error(  # noqa: TRY400 (as above)
+            "error: %s%s%s",
+            where,
+            error.strerror or error,
+            whose if error.errno in DENIED else "",
+        )
         sys.exit(status)
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell reports it; what was begun is already removed
