@@ -1,4 +1,4 @@
-"""Names of classes, files and branches that a page or a terminal could take for commands."""
+"""Names of classes, files and branches that a page or a terminal might obey."""
 
 import csv
 import json
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
-from tiny import ROOT, Project, as_arrays, config_without_remotes, make
 from test_own_data import read_csv, write_params
+from tiny import ROOT, Project, as_arrays, config_without_remotes, make
 
 RUN = "document.title='run'"
 SCRIPT = f"</script><script>{RUN}</script>"
@@ -53,7 +53,8 @@ def drawn(chromium, path):
         "(card) => card.querySelector('svg, img') || card.lastChild.textContent)"
     )
     assert page.title() == "DVC plots"
-    assert page.locator("script, svg[onload], img[onerror]").count() == 4  # Vega's, and ours
+    scripts = page.locator("script, svg[onload], img[onerror]")
+    assert scripts.count() == 4  # Vega's three, and the page's own
     assert not [url for url in page.seen if not url.startswith(path.parent.as_uri())]
     return page
 
@@ -96,7 +97,7 @@ def test_the_page_of_plots_shows_odd_names_and_runs_none(tmp_path, chromium):
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory, tiny):
-    """The pipeline on data whose classes have these names, and after a changed threshold."""
+    """The pipeline on data whose classes have these names; then a threshold changes."""
     project = make(tmp_path_factory.mktemp("named") / "project", tiny)
     np.savez(project.root / "data/own/tiny.npz", names=NAMES, **as_arrays(tiny))
     line = {
