@@ -70,6 +70,7 @@ def unlock(root: Path) -> Iterator[str]:
     What dvc.lock then no longer says, DVC takes from its cache of runs, or computes again.
     Raises `InputError` at the end if a file is in conflict that is no result.
     """
+    pipeline.refuse_anothers(root)  # Git would not give a file back
     for rwlock in (*root.glob(".dvc/tmp/rwlock"), *root.glob("*/.dvc/tmp/rwlock")):
         if not rwlock.stat().st_size:
             rwlock.unlink()
