@@ -149,10 +149,9 @@ def test_tables_have_the_names_as_they_are(named):
 @pytest.mark.slow
 def test_the_comparison_shows_names_as_code_in_its_cells(named):
     said = named.run("python", "-m", "commands.compare", BRANCH).stdout
-    (row,) = (line for line in said.splitlines() if " called " in line)
-    assert row.startswith("| `line` | `a b c [d](http://localhost) **e** called </script>")
-    assert row.count("|") == 6
-    assert row.count("`") == 4
+    rows = [line for line in said.splitlines() if " called " in line]
+    assert any(row.startswith(f"| `line` | `a b c {NAMES[7][8:]} called") for row in rows)
+    assert {(row.count("|"), row.count("`")) for row in rows} == {(6, 4)}
     assert f"| parameter | `{BRANCH}` | `workspace` |" in said
 
 
