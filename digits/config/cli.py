@@ -57,6 +57,8 @@ def run(
         if of:
             check_name(checked, of, getattr(arguments, of))
         stage = os.environ.get("DVC_STAGE")  # set where DVC will record the result
+        if stage:
+            _refuse_links(root)
         with guard.unchanged(checked, stage, root) if stage else nullcontext():
             main(checked, *([getattr(arguments, of)] if of else []), root)
     log.info("done in %.1f s", time.perf_counter() - start)
@@ -127,6 +129,21 @@ def _end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _refuse_links(root: Path) -> None:
+    """Raise `InputError` if a folder of results is a link: DVC refuses what lies behind it.
+
+    It does so only after the stage has run, which may have taken an hour.
+    """
+    for name in ("data", "data/models", "data/predictions", "data/subsets", "report"):
+        if (root / name).is_symlink():
+            raise InputError(
+                f"{root / name}: is a symbolic link to a folder, and DVC records no result "
+                "behind one. Replace the link by the folder itself; to keep results on "
+                "another disk, move DVC's cache there: `dvc cache dir --local FOLDER`, and "
+                "`dvc config --local cache.type symlink`"
+            )
 
 
 def check_name(checked: Params, of: Literal["subset", "variant"], name: str) -> None:
