@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,11 @@ import yaml
 from PIL import Image
 from test_own_data import read_csv, write_params
 from tiny import ROOT, Project, as_arrays, config_without_remotes, make
+
+from commands import compare
+from digits import lettering, plots
+from digits.data import dataset
+from digits.errors import InputError, printable
 
 RUN = "document.title='run'"
 SCRIPT = f"</script><script>{RUN}</script>"
@@ -93,6 +100,60 @@ def test_the_page_of_plots_shows_odd_names_and_runs_none(tmp_path, chromium):
     widths = page.locator("img").evaluate_all("all => all.map((one) => one.naturalWidth)")
     # But that with lines of HTML in its name: they are no file's.
     assert sorted(widths)[-8:] == [8, 8, 9, 9, 10, 10, 11, 11]
+
+
+NOT_PRINTED = (
+    "a\nb",
+    "a\0b",
+    "\x1b[2Jb",
+    "a\x9bb",
+    "a\u2028b",
+    "a\u202eb",
+    "a\u2069b",
+    "a\udcffb",
+)
+
+
+@pytest.mark.parametrize("name", [*NOT_PRINTED, "a" * 101, "a" * 10**6, " "])
+def test_a_name_that_is_not_printed_or_endless_is_refused_in_a_short_line(name):
+    with pytest.raises(InputError, match=r"^names\.txt: .*name") as caught:
+        dataset.check_names(["b", name], "names.txt")
+    assert len(str(caught.value)) < 200
+    assert str(caught.value).isprintable()
+
+
+def test_ten_thousand_names_are_refused():
+    with pytest.raises(InputError, match="names of 10000 classes"):
+        dataset.check_names([f"class {i}" for i in range(10_000)], "names.txt")
+
+
+@pytest.mark.parametrize(
+    "name", [*NAMES, "-", "=", "C++", "שלום", "\u200fא", "👩\u200d👧", "a" * 100]
+)
+def test_a_name_that_is_printed_is_kept_as_it_is(name):
+    assert dataset.check_names(["b", name], "names.txt") == ("b", name)
+
+
+@pytest.mark.parametrize("name", NOT_PRINTED)
+def test_what_a_terminal_would_obey_is_printed_as_its_escape(name):
+    assert printable(name).isprintable()
+    assert printable(name) == name.encode("unicode_escape").decode()
+    assert printable(name, keep=name) == name
+    assert compare.code(name).isprintable()
+
+
+def test_an_error_names_a_file_without_obeying_its_name(tmp_path, capfd):
+    command = (sys.executable, "-m", "stages.check", "--in", "\x1b[2J\nno")
+    subprocess.run(command, cwd=ROOT, check=False)
+    said = capfd.readouterr().err
+    assert said.startswith("error: \\x1b[2J\nno/params.yaml: cannot be read")
+
+
+@pytest.mark.parametrize("name", [NAMES[8], r"\$x\$", "$$", "_^{}", "%d", "a\tb"])
+def test_a_picture_has_any_name_in_it(tmp_path, name):
+    (shown,) = lettering.drawable([name])
+    plots.confusion(tmp_path / "a.png", np.eye(2, dtype=int), [shown, "b"], "v", "class")
+    assert (tmp_path / "a.png").stat().st_size > 1000
 
 
 @pytest.fixture(scope="module")
