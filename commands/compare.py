@@ -15,11 +15,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import groupby
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
+from commands.pipeline import refuse_anothers
 from digits.config import cli
-from digits.errors import InputError
+from digits.errors import InputError, printable
 from digits.metrics import METRICS
 
 EXAMPLES = """\
@@ -101,7 +102,8 @@ def dvc(*arguments: str) -> Any:
         check=False,
     )
     if result.returncode:
-        said = result.stderr.strip().replace("ERROR: ", "").splitlines()
+        lines = result.stderr.replace("ERROR: ", "").splitlines()
+        said = (line for line in lines if line and not line.startswith("Having any trou"))
         raise InputError(f"dvc {' '.join(arguments)}: {'; '.join(said)}")
     return json.loads(result.stdout) if result.stdout.strip() else {}
 
@@ -257,7 +259,7 @@ def plain(text: str) -> str:
 
 def code(text: str) -> str:
     """Return text as code that cannot break out of its cell."""
-    return "`" + re.sub(r"[`|\s]+", " ", text) + "`"
+    return "`" + printable(re.sub(r"[`|\s]+", " ", text)) + "`"
 
 
 def verdict(change: Change, tolerance: float | None) -> str:
@@ -383,6 +385,7 @@ def main() -> int:
     arguments = _arguments()
     os.chdir(arguments.root)  # there DVC works on the project of this folder
     revisions = [name for name in (arguments.A, arguments.B) if name is not None]
+    refuse_anothers(Path())
     with cli.naming(arguments.root):
         scores, without_metrics = metrics(revisions)
         in_one = {

@@ -4,7 +4,9 @@ DVC never takes a stage out of dvc.lock: what stays there after a variant was re
 left over, and so are the files that it names.
 """
 
+import os
 import re
+import subprocess
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +36,24 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: is no mapping of keys; {_from_git(path)}")
     return content
+
+
+def refuse_anothers(root: Path) -> None:
+    """Raise `InputError` if the repository is another user's: Git and DVC don't read it."""
+    result = subprocess.run(
+        ("git", "rev-parse"),  # noqa: S607 (Git comes from PATH)
+        cwd=root,
+        env=os.environ | {"LC_ALL": "C"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "dubious ownership" in result.stderr:
+        command = result.stderr.strip().splitlines()[-1].strip()
+        raise InputError(
+            f"{root.resolve()}: the repository belongs to another user, so neither Git nor "
+            f"DVC reads its history. If you trust it: `{command}`"
+        )
 
 
 def write(path: Path, content: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from digits import models, pictures
 from digits.config import cli, params
 from digits.config.params import Params
 from digits.data import dataset
-from digits.errors import InputError
+from digits.errors import InputError, printable
 from digits.models import Model
 from digits.normal_form import CENTRED
 
@@ -146,9 +146,9 @@ def find(path: Path) -> list[Path]:
     return found
 
 
-def printable(file: Path) -> str:
+def name_of(file: Path) -> str:
     """Return a file's name, whatever bytes are in it."""
-    return os.fsencode(file).decode(errors="backslashreplace")
+    return printable(os.fsencode(file).decode(errors="backslashreplace"))
 
 
 def wide(text: str) -> int:
@@ -168,7 +168,7 @@ class Table:
 
     def __init__(self, files: list[Path], variants: list[Variant], *, scores: bool) -> None:
         self.scores = scores
-        width = max(map(wide, ("file", *map(printable, files))))
+        width = max(map(wide, ("file", *map(name_of, files))))
         self.widths = [width]
         above, below = [""], ["file"]
         for variant in variants:
@@ -192,7 +192,7 @@ class Table:
         for line in self.heading or []:
             self._print(line)
         self.heading = None
-        cells = [printable(file)]
+        cells = [name_of(file)]
         for answer in answers.values():
             cells.append(str(answer.get("digit", answer.get("class"))))
             if self.scores:

@@ -10,12 +10,13 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from commands.compare import dvc, number
+from commands.pipeline import refuse_anothers
 from digits.config import cli
-from digits.errors import InputError
+from digits.errors import InputError, printable
 from digits.metrics import METRICS
 
 EXAMPLES = """\
@@ -182,6 +183,7 @@ def table(experiments: list[Tried], metric: str) -> str:
         what = one.state if one.state != "done" else "no variant changed"
         for i, cells in enumerate(results or [(f"({what})", *[""] * len(columns))]):
             rows.append((*(first if i == 0 else [""] * len(first)), *cells))
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     long = 1 + several
     over = sum(widths) + 2 * (len(widths) - 1) - N_COLUMNS
@@ -215,6 +217,7 @@ def main(metric: str, variant: str | None, *, everywhere: bool, as_json: bool) -
     """Ask DVC, select, sort, print."""
     if metric not in METRICS:
         raise InputError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
+    refuse_anothers(Path())
     bases: Any = dvc("exp", "show", *["--all-commits"] * everywhere)
     found = [*tried(bases)]
     if variant is not None:

@@ -71,6 +71,7 @@ def unlock(root: Path) -> Iterator[str]:
     What dvc.lock then no longer says, DVC takes from its cache of runs, or computes again.
     Raises `InputError` if a file is in conflict that is no result, or DVC is at work.
     """
+    pipeline.refuse_anothers(root)  # Git would not give a file back
     for folder in (root, *(path.parent for path in root.glob("*/.dvc"))):
         if locks.is_empty(locks.rwlock_of(folder)) or not _is_in_order(folder / LOCK):
             with locks.alone(folder):  # what looked cut short may have been being written

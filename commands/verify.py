@@ -22,7 +22,7 @@ from dvc.utils.serialize import parse_yaml
 
 from commands import locks
 from commands.pipeline import LOCK, Pipeline
-from digits.config import cli
+from digits.config import cli, fingerprint
 from digits.data import files
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
@@ -69,6 +69,8 @@ def md5(path: Path, ignored: Ignored = NOTHING) -> str:
     """
     if path.is_dir():
         return _of_bytes(_listing(path, ignored)) + ".dir"
+    if not path.is_file():
+        return "a pipe, or a link to nothing"  # which nobody recorded
     with path.open("rb") as file:
         return hashlib.file_digest(file, _new).hexdigest()
 
@@ -280,6 +282,10 @@ def _changed_input(pipeline: Pipeline, stage: str, ignored: Ignored) -> str | No
         path = pipeline.root / dep["path"]
         if not path.exists() or md5(path, ignored) != dep["md5"]:
             return f"{dep['path']} is not as dvc.lock has it"
+        if fingerprint.FOLDER.name in path.parts and (
+            changed := fingerprint.difference(fingerprint.name_of(path), path)
+        ):
+            return f"{changed} is not what {dep['path']} recorded"
     for file, values in recorded.get("params", {}).items():
         for key, value in values.items():
             now: Any = pipeline.params
@@ -311,7 +317,7 @@ def report_left_over(root: Path) -> None:
 
 def main(root: Path, *, fix: bool) -> int:
     """Check, repair if asked to, and return the exit status."""
-    with locks.alone(root) as repo:
+    with locks.alone(root, reads=not fix) as repo:
         found = check(repo, root)
         if found and fix:
             repair(repo, root, found)

@@ -162,6 +162,18 @@ def test_a_repair_records_no_old_result_under_new_parameters(project, both):
     )  # at this threshold
 
 
+def test_a_repair_runs_no_stage_whose_code_was_edited(project):
+    """The stage would refuse, when DVC has already deleted what it had made."""
+    path = project.root / "digits/metrics.py"
+    path.write_text(path.read_text() + "\nX = 1\n")
+    damage(project.root / "metrics/linear_binary.json")
+    before = locked(project), len([*project.root.rglob("*")])
+    said = project.run(*VERIFY, "--fix", check=False)
+    assert said.returncode == 1
+    assert "left as it is: evaluate@linear_binary, since digits.metrics" in said.stdout
+    assert (locked(project), len([*project.root.rglob("*")])) == before
+
+
 @pytest.mark.slow
 def test_a_repair_deletes_nothing_that_it_cannot_replace(project):
     """The data is damaged in the workspace and in the cache, and its source is gone."""

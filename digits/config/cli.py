@@ -1,6 +1,7 @@
 """What all command lines share: arguments, log, errors, exit status."""
 
 import argparse
+import errno
 import logging
 import os
 import re
@@ -15,9 +16,18 @@ from digits import process
 from digits.config import guard, params
 from digits.config.blocks import Block
 from digits.config.params import Params
-from digits.errors import InputError
+from digits.errors import InputError, printable
 
 log = logging.getLogger(__name__)
+
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+class _Printable(logging.Formatter):
+    """Writes a message so that no name in it can command the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record), keep="\n\t")
 
 
 def run(
@@ -58,6 +68,8 @@ def run(
         if uses:  # else each byte of the file counts
             inputs = [path for path in inputs if path.name != "params.yaml"]
         stage = os.environ.get("DVC_STAGE")  # set where DVC will record the result
+        if stage:
+            _refuse_links(root)
         with (
             guard.unchanged(checked, stage, inputs, used, root) if stage else nullcontext()
         ):
@@ -76,15 +88,27 @@ def add_root(parser: argparse.ArgumentParser) -> None:
 @contextmanager
 def reporting(status: int) -> Iterator[None]:
     """Log to stderr; end with one message and `status` on what a user can mend."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(capture=True)
     try:
         yield
     except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)  # as a shell reports it
-    except (InputError, OSError) as error:
+    except InputError as error:
         log.error("error: %s", error)  # noqa: TRY400 (a message, not a traceback)
+        sys.exit(status)
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        whose = "; run it as a user who may read and write there"
+        log.error(  # noqa: TRY400 (as above)
+            "error: %s%s%s",
+            where,
+            error.strerror or error,
+            whose if error.errno in DENIED else "",
+        )
         sys.exit(status)
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell reports it; what was begun is already removed
@@ -101,6 +125,21 @@ def naming(root: Path) -> Iterator[None]:
         command = f"`dvc --cd {root.as_posix()} "
         text = re.sub("`dvc (?=repro|pull)", lambda _: command, str(error))
         raise InputError(text) from error
+
+
+def _refuse_links(root: Path) -> None:
+    """Raise `InputError` if a folder of results is a link: DVC refuses what lies behind it.
+
+    It does so only after the stage has run, which may have taken an hour.
+    """
+    for name in ("data", "data/models", "data/predictions", "data/subsets", "report"):
+        if (root / name).is_symlink():
+            raise InputError(
+                f"{root / name}: is a symbolic link to a folder, and DVC records no result "
+                "behind one. Replace the link by the folder itself; to keep results on "
+                "another disk, move DVC's cache there: `dvc cache dir --local FOLDER`, and "
+                "`dvc config --local cache.type symlink`"
+            )
 
 
 def check_name(checked: Params, of: Literal["subset", "variant"], name: str) -> None:

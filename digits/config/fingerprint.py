@@ -54,6 +54,12 @@ DISTRIBUTIONS = {
 }
 
 
+def name_of(path: Path) -> str:
+    """Return the name of the fingerprint that a file has, such as `train/lenet5`."""
+    parts = path.with_suffix("").parts
+    return "/".join(parts[parts.index(FOLDER.name) + 1 :])
+
+
 def names() -> list[str]:
     """Return the names of all fingerprints, such as `filter` and `train/lenet5`."""
     of_models = (f"{stage}/{name}" for stage in MODEL_STAGES for name in methods.NAMES)

@@ -60,9 +60,7 @@ def _refuse_changed_code(paths: list[Path], stage: str, since: int = 0) -> None:
     since: nanoseconds of the clock at which they were
     """
     for path in paths:
-        parts = path.with_suffix("").parts
-        name = "/".join(parts[parts.index(fingerprint.FOLDER.name) + 1 :])
-        if changed := fingerprint.difference(name, path, since):
+        if changed := fingerprint.difference(fingerprint.name_of(path), path, since):
             raise InputError(
                 f"{changed} is not what {path} recorded, so the result of {stage} is not "
                 "recorded; run `dvc repro --force --single-item check`, then `dvc repro`"

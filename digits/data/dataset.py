@@ -12,14 +12,14 @@ import numpy as np
 
 from digits.data import regular
 from digits.data.files import read_npy, replacing, write_json, write_npy
-from digits.errors import InputError
+from digits.errors import InputError, printable
 
 DIGITS = tuple("0123456789")
 
 # What images and labels of one's own may be.
 MOST_CLASSES = 100
 MOST_PIXELS = 64  # a side
-LONGEST_NAME = 100  # characters
+LONGEST_NAME = 100  # characters; tables and pages repeat it for each pair of classes
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # by the names of Keras's npz
 
@@ -118,8 +118,8 @@ def from_arrays(
 def check_names(names: Sequence[str], origin: object) -> tuple[str, ...]:
     """Return names of classes as they are kept.
 
-    Raises `InputError` if one is empty, too long, given twice or holds what is no printed
-    character, or if there are fewer than 2 or more than 100.
+    Raises `InputError` if one is empty, longer than 100 characters, given twice or holds
+    what is no printed character, or if there are fewer than 2 or more than 100.
     """
     found = tuple(map(class_name, names))
     if not 1 < len(found) <= MOST_CLASSES:
@@ -131,11 +131,10 @@ def check_names(names: Sequence[str], origin: object) -> tuple[str, ...]:
             raise InputError(f"{origin}: the name of a class is empty")
         if len(name) > LONGEST_NAME:
             raise InputError(
-                f"{origin}: the name of a class, {name[:20]!a}…, has {len(name):,} "
+                f"{origin}: the class {name[:20]!a}… has a name of {len(name):,} "
                 f"characters; there may be {LONGEST_NAME}"
             )
-        # Cc: control characters. Cs: bytes of a file's name that are no UTF-8.
-        if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in name):
+        if printable(name) != name:
             raise InputError(
                 f"{origin}: the class {name!a} has a character in its name "
                 "that can't be printed"

@@ -40,13 +40,14 @@ class Ignored:
     def files(self, folder: Path) -> Iterator[Path]:
         """Yield the files in a folder and in its folders, as DVC finds them.
 
-        It follows a link to a file, but not a link to a folder.
+        It follows a link to a file, but not a link to a folder. A pipe, or a link to
+        nothing, is among them: DVC stops at it.
         """
         for top, folders, names in os.walk(folder):
             here = Path(top)
             folders[:] = [name for name in folders if not self(here / name, folder=True)]
             for path in (here / name for name in names):
-                if not self(path) and path.is_file():
+                if not self(path):
                     yield path
 
 
