@@ -73,6 +73,9 @@ def reporting(status: int) -> Iterator[None]:
     except (InputError, OSError) as error:
         log.error("error: %s", error)  # noqa: TRY400 (a message, not a traceback)
         sys.exit(status)
+    except MemoryError as error:
+        log.error("error: there is too little memory. %s", error)  # noqa: TRY400 (a message)
+        sys.exit(status)
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell reports it; what was begun is already removed
 
