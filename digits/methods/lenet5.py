@@ -186,9 +186,12 @@ def fit(
 
     The last epoch's weights are the result; validation images are only measured.
     """
+    padded = pad(images)
+    # Images are held as they are, in all their shifts, in an epoch's order, by TensorFlow.
+    n_bytes = 420 * MIB + 6 * padded.nbytes
+    memory.require("Keras on TensorFlow", n_bytes, libraries=1000 * MIB)
     keras, tensorflow = import_keras()
     training, validation = split(y, options.validation_split, options.seed)
-    padded = pad(images)
     shifts = shifted(padded, options.shift)
     network = untrained(keras, padded.shape[1:], len(classes), options.seed)
     optimizer = _optimizer(keras, network, options, len(training))
@@ -335,7 +338,6 @@ def import_keras() -> tuple[Any, Any]:
     How a sum is split follows the number of threads, not of processors, so it is fixed:
     the weights do not depend on how many processors there are and what else they do.
     """
-    memory.require("Keras on TensorFlow", 450 * MIB, libraries=1000 * MIB)
     for name in os.environ:
         if name.startswith(SETTINGS):
             del os.environ[name]
