@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from digits.canvas import Figure
 from digits.data.files import write_png
 from digits.lettering import drawable
 

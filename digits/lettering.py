@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 
-from matplotlib import get_data_path
-from matplotlib.ft2font import FT2Font
+from digits.canvas import FT2Font, get_data_path
 
 LONGEST = 24  # letters
 

@@ -1,32 +1,91 @@
-"""How much memory there is, to say so before work begins that needs more."""
+"""Whether there is enough memory, asked before work begins.
 
+To run out of it later can be worse than an error. OpenBLAS up to 0.3.30, which comes with
+SciPy, asks without end for room for its buffers, and no signal is heard meanwhile
+(https://github.com/OpenMathLib/OpenBLAS/issues/5289); TensorFlow aborts.
+"""
+
+import mmap
 import os
 import resource
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from digits.errors import InputError
 
-CGROUP = Path("/sys/fs/cgroup/memory.max")  # a container's limit, on Linux
-GIBIBYTE = 2**30
+MIB = 2**20
+PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
-def there_is() -> int:
-    """Return the bytes that this process may take: the machine's, or less by a limit."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    if (most := resource.getrlimit(resource.RLIMIT_AS)[0]) != resource.RLIM_INFINITY:
-        limits.append(most)
-    if CGROUP.is_file() and (text := CGROUP.read_text().strip()).isdecimal():
-        limits.append(int(text))
-    return min(limits)
+def require(what: str, data: int, libraries: int = 0) -> None:
+    """Raise `InputError` unless the process can have so much more memory.
 
-
-def refuse_more(needed: int, what: str) -> None:
-    """Raise `InputError` if more bytes are needed than there are.
-
-    what: the parameter, its value, and what of the data it goes with
+    what: needs it
+    data: bytes that are written to; libraries: bytes of files that are only mapped
     """
-    if needed > (most := there_is()):
-        raise InputError(
-            f"{what} would take {needed / GIBIBYTE:,.1f} GiB of memory; there are "
-            f"{most / GIBIBYTE:,.1f}. Ask for fewer"
-        )
+    there = _physical()
+    if (
+        min(there.values(), default=data) >= data
+        and _maps(data, mmap.PROT_READ | mmap.PROT_WRITE)
+        and _maps(data + libraries, mmap.PROT_READ)
+    ):
+        return
+    for name, of in (
+        ("`ulimit -v`", resource.RLIMIT_AS),
+        ("`ulimit -d`", resource.RLIMIT_DATA),
+    ):
+        if (limit := resource.getrlimit(of)[0]) != resource.RLIM_INFINITY:
+            there[name] = limit
+    said = ", ".join(f"{name}: {n_bytes // MIB:,} MiB" for name, n_bytes in there.items())
+    raise InputError(
+        f"{what}: {(data + libraries) // MIB:,} MiB of memory more are needed, of which "
+        f"{data // MIB:,} MiB are written to; ask for less, or raise the limit that is too "
+        f"low ({said})"
+    )
+
+
+def threads() -> int:
+    """Return how many threads each copy of OpenBLAS starts when it is loaded."""
+    there = min(len(os.sched_getaffinity(0)), 64) if hasattr(os, "sched_getaffinity") else 8
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        with suppress(ValueError):
+            if (wanted := int(os.environ.get(name, ""))) > 0:
+                return min(wanted, there)
+    return there
+
+
+def _maps(n_bytes: int, access: int) -> bool:
+    """Tell whether the process may map so much more; no page of it is touched."""
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    try:
+        mmap.mmap(-1, n_bytes, flags=flags, prot=access).close()
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
+def _physical() -> dict[str, int]:
+    """Return what memory there is, where the system says it."""
+    found = {}
+    with suppress(OSError, ValueError, KeyError):
+        lines = (PROC / "meminfo").read_text().splitlines()
+        known = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines}
+        found["free"] = known["MemAvailable"] + known["SwapFree"]
+        limits = [limit for limit in _of_cgroups() if limit < known["MemTotal"]]
+        if limits:
+            found["cgroup"] = min(limits)
+    return found
+
+
+def _of_cgroups() -> Iterator[int]:
+    """Yield the limits of the control groups that the process is in, of both versions."""
+    for line in (PROC / "self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        own = (CGROUPS / controllers) / path.lstrip("/")
+        name = "memory.limit_in_bytes" if controllers else "memory.max"
+        for folder in (own, *own.parents):
+            with suppress(OSError, ValueError):  # there is none, or it is "max"
+                yield int((folder / name).read_text())

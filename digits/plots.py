@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from digits.canvas import Axes, Figure
 from digits.data.files import write_png
 from digits.lettering import room
 

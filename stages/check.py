@@ -10,17 +10,24 @@ writes  fingerprints/<stage>.json, fingerprints/{train,evaluate}/<model>.json
 """
 
 import logging
+import sys
 from pathlib import Path
 
 from digits.config import cli, fingerprint, params
 from digits.config.params import Params
 from digits.data import files
+from digits.errors import InputError
 
 log = logging.getLogger(__name__)
 
 
 def main(_params: Params, root: Path) -> None:
     """Compute and save; params.yaml itself is checked before any stage's `main`."""
+    if sys.flags.optimize > 1:
+        raise InputError(
+            "params.schema.json is made of docstrings, which PYTHONOPTIMIZE=2 (python -OO) "
+            "leaves out; unset it"
+        )
     files.write_json(root / "params.schema.json", params.schema())
     if not (root / "digits").is_dir():
         return  # a project without code of its own depends on those of the root's

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import models
+from digits import memory, models
 from digits.config import cli
 from digits.config.params import Params, Train
 from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
+from digits.memory import MIB
 from digits.models import Course, Model, preprocessing
 
 log = logging.getLogger(__name__)
@@ -61,10 +62,22 @@ def refuse_unsound(
         )
 
 
+def _require_memory(folder: Path) -> None:
+    """Raise `InputError` unless there is room for the solvers and what they compute.
+
+    Each fit holds its images twice at least.
+    """
+    path = folder / "images.npy"
+    n_bytes = path.stat().st_size if path.exists() else 0
+    solvers = (150 + 40 * memory.threads()) * MIB
+    memory.require("training", solvers + 2 * n_bytes, libraries=170 * MIB)
+
+
 def main(params: Params, variant: str, root: Path) -> None:
     """Load, fit, save."""
     chosen = params.variants[variant]
     folder = root / "data/subsets" / chosen.subset / "train"
+    _require_memory(folder)
     split = dataset.load_split(folder)
     if (split.labels == split.labels[0]).all():
         raise InputError(

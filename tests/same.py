@@ -5,7 +5,8 @@
     python tests/same.py --python python3.13    with another Python, too (needs uv's cache
                                                 or a package index)
 
-Threads, order, path, language, time zone: the same bytes, that is the same dvc.lock.
+Threads, order, path, language, time zone, settings of Python and of libraries: the same
+bytes, that is the same dvc.lock.
 Another BLAS kernel, as another processor takes it, or another Python: the same files
 under metrics/, where a number that is rounded may differ by one in its sixth decimal;
 not the course of a training, since another kernel takes other steps to the same optimum.
@@ -29,6 +30,45 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from kills import on_mnist  # these are found by the line above
 from tiny import ROOT, Project, generate, make
 
+PYTHON = {
+    "COLUMNS": "20",
+    "FORCE_COLOR": "1",
+    "NO_COLOR": "1",
+    "PYTHONDEVMODE": "1",
+    "PYTHONHASHSEED": "7",
+    "PYTHONINTMAXSTRDIGITS": "640",
+    "PYTHONIOENCODING": "latin-1",
+    "PYTHONMALLOC": "debug",
+    "PYTHONOPTIMIZE": "1",
+    "PYTHONSTARTUP": "/nothing",
+    "SOURCE_DATE_EPOCH": "1",
+}
+LIBRARIES = {
+    "JOBLIB_MULTIPROCESSING": "0",
+    "MPLBACKEND": "svg",
+    "MPLCONFIGDIR": "/proc/nothing",
+    "OMP_DYNAMIC": "true",
+    "OPENBLAS_NUM_THREADS": "-3",
+    "PILLOW_ALIGNMENT": "64",
+    "PILLOW_BLOCK_SIZE": "4k",
+    "SCIPY_ARRAY_API": "1",
+    "SCIPY_DEFAULT_DTYPE": "float32",
+    "SKLEARN_ASSUME_FINITE": "1",
+    "SKLEARN_PAIRWISE_DIST_CHUNK_SIZE": "3",
+    "SKLEARN_WORKING_MEMORY": "1",
+}
+TENSORFLOW = {
+    "KERAS_BACKEND": "jax",
+    "KERAS_MAX_EPOCHS": "1",
+    "KERAS_NNX_ENABLED": "1",
+    "ONEDNN_DEFAULT_FPMATH_MODE": "BF16",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL": "0",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit",
+    "XLA_FLAGS": "--xla_cpu_enable_fast_math=true",
+}
 KERNELS = ("Nehalem", "Sandybridge", "Haswell", "SkylakeX")
 
 
@@ -67,6 +107,14 @@ def circumstances(top: Path) -> Iterator[Circumstance]:
     zone = {"TZ": "Pacific/Kiritimati"}
     yield Circumstance("ASCII alone, another time zone", environment=plain | zone)
     yield Circumstance("Turkish", environment=turkish(top))
+    yield Circumstance("settings of Python", environment=PYTHON)
+    yield Circumstance("settings of libraries", environment=LIBRARIES)
+    yield Circumstance("settings of TensorFlow", environment=TENSORFLOW)
+    (top / "matplotlibrc").write_text("text.usetex: True\nfont.size: 20\n")
+    (top / ".keras").mkdir()
+    (top / ".keras/keras.json").write_text('{"floatx": "float64", "backend": "jax"}')
+    home = {"MATPLOTLIBRC": str(top / "matplotlibrc"), "HOME": str(top)}
+    yield Circumstance("settings in files", environment=home)
     for kernel in KERNELS:
         yield Circumstance(
             f"BLAS for {kernel}", "metrics", environment={"OPENBLAS_CORETYPE": kernel}
@@ -144,7 +192,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
         root = top / "fresh"
-        fresh = on_mnist(root) if arguments.mnist else make(root, generate(300, 120))
+        fresh = (
+            on_mnist(root)
+            if arguments.mnist
+            else make(root, generate(300, 120), lenet5=True)
+        )
         usual = fresh.copy(top / "usual")
         run(usual, Circumstance("usual"))
         expected, expected_metrics = recorded(usual.root), metrics(usual.root)

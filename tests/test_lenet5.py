@@ -1,6 +1,8 @@
 import dataclasses
 import json
+import os
 import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -249,7 +251,7 @@ def test_a_damaged_checkpoint_is_left_aside_with_a_warning(
 ):
     damage(killed)
     model, _ = fitted(tiny, killed.parent)
-    assert "starting anew" in caplog.text
+    assert "starting again" in caplog.text
     assert equal(model, calm[0])
 
 
@@ -264,6 +266,30 @@ def test_a_checkpoint_of_other_parameters_or_data_is_not_used(tiny, left, killed
     images[0, 3, 3] ^= 1
     train.train(tiny.train._replace(images=images), OPTIONS, Course(scratch=killed.parent))
     assert epochs == [1, 2, 3]
+
+
+def with_another_library(patch):
+    patch.setattr(np, "__version__", "0")
+
+
+def with_less_of_the_processor(patch):
+    patch.setenv("NPY_DISABLE_CPU_FEATURES", "X86_V4")
+
+
+@pytest.mark.parametrize("change", [with_another_library, with_less_of_the_processor])
+def test_a_checkpoint_of_other_arithmetic_is_not_used(
+    tiny, tmp_path, monkeypatch, caplog, change
+):
+    def checkpoint():
+        path = tmp_path / "lenet5.npz"
+        return Checkpoint(path, tiny.train.images, tiny.train.labels, OPTIONS)
+
+    caplog.set_level("INFO")
+    checkpoint().save([], Course(), 2)
+    assert checkpoint().load([], Course()) == 2
+    change(monkeypatch)
+    assert checkpoint().load([], Course()) == 0
+    assert "or of another processor: starting again" in caplog.text
 
 
 @pytest.mark.slow
@@ -302,6 +328,19 @@ def test_without_tensorflow_training_says_what_is_missing(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=r"lenet5 is trained with Keras.*Python 3\.11 to"):
         lenet5.import_keras()
+
+
+def test_no_setting_of_tensorflow_reaches_it(monkeypatch):
+    names = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "XLA_FLAGS", "KERAS_MAX_EPOCHS")
+    for name in names:
+        monkeypatch.setenv(name, "0")
+    for name in ("KERAS_BACKEND", "KERAS_HOME", "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.setenv(name, "nonsense")  # and put back afterwards
+    for module in ("keras", "tensorflow"):
+        monkeypatch.setitem(sys.modules, module, Mock())
+    lenet5.import_keras()
+    assert not {*names} & {*os.environ}
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
 
 
 @pytest.mark.slow

@@ -110,6 +110,9 @@ def reporting(status: int) -> Iterator[None]:
             whose if error.errno in DENIED else "",
         )
         sys.exit(status)
+    except MemoryError as error:
+        log.error("error: there is too little memory. %s", error)  # noqa: TRY400 (a message)
+        sys.exit(status)
     except KeyboardInterrupt:
         sys.exit(130)  # as a shell reports it; what was begun is already removed
 

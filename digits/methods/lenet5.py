@@ -14,6 +14,7 @@ import dataclasses
 import hashlib
 import logging
 import os
+import platform
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,7 @@ from digits import memory
 from digits.config.blocks import Seed, TrainBlock
 from digits.data import files, regular
 from digits.errors import InputError
+from digits.memory import MIB
 from digits.models import Course, Model
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,12 @@ UNITS = (120, 84)
 WARM_UP = 0.15  # of all steps, until the learning rate is at its highest
 THREADS = 2  # two take 0.7 of one's time
 BLOCK = 100  # images that are scored at a time
-BYTES_PER_PIXEL = 100  # of a batch: the first layer's maps and their gradients, at least
+# Variables by which a user sets how TensorFlow, its compiler, oneDNN and Keras compute.
+SETTINGS = ("DNNL_", "KERAS_", "ONEDNN_", "TENSORFLOW_", "TF_", "XLA_")
+# Those that let libraries take a processor for another one; they are for repairs, and stay.
+DISGUISES = ("GLIBC_TUNABLES", "NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE")
+# What Linux says of a processor that does not change by itself; the last two are of ARM.
+PROCESSOR = ("model name", "cache size", "flags", "Features", "CPU part")
 
 
 class Options(TrainBlock):
@@ -191,12 +198,14 @@ def fit(
             f"train.batch_size: {options.batch_size} are more than the {len(training)} "
             f"images to train on (of {len(images)}, less the validation_split)"
         )
-    keras, tensorflow = import_keras()
     padded = pad(images)
-    memory.refuse_more(
-        options.batch_size * padded[0].size * BYTES_PER_PIXEL,
-        f"train.batch_size: {options.batch_size} images of {images[0].size} pixels a step",
-    )
+    # Images are held as they are, in all their shifts, in an epoch's order, by TensorFlow;
+    # of a batch, there are the first layer's maps and their gradients.
+    batch = 100 * options.batch_size * padded[0].size
+    n_bytes = 420 * MIB + 6 * padded.nbytes + batch
+    asked = f"Keras on TensorFlow, with train.batch_size: {options.batch_size}"
+    memory.require(asked, n_bytes, libraries=1000 * MIB)
+    keras, tensorflow = import_keras()
     shifts = shifted(padded, options.shift)
     network = untrained(keras, padded.shape[1:], len(classes), options.seed)
     optimizer = _optimizer(keras, network, options, len(training))
@@ -344,14 +353,17 @@ def _pass(
 
 
 def import_keras() -> tuple[Any, Any]:
-    """Import Keras on TensorFlow: quiet, each sum in a fixed order.
+    """Import Keras on TensorFlow: quiet, without settings, each sum in a fixed order.
 
     How a sum is split follows the number of threads, not of processors, so it is fixed:
     the weights do not depend on how many processors there are and what else they do.
     """
+    for name in os.environ:
+        if name.startswith(SETTINGS):
+            del os.environ[name]
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["KERAS_HOME"] = os.devnull  # no settings of the user's, no file of its own
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     try:
         with _silence():
             import keras  # noqa: PLC0415 (seconds; only training needs it)
@@ -361,6 +373,7 @@ def import_keras() -> tuple[Any, Any]:
             f"lenet5 is trained with Keras on TensorFlow, which fails ({error}); "
             "there is one for Python 3.11 to 3.13, on Linux, Windows and Apple's ARM"
         ) from error
+    tensorflow.config.set_visible_devices([], "GPU")  # a build may have CUDA
     tensorflow.config.threading.set_intra_op_parallelism_threads(THREADS)
     tensorflow.config.threading.set_inter_op_parallelism_threads(1)
     tensorflow.config.experimental.enable_op_determinism()
@@ -381,20 +394,41 @@ def _silence() -> Iterator[None]:
         os.close(kept)
 
 
+def arithmetic() -> tuple[Any, ...]:
+    """Return what decides the last bits of a step: libraries, processor, what disguises it.
+
+    oneDNN chooses its code by the features of the processor and the sizes of its caches,
+    which its model stands for.
+    """
+    import keras  # noqa: PLC0415 (`fit` has imported both)
+    import tensorflow  # noqa: PLC0415, ICN001 (likewise)
+
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text("utf-8").splitlines() if told.exists() else []
+    return (
+        *(library.__version__ for library in (keras, np, tensorflow)),
+        np.show_config("dicts")["SIMD Extensions"],  # as NumPy finds them, also emulated
+        platform.processor(),
+        sorted({line for line in lines if line.startswith(PROCESSOR)}),
+        *map(os.environ.get, DISGUISES),
+    )
+
+
+OTHER = "other data, parameters, code, libraries or settings, or of another processor"
+
+
 class Checkpoint:
     """A training after some epoch: weights, the optimiser's state, what was recorded.
 
-    It is used only for the same images, labels, options, code and Keras.
+    It is used only for the same images, labels, options, code, libraries and processor.
     """
 
     def __init__(
         self, path: Path, images: np.ndarray, y: np.ndarray, options: Options
     ) -> None:
-        import keras  # noqa: PLC0415 (`fit` has imported it)
-
         self.path = path
         known = hashlib.sha256(Path(__file__).read_bytes())
-        known.update(f"{keras.__version__} {options!r} {images.shape}".encode())
+        known.update(f"{options!r} {images.shape} {arithmetic()}".encode())
         known.update(np.ascontiguousarray(images).data)
         known.update(np.ascontiguousarray(y).data)
         self.key = known.hexdigest()
@@ -416,13 +450,13 @@ class Checkpoint:
                 np.load(raw, allow_pickle=False) as file,
             ):
                 if file["key"].item() != self.key:
-                    log.info("%s is of another training: starting anew", self.path)
+                    log.info("%s is of %s: starting again", self.path, OTHER)
                     return 0
                 epoch = file["epoch"].item()
                 values = [file[f"v{i}"] for i in range(len(state))]
                 rows = file["rows"].tolist()
         except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
-            log.warning("%s cannot be read (%s): starting anew", self.path, error)
+            log.warning("%s cannot be read (%s): starting again", self.path, error)
             return 0
         for variable, value in zip(state, values, strict=True):
             variable.assign(value)

@@ -55,7 +55,7 @@ def refuse_what_is_too_large(n_features: int, images: np.ndarray, asked: str) ->
     # `solve` has the products of all pairs from each block, and thrice from all
     n_grams = -(-n_samples // ROWS) + 3
     needed = 8 * n_features * (n_features * n_grams + n_pixels)
-    memory.refuse_more(needed, f"{asked} features of {n_samples} images")
+    memory.require(f"{asked} features of {n_samples} images", needed)
 
 
 def solve(

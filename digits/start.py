@@ -1,0 +1,36 @@
+"""How a program begins: `stages` and `commands` call it before they import a library."""
+
+import os
+import sys
+
+from digits import memory
+from digits.errors import InputError
+from digits.memory import MIB
+
+
+def begin(status: int) -> None:
+    """Open what the caller closed; end with `status` if the libraries have no room."""
+    open_streams()
+    try:
+        memory.require("This", (110 + 40 * memory.threads()) * MIB, libraries=170 * MIB)
+    except InputError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(status)
+
+
+def open_streams() -> None:
+    """Open standard streams that are closed, as some schedulers leave them.
+
+    Otherwise a file that is opened gets the number of one, and what a library writes
+    there. What belongs on stderr then goes to stdout, if that is open.
+    """
+    has_stdout = sys.stdout is not None
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        if name == "stderr" and has_stdout:
+            os.dup2(1, number)
+        else:  # the lowest number that is free is this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 (of os)
+        mode = "r" if name == "stdin" else "w"
+        setattr(sys, name, open(number, mode, buffering=1, closefd=False))  # noqa: SIM115 (a number, for good)
