@@ -710,7 +710,7 @@ def test_names_stand_in_the_npz_or_beside_the_data(tmp_path, tiny, form, where):
         ("names.txt", "a\nb\nc", "there are 3 names of classes, but labels go to 9"),
         ("names.txt", "a\n" * 10, "two classes are called 'a'"),
         ("names.txt", "a\n\nb", "the name of a class is empty"),
-        ("names.txt", f"a\n{'b' * 101}", "has 101 characters; there may be 100"),
+        ("names.txt", f"a\n{'b' * 101}", "a name of 101 characters; there may be 100"),
         ("names.txt", "", "names of 0 classes"),
         ("names.json", "{}", "must be a list of texts"),
         ("names.json", "[1, 2]", "must be a list of texts"),

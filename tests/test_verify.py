@@ -207,6 +207,21 @@ def exchange(project):
     pipeline.write(path, lock)
 
 
+def test_a_lock_that_cannot_be_right_is_said_to_be_wrong(project):
+    exchange(project)
+    lock = project.root / "dvc.lock"
+    lock.write_text(lock.read_text().replace("threshold: 0.49", "threshold: 0.3"))
+    found = project.run(*VERIFY, check=False)
+    assert found.returncode == 1
+    for stage, reason in {
+        "train@multinomial": "a run with these inputs gave other results",
+        "train@one_vs_rest": "a run with these inputs gave other results",
+        "evaluate@linear_binary": "data/predictions/linear_binary.npz was made with",
+    }.items():
+        assert f"wrong    dvc.lock  ({stage}: {reason}" in found.stdout
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("checked_out", [False, True])
 def test_hashes_exchanged_in_the_lock_are_no_result(done, project, checked_out):
     exchange(project)
@@ -225,6 +240,7 @@ def test_hashes_exchanged_in_the_lock_are_no_result(done, project, checked_out):
     assert locked(project) == locked(done)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "old", "new"),
     [

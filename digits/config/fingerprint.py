@@ -34,8 +34,9 @@ MODEL_STAGES = ("train", "evaluate")  # one fingerprint for each model
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("digits", "stages")
 NO_RESULT = (
-    "digits.errors",
-    "digits.process",
+    "stages",  # the package: what is done before a stage begins
+    "digits.data.regular",
+    *(f"digits.{name}" for name in ("errors", "memory", "process", "start")),
     *(f"digits.config.{name}" for name in ("cli", "fingerprint", "guard", "params")),
 )
 # What says no more of a parameter than which values it may have.
@@ -170,8 +171,7 @@ def _closure(roots: Iterable[str]) -> Iterator[str]:
     seen, waiting = set[str](), list(roots)
     while waiting:
         module = waiting.pop()
-        left_out = any(f"{module}.".startswith(f"{name}.") for name in NO_RESULT)
-        if module in seen or left_out or _path(module) is None:
+        if module in seen or module in NO_RESULT or _path(module) is None:
             continue
         seen.add(module)
         waiting += _parse(module).imports
