@@ -1,5 +1,6 @@
 """The generated data, and a project in which DVC has run on it."""
 
+import fcntl
 import os
 import shutil
 import sys
@@ -106,10 +107,18 @@ def fresh_with_lenet5(tmp_path, tiny) -> Project:
 @pytest.fixture(scope="session")
 def done(tmp_path_factory, fresh) -> Project:
     """The same after `dvc repro` and a commit. Not to be changed: copy it."""
-    project = fresh.copy(tmp_path_factory.mktemp("done") / "project")
-    project.repro()
-    project.commit("Run")
-    return project
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent  # of all workers: one runs it, the others wait
+    shared = base / "shared"
+    with (base / "shared.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            project = fresh.copy(base / "running")
+            project.repro()
+            project.commit("Run")
+            project.root.rename(shared)
+    return Project(shared).copy(tmp_path_factory.mktemp("done") / "project")
 
 
 @pytest.fixture(scope="session")

@@ -121,8 +121,14 @@ def test_a_new_model_runs_its_own_variant_and_the_report(project):
             "(right - 1) / n_samples",
             stages("evaluate", VARIANTS) | {"report"},
         ),
-        ("digits/methods/lenet5.py", "WARM_UP = 0.15", "WARM_UP = 0.2", {"report"}),
-        ("digits/report/page/main.js", "\n", "\n// !\n", {"report"}),
+        pytest.param(
+            *("digits/methods/lenet5.py", "WARM_UP = 0.15", "WARM_UP = 0.2", {"report"}),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            *("digits/report/page/main.js", "\n", "\n// !\n", {"report"}),
+            marks=pytest.mark.slow,
+        ),
         ("digits/data/registry.py", "Trouser", "Trousers", {"download"}),
     ],
 )

@@ -318,7 +318,9 @@ def loaded_by(done, command):
     return done.run(sys.executable, "-c", code).stdout.split()
 
 
-@pytest.mark.parametrize("stage", ["train", "evaluate"])
+@pytest.mark.parametrize(
+    "stage", ["train", pytest.param("evaluate", marks=pytest.mark.slow)]
+)
 def test_linear_variants_import_neither_keras_nor_tensorflow(done, tmp_path, stage):
     assert loaded_by(done.copy(tmp_path / "project"), (stage, "multinomial")) == []
 

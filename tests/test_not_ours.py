@@ -159,6 +159,7 @@ def found(root):
     return [(damage.what, damage.out.path) for damage in verify.damages(root, store)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAME)
 def test_what_does_not_change_a_result_is_no_damage(project, name):
     SAME[name](project.root)
@@ -171,6 +172,7 @@ def test_what_dvc_would_stop_at_is_damage_of_its_folder(project, name):
     assert found(project.root) == [("damaged", "data/raw")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REPLACED)
 def test_what_is_no_file_is_damage(project, name):
     what, make = REPLACED[name]
