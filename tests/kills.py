@@ -43,7 +43,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import yaml
 from tiny import ROOT, Project, generate, make
 
-from commands import locks, unlock  # these are found by the line above
+from commands import locks, pipeline, unlock  # these are found by the line above
 
 PATIENCE = 10.0  # seconds after which a process that still runs is left over
 BETWEEN = "dvc"  # what runs before the first stage, and between two
@@ -120,12 +120,12 @@ def differences(root: Path, expected: dict[str, bytes], lock: str) -> list[str]:
 def attributed(root: Path) -> dict[str, Any]:
     """Return the results that DVC has recorded, by the inputs that it says they are of."""
     found = {}
-    for path in (root / "dvc.lock", *(root / ".dvc/cache/runs").glob("*/*/*")):
-        try:
-            content = yaml.load(path.read_text(), yaml.CSafeLoader)
-        except (OSError, yaml.YAMLError):
-            continue  # not there yet, or cut short
-        stages = content.get("stages", {}) if path.name == "dvc.lock" else {"": content}
+    lock = root / "dvc.lock"
+    runs = (root / ".dvc/cache/runs").glob("*/*/*")
+    whole = [lock] if lock.exists() and unlock.is_whole(lock) else []
+    for path in (*whole, *(run for run in runs if ".tmp" not in run.name)):
+        content = pipeline.read(path)
+        stages = content["stages"] if path == lock else {"": content}
         for stage in stages.values():
             inputs = json.dumps({**stage, "outs": None}, sort_keys=True)
             found[inputs] = sorted(stage["outs"], key=str)
