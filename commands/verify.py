@@ -13,7 +13,9 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from functools import reduce
+from itertools import chain
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from dvc.exceptions import DvcException
@@ -209,7 +211,7 @@ def repair(repo: Any, root: Path, found: list[Damage]) -> None:
     again = dict.fromkeys(damage.stage for damage in found if not damage.out)
     store = Path(repo.cache.local.path)
     ignored = Ignored(root)
-    pipeline = Pipeline(root)
+    inputs = Inputs(root)
     for out in broken:
         if out.cached:
             _refill(store, out.md5, root / out.path, ignored)
@@ -223,7 +225,7 @@ def repair(repo: Any, root: Path, found: list[Damage]) -> None:
         else:
             again[out.stage] = None
     for stage in again:
-        if reason := _changed_input(pipeline, stage, ignored):
+        if reason := inputs.changed(stage):
             print(f"left as it is: {stage}, since {reason}; `dvc repro` runs it again")
             continue
         with _aside(store, [out for out in broken if out.stage == stage and out.cached]):
@@ -275,25 +277,46 @@ def _refill(store: Path, value: str, path: Path, ignored: Ignored) -> None:
                 temporary.chmod(0o444)  # as DVC marks what is in its cache
 
 
-def _changed_input(pipeline: Pipeline, stage: str, ignored: Ignored) -> str | None:
-    """Return what of a stage's inputs is not as dvc.lock has it, None if all is."""
-    recorded = pipeline.recorded[stage]
-    for dep in recorded.get("deps", []):
-        path = pipeline.root / dep["path"]
-        if not path.exists() or md5(path, ignored) != dep["md5"]:
-            return f"{dep['path']} is not as dvc.lock has it"
-        if fingerprint.FOLDER.name in path.parts and (
-            changed := fingerprint.difference(fingerprint.name_of(path), path)
-        ):
-            return f"{changed} is not what {dep['path']} recorded"
-    for file, values in recorded.get("params", {}).items():
-        for key, value in values.items():
-            now: Any = pipeline.params
-            for part in key.split("."):
-                now = now.get(part) if isinstance(now, dict) else None
-            if now != value:
-                return f"{key} in {file} has changed"
-    return None
+class Inputs:
+    """What dvc.lock says that the stages read, and what is there now."""
+
+    def __init__(self, root: Path) -> None:
+        """Read dvc.lock. Raises `InputError` if it can't be read."""
+        self.pipeline = Pipeline(root)
+        self.makers = {out.path: out.stage for out in recorded(root)}
+        self.ignored = Ignored(root)
+
+    def changed(self, stage: str) -> str | None:
+        """Return what is not as it was recorded, of this stage or those before it."""
+        record = self.pipeline.recorded[stage]
+        return next(
+            chain(
+                filter(None, map(self._of_dep, record.get("deps", []))),
+                (
+                    f"{key} in {file} has changed"
+                    for file, values in record.get("params", {}).items()
+                    for key, value in values.items()
+                    if reduce(_step, key.split("."), self.pipeline.params) != value
+                ),
+            ),
+            None,
+        )
+
+    def _of_dep(self, dep: dict[str, Any]) -> str | None:
+        name = PurePath(dep["path"])
+        path = self.pipeline.root / name
+        if not path.exists() or md5(path, self.ignored) != dep["md5"]:
+            return f"{name} is not as dvc.lock has it"
+        if fingerprint.FOLDER.name in name.parts:  # made of all code; some of it counts
+            code = fingerprint.difference(fingerprint.name_of(path), path)
+            return f"{code} is not what {name} recorded" if code else None
+        above = (str(folder) for folder in (name, *name.parents))
+        makers = (self.makers[folder] for folder in above if folder in self.makers)
+        return next(filter(None, map(self.changed, makers)), None)
+
+
+def _step(block: Any, key: str) -> Any:
+    return block.get(key) if isinstance(block, dict) else None
 
 
 def _remove(path: Path) -> None:
