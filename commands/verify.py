@@ -166,7 +166,7 @@ def misattributed(repo: Any, root: Path) -> Iterator[Damage]:
         runs = Path(repo.stage_cache.cache_dir, *_run_key(stage)).glob("*")
         gave = [parse_yaml(run.read_text(), run).get("outs") for run in runs]
         reason = ""
-        if gave and stage["outs"] not in gave:
+        if gave and stage.get("outs") not in gave:
             reason = "a run with these inputs gave other results"
         said = {
             key.rpartition(".")[2]: value

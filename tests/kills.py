@@ -140,7 +140,7 @@ def attributed(root: Path) -> dict[str, Any]:
         stages = content["stages"] if path == lock else {"": content}
         for stage in stages.values():
             inputs = json.dumps({**stage, "outs": None}, sort_keys=True)
-            found[inputs] = sorted(stage["outs"], key=str)
+            found[inputs] = sorted(stage.get("outs", []), key=str)
     return found
 
 

@@ -162,15 +162,22 @@ def test_a_repair_records_no_old_result_under_new_parameters(project, both):
     )  # at this threshold
 
 
-def test_a_repair_runs_no_stage_whose_code_was_edited(project):
-    """The stage would refuse, when DVC has already deleted what it had made."""
-    path = project.root / "digits/metrics.py"
-    path.write_text(path.read_text() + "\nX = 1\n")
-    damage(project.root / "metrics/linear_binary.json")
+@pytest.mark.parametrize(
+    ("file", "old", "new", "reason"),
+    [
+        ("digits/metrics.py", "import", "X = 1\nimport", "digits.metrics"),
+        ("params.yaml", "C: 1.0", "C: 0.5", "variants.one_vs_rest.train in params.yaml"),
+    ],
+)
+def test_a_repair_runs_no_stage_that_would_refuse(project, file, old, new, reason):
+    """Its code, or the training before it, is edited; DVC would delete what it made."""
+    path = project.root / file
+    path.write_text(path.read_text().replace(old, new, 1))
+    damage(project.root / "metrics/one_vs_rest.json")
     before = locked(project), len([*project.root.rglob("*")])
     said = project.run(*VERIFY, "--fix", check=False)
     assert said.returncode == 1
-    assert "left as it is: evaluate@linear_binary, since digits.metrics" in said.stdout
+    assert f"left as it is: evaluate@one_vs_rest, since {reason}" in said.stdout
     assert (locked(project), len([*project.root.rglob("*")])) == before
 
 

@@ -82,7 +82,8 @@ class Walk:
         return [
             f"{[out['path'] for out in outs]} attributed to {inputs}"
             for inputs, outs in attributed(self.project.root).items()
-            if inputs in self.known and outs != self.known[inputs]
+            if inputs in self.known  # dvc.lock may be cut off
+            and any(out not in self.known[inputs] for out in outs)
         ]
 
     def state(self) -> list[str]:
