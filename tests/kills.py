@@ -77,24 +77,12 @@ def kill(root: Path, target: str, how: signal.Signals) -> None:
                 continue
 
 
-def left_running(root: Path, *, ctrl_c: bool = False) -> list[str]:
-    """Return what still runs after a while.
-
-    ctrl_c: whether the user presses it again while DVC runs. A shell may not pass on what
-    reaches it while it starts the stage, and DVC leaves it to the stage.
-    """
-    end, again = time.monotonic() + PATIENCE, time.monotonic() + PATIENCE / 4
+def left_running(root: Path) -> list[str]:
+    """Return what still runs after a while."""
+    end = time.monotonic() + PATIENCE
     while running := processes(root):
-        now = time.monotonic()
-        if now > end:
+        if time.monotonic() > end:
             return list(running.values())
-        if (
-            ctrl_c
-            and now > again
-            and any("repro" in command for command in running.values())
-        ):
-            kill(root, "both", signal.SIGINT)
-            again = now + PATIENCE / 4
         time.sleep(0.05)
     return []
 
@@ -312,7 +300,7 @@ def torment(
                     if target == "stage":  # DVC then ends by itself, or it was between two
                         run.reader.join(PATIENCE)
                         kill(project.root, "both", signal.SIGKILL)
-                    if running := left_running(project.root, ctrl_c=how == signal.SIGINT):
+                    if running := left_running(project.root):
                         print(f"left running after {how.name} to {target}: {running}")
                         counts["left_running"] += 1
                         kill(project.root, "both", signal.SIGKILL)
@@ -362,6 +350,8 @@ def main() -> None:
     parser.add_argument("--mnist", action="store_true", help="on MNIST")
     parser.add_argument("--lenet5", action="store_true", help="with this variant, too")
     arguments = parser.parse_args()
+    # A shell's job in the background ignores it, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name) / "fresh"
         lenet5, data = arguments.lenet5, generate(300, 120)

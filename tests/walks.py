@@ -80,7 +80,7 @@ class Walk:
     def misattributed(self) -> list[str]:
         """Return what is attributed to inputs of which no fresh copy made it."""
         return [
-            f"{[out['path'] for out in outs]} attributed to {inputs}"
+            f"{[out['path'] for out in outs]} attributed to other inputs"
             for inputs, outs in attributed(self.project.root).items()
             if inputs in self.known  # dvc.lock may be cut off
             and any(out not in self.known[inputs] for out in outs)
@@ -131,7 +131,7 @@ class Walk:
         problems += [
             f"dvc.lock: {name}"
             for name, stage in lock.items()
-            if sorted(stage["outs"], key=str)
+            if sorted(stage.get("outs", []), key=str)
             != made.get(json.dumps({**stage, "outs": None}, sort_keys=True))
         ]
         verify = self.project.run("python", "-m", "commands.verify", check=False)
