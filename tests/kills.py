@@ -77,12 +77,20 @@ def kill(root: Path, target: str, how: signal.Signals) -> None:
                 continue
 
 
-def left_running(root: Path) -> list[str]:
-    """Return what still runs after a while."""
-    end = time.monotonic() + PATIENCE
+def left_running(root: Path, *, ctrl_c: bool = False) -> list[str]:
+    """Return what still runs after a while.
+
+    ctrl_c: whether the user presses it again while DVC runs on: as a stage ends, DVC still
+        ignores it, and goes on to the next one
+    """
+    end, again = time.monotonic() + PATIENCE, time.monotonic() + PATIENCE / 4
     while running := processes(root):
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > end:
             return list(running.values())
+        if ctrl_c and now > again and "repro" in " ".join(running.values()):
+            kill(root, "both", signal.SIGINT)
+            again = now + PATIENCE / 4
         time.sleep(0.05)
     return []
 
@@ -300,7 +308,7 @@ def torment(
                     if target == "stage":  # DVC then ends by itself, or it was between two
                         run.reader.join(PATIENCE)
                         kill(project.root, "both", signal.SIGKILL)
-                    if running := left_running(project.root):
+                    if running := left_running(project.root, ctrl_c=how == signal.SIGINT):
                         print(f"left running after {how.name} to {target}: {running}")
                         counts["left_running"] += 1
                         kill(project.root, "both", signal.SIGKILL)

@@ -75,12 +75,21 @@ MUTATIONS = [
     ),
     (
         "digits/methods/logistic_regression.py",
-        "C: Annotated[float, Field(gt=0)]",
-        "C: float",
-        "wrong_params",
+        "C: Annotated[float, Field(ge=1e-8, le=1e6)] = Field(",
+        "C: float = Field(",
+        "bounds",
     ),
     ("stages/report.py", 'np.array_equal(held["actual"], actual)', "True", "damage"),
     ("stages/evaluate.py", "if len(strange):", "if False:", "damage"),
+    ("digits/process.py", "_dvc is not None and not _is_alive(_dvc)", "False", "cli"),
+    ("digits/process.py", "and process.status() != psutil.STATUS_ZOMBIE", "", "files"),
+    (
+        "commands/verify.py",
+        "if reason := inputs.changed(stage):",
+        "if reason := '':",
+        "verify",
+    ),
+    ("commands/locks.py", "held.enter_context(lock_repo(repo))", "pass", "unlock"),
     ("dvc.yaml", "      - fingerprints/download.json\n", "", "pipeline"),
 ]
 
