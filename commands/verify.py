@@ -229,8 +229,9 @@ def repair(repo: Any, root: Path, found: list[Damage]) -> None:
             print(f"left as it is: {stage}, since {reason}; `dvc repro` runs it again")
             continue
         with _aside(store, [out for out in broken if out.stage == stage and out.cached]):
+            target = f"{root / 'dvc.yaml'}:{stage}"  # as seen from here
             try:
-                repo.reproduce([stage], single_item=True, force=True, run_cache=False)
+                repo.reproduce([target], single_item=True, force=True, run_cache=False)
             except DvcException as error:
                 print(f"{stage} cannot run: {error}")
 

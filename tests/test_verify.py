@@ -165,7 +165,7 @@ def test_a_repair_records_no_old_result_under_new_parameters(project, both):
 @pytest.mark.parametrize(
     ("file", "old", "new", "reason"),
     [
-        ("digits/metrics.py", "import", "X = 1\nimport", "digits.metrics"),
+        ("digits/metrics.py", "import numpy", "X = 1\nimport numpy", "digits.metrics"),
         ("params.yaml", "C: 1.0", "C: 0.5", "variants.one_vs_rest.train in params.yaml"),
     ],
 )
