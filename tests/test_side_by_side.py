@@ -118,7 +118,7 @@ def test_a_branch_switched_while_a_stage_runs_is_noticed(project):
     said, _ = run.communicate(timeout=PATIENCE)
 
     assert run.returncode != 0
-    assert "params.yaml: variants.multinomial.train changed while" in said
+    assert "params.yaml changed while train@multinomial ran" in said
     assert "run `dvc repro` again" in said
     assert not project.run("git", "status", "--porcelain").stdout  # nothing is recorded
     assert "train@multinomial" in project.repro()
