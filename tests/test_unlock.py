@@ -67,7 +67,13 @@ def test_a_lock_that_dvc_is_writing_is_not_taken_for_one_cut_short(project):
 
 
 @pytest.mark.parametrize(
-    "command", ["unlock", "verify", "verify --fix", "remove multinomial"]
+    "command",
+    [
+        "unlock",
+        "verify --fix",
+        pytest.param("verify", marks=pytest.mark.slow),
+        pytest.param("remove multinomial", marks=pytest.mark.slow),
+    ],
 )
 def test_while_a_stage_runs_nothing_is_touched(project, command):
     """DVC's list says which process writes which results."""

@@ -166,7 +166,15 @@ def test_a_repair_records_no_old_result_under_new_parameters(project, both):
     ("file", "old", "new", "reason"),
     [
         ("digits/metrics.py", "import numpy", "X = 1\nimport numpy", "digits.metrics"),
-        ("params.yaml", "C: 1.0", "C: 0.5", "variants.one_vs_rest.train in params.yaml"),
+        pytest.param(
+            *(
+                "params.yaml",
+                "C: 1.0",
+                "C: 0.5",
+                "variants.one_vs_rest.train in params.yaml",
+            ),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_repair_runs_no_stage_that_would_refuse(project, file, old, new, reason):
