@@ -1,7 +1,7 @@
 """Whether there is enough memory, asked before work begins.
 
 To run out of it later can be worse than an error. OpenBLAS up to 0.3.30, which comes with
-SciPy, asks without end for room for its buffers, and no signal is heard meanwhile
+SciPy, asks without end for memory for its buffers, and no signal is handled then
 (https://github.com/OpenMathLib/OpenBLAS/issues/5289); TensorFlow aborts.
 """
 

@@ -9,7 +9,7 @@ from digits.memory import MIB
 
 
 def begin(status: int) -> None:
-    """Open what the caller closed; end with `status` if the libraries have no room."""
+    """Open the streams that are closed; exit with `status` if memory is too little."""
     open_streams()
     try:
         memory.require("This", (110 + 40 * memory.threads()) * MIB, libraries=170 * MIB)

@@ -107,7 +107,7 @@ class Walk:
         return found
 
     def branch(self) -> str:
-        """Return the branch, empty if Git is in the midst of something."""
+        """Return the branch, empty during a merge or rebase."""
         return self.git("symbolic-ref", "--short", "--quiet", "HEAD").strip()
 
     def git(self, *arguments: str) -> str:

@@ -17,7 +17,7 @@ _KINDS = {
 def file(path: Path) -> Path:
     """Return `path`, if a regular file lies there, or a link to one.
 
-    Whoever opens a FIFO waits for its writer, and a device may have no end. Raises
+    To open a FIFO is to wait for its writer, and a device may have no end. Raises
     `OSError` if nothing is there, `ValueError` if it is something else.
     """
     kind = stat.S_IFMT(path.stat().st_mode)
