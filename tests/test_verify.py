@@ -123,6 +123,18 @@ def test_without_a_lock_it_says_so_in_a_line(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
+def test_a_lock_that_is_cut_off_after_a_path_is_read(tmp_path):
+    (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(PARAMS.read_text())
+    lock = (
+        "schema: '2.0'\nstages:\n  check:\n    cmd: a\n    outs:\n    - path: fingerprints"
+    )
+    (tmp_path / "dvc.lock").write_text(lock)
+    assert verify.recorded(tmp_path) == []
+    (tmp_path / "dvc.lock").write_text(lock.replace("outs", "deps"))
+    assert "not as dvc.lock has it" in verify.Inputs(tmp_path).changed("check")
+
+
 def test_what_is_left_of_a_removed_variant_is_no_damage_and_is_named(project):
     text = (project.root / "params.yaml").read_text()
     start, end = text.index("  one_vs_rest:"), text.index("  multinomial:")

@@ -183,7 +183,7 @@ def damage(walk: Walk) -> str:
         return ""
     outs = verify.recorded(root)
     if walk.rng.random() < 2 / 3:  # more often where an edit or a lost source counts
-        outs = [out for out in outs if out.stage in EDITED]
+        outs = [out for out in outs if out.stage in EDITED and out.cached]
     out = walk.rng.choice(outs)
     files = [path for path in Ignored(root).files(root / out.path) if path.is_file()]
     if (root / out.path).is_file():
@@ -318,7 +318,7 @@ STEPS: dict[str, Callable[[Walk], str]] = {
     "gc": lambda walk: walk.do("dvc", "gc", "--workspace", "--force"),
     "source": hide_source,
 }
-USUAL = [name for name in STEPS if name != "source"]
+USUAL = [*(name for name in STEPS if name != "source"), "damage", "damage"]
 WHILE_DAMAGED = ("edit", "verify", "FIX=1", "unlock", "source")
 
 
