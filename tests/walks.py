@@ -266,6 +266,18 @@ def cut_short(walk: Walk) -> str:
     return ""
 
 
+def bad_luck(walk: Walk) -> str:
+    """Edit, damage, perhaps lose the source, and then repair."""
+    change(walk)
+    damage(walk)
+    if hidden := walk.damaged and walk.rng.random() < 1 / 2:
+        hide_source(walk)
+    said = repair(walk)
+    if hidden:
+        hide_source(walk)
+    return said
+
+
 def switch(walk: Walk) -> str:
     """Go to the other branch, with what Git lets through."""
     other = BRANCHES[walk.branch() == "main"]
@@ -317,8 +329,9 @@ STEPS: dict[str, Callable[[Walk], str]] = {
     "cut short": cut_short,
     "gc": lambda walk: walk.do("dvc", "gc", "--workspace", "--force"),
     "source": hide_source,
+    "bad luck": bad_luck,
 }
-USUAL = [*(name for name in STEPS if name != "source"), "damage", "damage"]
+USUAL = [*(name for name in STEPS if name != "source"), "damage", "bad luck"]
 WHILE_DAMAGED = ("edit", "verify", "FIX=1", "unlock", "source")
 
 
