@@ -456,8 +456,8 @@ def _read_names(folder: Path) -> list[str] | None:
     A text file has one a line, a JSON file a list. Raises `InputError` if there are two
     files, or one can't be read.
     """
-    beside = [folder / name for name in NAMES_FILES]
-    found = [path for path in beside if path.exists() or path.is_symlink()]
+    known = [folder / name for name in NAMES_FILES]
+    found = [path for path in known if path.exists() or path.is_symlink()]
     if not found:
         return None
     path = found[0]

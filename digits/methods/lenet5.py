@@ -401,7 +401,7 @@ def arithmetic() -> tuple[Any, ...]:
     which its model stands for.
     """
     import keras  # noqa: PLC0415 (`fit` has imported both)
-    import tensorflow  # noqa: PLC0415, ICN001 (likewise)
+    import tensorflow  # noqa: PLC0415, ICN001 (as above)
 
     told = Path("/proc/cpuinfo")
     lines = told.read_text("utf-8").splitlines() if told.exists() else []
