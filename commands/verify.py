@@ -165,7 +165,8 @@ def misattributed(repo: Any, root: Path) -> Iterator[Damage]:
     """
     for name, stage in Pipeline(root).recorded.items():
         runs = Path(repo.stage_cache.cache_dir, *_run_key(stage)).glob("*")
-        gave = [parse_yaml(run.read_text(), run).get("outs") for run in runs]
+        whole = (run for run in runs if run.suffix != ".tmp")  # DVC was killed writing it
+        gave = [parse_yaml(run.read_text(), run).get("outs") for run in whole]
         reason = ""
         if gave and stage.get("outs") not in gave:
             reason = "a run with these inputs gave other results"

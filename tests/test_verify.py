@@ -236,6 +236,8 @@ def exchange(project):
 
 def test_a_lock_that_cannot_be_right_is_said_to_be_wrong(project):
     exchange(project)
+    for run in (project.root / ".dvc/cache/runs").glob("*/*"):
+        (run / ".cut.tmp").write_text("outs: [")  # as DVC leaves it when it is killed
     lock = project.root / "dvc.lock"
     lock.write_text(lock.read_text().replace("threshold: 0.49", "threshold: 0.3"))
     found = project.run(*VERIFY, check=False)
