@@ -3,9 +3,13 @@
 import os
 import sys
 
-from digits import memory
-from digits.errors import InputError
-from digits.memory import MIB
+# On a full disk Python can leave a file of byte code cut short, and every later start then
+# fails: https://github.com/python/cpython/issues/126606
+sys.dont_write_bytecode = True
+
+from digits import memory  # noqa: E402 (its byte code would be written)
+from digits.errors import InputError  # noqa: E402
+from digits.memory import MIB  # noqa: E402
 
 
 def begin(status: int) -> None:
