@@ -24,10 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from kills import on_mnist  # these are found by the line above
+from kills import on_mnist
 from tiny import ROOT, Project, generate, make
 
 PYTHON = {

@@ -57,9 +57,8 @@ def test_what_it_calls_exists():
     targets = re.findall(r"\bmake ([a-z-]+)", "\n".join(SCRIPTS))
     assert targets == ["check", "test", "setup", "repro", "test-results"]
     assert all(re.search(rf"(?m)^{target}:", makefile) for target in targets)
-    modules = re.findall(r"python -m ([\w.]+)", "\n".join(SCRIPTS))
-    assert modules == ["commands.compare"]
-    assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in modules)
+    commands = re.findall(r"\.venv/bin/digits (\w+)", "\n".join(SCRIPTS))
+    assert commands == ["compare"]
 
 
 def test_the_results_go_into_a_cache_that_all_runs_share():
