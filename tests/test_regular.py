@@ -12,7 +12,7 @@ import pytest
 from tiny import PARAMS, ROOT
 
 from digits import models, pictures, sources
-from digits.commands import pipeline
+from digits import pipeline
 from digits.config import fingerprint, params
 from digits.data import dataset, files, regular
 from digits.data.ignore import Ignored

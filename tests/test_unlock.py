@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from digits.commands import locks, unlock
+from digits import locks
+from digits.commands import unlock
 
 
 @pytest.fixture

@@ -238,8 +238,11 @@ def test_what_is_built_is_built_by_what_is_pinned():
     (built,) = re.findall("(?m)^BUILT := (.*)", makefile)
     assert "--require-build-hashes --build-constraints requirements.lock" in built
     lines = re.findall(r"(?m)^.*\b(?:pip|uv) (?:install|download|pip).*", makefile)
-    kinds = [re.search("BUILT|only-binary :all:|no-index", line) for line in lines]
-    assert len(lines) == 5
+    kinds = [
+        re.search("BUILT|only-binary :all:|no-(index|build-isolation)", line)
+        for line in lines
+    ]
+    assert len(lines) == 6
     assert all(kinds), lines
     text = "\n".join((*SCRIPTS, (ROOT / ".ci/run").read_text()))
     assert not re.search(r"\b(pip|uv)\b", text)  # there, only make installs
