@@ -1,8 +1,8 @@
-"""Ask the trained models about pictures of a digit, or of what else they were trained on.
+"""Classify images with the trained models.
 
-On MNIST, a picture may be of any size and colour, dark on light or light on dark, with the
-digit anywhere on it: it is brought to MNIST's form. With any other data a picture must look
-as the training images do: it is made grey and scaled to their size, and no more.
+With MNIST, an image may have any size and colours, dark on light or light on dark, with the
+digit anywhere in it: it is converted to MNIST's format. With other data an image must look
+like the training images: it is only converted to grey and scaled to their size.
 """
 
 import argparse
@@ -30,24 +30,24 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
-  digits predict seven.png                        what each variant says
-  digits predict scans/                           all pictures in a folder
-  digits predict --variant multinomial seven.png  its scores as well
+  digits predict seven.png                        the answer of each variant
+  digits predict scans/                           all images in a folder
+  digits predict --variant multinomial seven.png  one variant, with its scores
   digits predict --json seven.png                 all scores, as JSON
-  digits predict --in published seven.png         those of the published table
+  digits predict --in published seven.png         the models of the published table
 
-exit status: 0; 1 if a picture could not be read, the others are answered; 2 if nothing
-could be answered, for instance because no model is trained yet
+exit status: 0; 1 if an image could not be read, the others are classified; 2 if nothing
+could be classified, for instance because no model is trained yet
 """
 STATUS = 2  # of a user's mistake
 
-BATCH = 256  # pictures that are in memory at a time
+BATCH = 256  # images in memory at a time
 GAP = "  "
-NUMBER = 7  # columns of a terminal that a score takes
+NUMBER = 7  # width of a score, in columns
 
 
 class Variant:
-    """A trained variant: its model, and the thresholds by which it decides."""
+    """A trained variant: its model and the thresholds of its decision."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Variant:
 
     @property
     def knows(self) -> str:
-        """The classes that it can tell apart, for a heading."""
+        """The classes that it distinguishes, for a heading."""
         first, last = self.labels[0], self.labels[-1]
         if len(self.classes) == len("01"):
             return " or ".join(self.classes)
@@ -99,7 +99,8 @@ class Variant:
 def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
     """Return the variants of those names, or all.
 
-    Raises `InputError` if a name is unknown or a model is missing.
+    Raises:
+        InputError: If a name is unknown or a model is missing.
     """
     variants = []
     classes = dataset.load_names(root / "data/raw")
@@ -108,7 +109,7 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
         path = root / "data/models" / f"{name}.npz"
         if not path.is_file():
             raise InputError(
-                f"{path} is missing; `dvc repro` trains it, `dvc pull` gets it"
+                f"{path} is missing; `dvc repro` trains it, `dvc pull` fetches it"
             )
         cuts = checked.variants[name].evaluate.cuts
         variants.append(Variant(name, models.load(path), cuts, classes))
@@ -118,22 +119,24 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
 def frame(variants: list[Variant], root: Path) -> tuple[int, int]:
     """Return height and width of the images that the variants were trained on.
 
-    Raises `InputError` if the test images cannot be read, or a model is of another size.
+    Raises:
+        InputError: If the test images cannot be read, or a model is of another size.
     """
     height, width = dataset.load_split(root / "data/raw/test").images.shape[1:]
     for variant in variants:
         if variant.model.n_pixels != height * width:
             raise InputError(
                 f"{variant.name} was trained on images of another size than {height} by "
-                f"{width}; `dvc repro` trains it anew"
+                f"{width}; `dvc repro` trains it again"
             )
     return height, width
 
 
 def find(path: Path) -> list[Path]:
-    """Return a file as it is, of a folder all pictures in it, sorted.
+    """Return the file itself, or all images in a folder, sorted.
 
-    Raises `InputError` if there are none.
+    Raises:
+        InputError: If there are none.
     """
     if not path.is_dir():
         return [path]
@@ -143,17 +146,17 @@ def find(path: Path) -> list[Path]:
         if file.suffix.lower() in pictures.SUFFIXES and not file.name.startswith(".")
     )
     if not found:
-        raise InputError(f"{path}: no picture is in this folder")
+        raise InputError(f"{path}: there is no image in this folder")
     return found
 
 
 def name_of(file: Path) -> str:
-    """Return a file's name, whatever bytes are in it."""
+    """Return a file's name as printable text, whatever bytes it has."""
     return printable(os.fsencode(file).decode(errors="backslashreplace"))
 
 
 def wide(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
+    """Return the width of a text in columns of a terminal."""
     return sum(
         0
         if unicodedata.combining(letter)
@@ -165,7 +168,7 @@ def wide(text: str) -> int:
 
 
 class Table:
-    """Prints a line a picture: the answers, and the scores of variants that were chosen."""
+    """Prints a line per image: the predicted classes, and the scores of chosen variants."""
 
     def __init__(self, files: list[Path], variants: list[Variant], *, scores: bool) -> None:
         self.scores = scores
@@ -189,7 +192,7 @@ class Table:
         self.heading: list[list[str]] | None = [above, below]
 
     def row(self, file: Path, answers: dict[str, dict[str, Any]]) -> None:
-        """Print a picture's line, before the first of them the heading."""
+        """Print the line of an image; before the first one, the heading."""
         for line in self.heading or []:
             self._print(line)
         self.heading = None
@@ -203,7 +206,7 @@ class Table:
         self._print(cells)
 
     def close(self) -> None:
-        """Nothing is left to print."""
+        """Do nothing: all is printed."""
 
     def _print(self, cells: list[str]) -> None:
         pairs = zip(cells, self.widths, strict=True)
@@ -212,19 +215,19 @@ class Table:
 
 
 class Json:
-    """Prints a list, an element a line."""
+    """Prints a list in JSON, one element per line."""
 
     def __init__(self) -> None:
         self.separator = "["
 
     def row(self, file: Path, answers: dict[str, dict[str, Any]]) -> None:
-        """Print a picture's element."""
+        """Print the element of an image."""
         element = json.dumps({"file": str(file), "variants": answers})
         print(f"{self.separator}\n{element}", end="")
         self.separator = ","
 
     def close(self) -> None:
-        """Print what closes the list."""
+        """Print the end of the list."""
         print("[]" if self.separator == "[" else "\n]")
 
 
@@ -236,15 +239,20 @@ def predict(
 ) -> bool:
     """Print the answers for all files, and a line on stderr for each that can't be read.
 
-    see: returns what the models see of a picture, (height, width) uint8, or raises
-        `InputError`
+    Args:
+        files: Images.
+        variants: The models.
+        printer: Prints the answers.
+        see: Returns the model input of a file, (height, width) uint8, or raises
+            `InputError`.
 
-    Returns whether all could be read.
+    Returns:
+        Whether all could be read.
     """
     complete = True
-    # Where the answers are on the terminal, they show the progress.
+    # Answers on a terminal show the progress themselves.
     hidden = True if sys.stdout.isatty() else None
-    with tqdm(total=len(files), unit=" pictures", leave=False, disable=hidden) as bar:
+    with tqdm(total=len(files), unit=" images", leave=False, disable=hidden) as bar:
         for start in range(0, len(files), BATCH):
             seen = {}
             for file in files[start : start + BATCH]:
@@ -269,18 +277,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH",
-        help=f"a picture ({', '.join(pictures.FORMATS)}), or a folder of them",
+        help=f"an image ({', '.join(pictures.FORMATS)}), or a folder of them",
     )  # fmt: skip
     parser.add_argument(
         "--variant", action="append", default=[], metavar="NAME",
-        help="ask this variant alone, and show its scores; may be given several times",
+        help="use only this variant, and show its scores; may be given several times",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print all scores as JSON")
     cli.add_root(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Load the models, ask them, and return the exit status."""
+    """Load the models, classify, and return the exit status."""
     root = arguments.root
     with cli.naming(root):
         checked = params.load(root / "params.yaml")

@@ -132,7 +132,7 @@ def test_a_lock_cut_short_while_in_conflict_is_merged(project):
     merged = path.read_text()
     path.write_text(merged[: merged.index("<<<<<<<") + 9])
     said = "\n".join(unlock.unlock(project.root))
-    assert "cut short" in said
+    assert "was truncated" in said
     assert "merged stage by stage" in said
     assert unlock.is_whole(path)
 
@@ -184,7 +184,7 @@ def test_generated_files_in_conflict_are_made_again(project):
     conflict(project, "one", "two")
     assert unlock.in_conflict(path)
     said = finish(project, "commit", "--quiet", "--no-edit")
-    assert "params.schema.json: was in conflict; check makes it again" in said
+    assert "params.schema.json: had a conflict; check makes it again" in said
     assert path.read_text() == schema
 
 

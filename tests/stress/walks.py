@@ -217,7 +217,7 @@ def hide_source(walk: Walk) -> str:
 
 
 def repair(walk: Walk) -> str:
-    """Repair; while something is left as it is, run it again, as the message says."""
+    """Repair; while something is not repaired, run it again, as the message says."""
     before = {*results(walk.project.root)}
     result = walk.project.run("python", "-m", "digits", "verify", "--fix", check=False)
     said = result.stdout + result.stderr

@@ -128,7 +128,7 @@ EDITS = {
     "a subset that is a list": ("{digits: [3, 8]}", "[3, 8]", "subsets.two: must be a map"),
     "a subset that is null": ("{digits: [3, 8]}", "", "subsets.two: must be a mapping"),
     "another key in a subset": ("[3, 8]}", "[3, 8], seed: 1}", "seed: is not a known key"),
-    "a subset twice": ("  all:", "  two:", "the key 'two' is there twice"),
+    "a subset twice": ("  all:", "  two:", "duplicate key 'two'"),
     # names
     "a name with a space": ("  line:", "  my line:", "a name has lower-case letters"),
     "a name with a dash": ("  line:", "  my-line:", "a name has lower-case letters"),
@@ -142,7 +142,7 @@ EDITS = {
     "a name that is null": ("  line:", "  ~:", "variants.None"),
     "an empty name": ("  line:", "  '':", "a name has lower-case letters"),
     "a long name": ("  line:", f"  {'x' * 65}:", "at most 64 characters"),
-    "the name of a folder": ("  line:", "  subsets:", "this name is taken"),
+    "the name of a folder": ("  line:", "  subsets:", "this name is reserved"),
     # what a variant says
     "no variants": ("variants:", "variants: {}\nothers:", "variants: "),
     "variants as a list": ("variants:", "variants: []\nothers:", "variants: must be a map"),
@@ -160,7 +160,7 @@ EDITS = {
     "no evaluate": ("    evaluate: {}\n", "", "softmax.evaluate: is missing"),
     "evaluate that is null": ("evaluate: {}", "evaluate:", "softmax.evaluate: must be a map"),
     "thresholds for a softmax": ("evaluate: {}", "evaluate: {thresholds: [0.5]}",
-        "decides without thresholds"),
+        "uses no thresholds"),
     # the data
     "a data set that is a list": ("{name: mnist, source: auto}", "[mnist]", "dataset: must"),
     "no source": (", source: auto", "", "dataset.source: is missing"),
