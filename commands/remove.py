@@ -17,12 +17,13 @@ from typing import Any
 
 import yaml
 
-from commands import locks, pipeline
-from commands.pipeline import Pipeline
+from commands import locks
+from digits import pipeline
 from digits.config import cli, params
 from digits.data import files
 from digits.data.ignore import Ignored
 from digits.errors import InputError
+from digits.pipeline import Pipeline
 
 EXAMPLES = """\
 examples:

@@ -14,10 +14,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from commands.compare import dvc, number
-from commands.pipeline import refuse_anothers
 from digits.config import cli
 from digits.errors import InputError, printable
 from digits.metrics import METRICS
+from digits.pipeline import refuse_anothers
 
 EXAMPLES = """\
 examples:

@@ -20,11 +20,12 @@ from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.utils.serialize import ParseError, parse_yaml
 from voluptuous import Invalid
 
-from commands import locks, pipeline
-from commands.pipeline import LOCK
+from commands import locks
+from digits import pipeline
 from digits.config import cli
 from digits.data import files
 from digits.errors import InputError
+from digits.pipeline import LOCK
 
 log = logging.getLogger(__name__)
 

@@ -23,11 +23,11 @@ from dvc.utils import dict_sha256
 from dvc.utils.serialize import parse_yaml
 
 from commands import locks
-from commands.pipeline import LOCK, Pipeline
 from digits.config import cli, fingerprint
 from digits.data import files
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
+from digits.pipeline import LOCK, Pipeline
 
 log = logging.getLogger(__name__)
 

@@ -43,7 +43,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import yaml
 from tiny import ROOT, Project, generate, make
 
-from commands import locks, pipeline, unlock  # these are found by the line above
+from commands import locks, unlock  # these are found by the line above
+from digits import pipeline
 
 PATIENCE = 10.0  # seconds after which a process that still runs is left over
 BETWEEN = "dvc"  # what runs before the first stage, and between two

@@ -6,7 +6,8 @@ import shutil
 import pytest
 from PIL import Image
 
-from commands import pipeline, unlock, verify
+from commands import unlock, verify
+from digits import pipeline
 from digits.config import cli
 from digits.errors import InputError
 

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from tiny import PARAMS, ROOT
 
-from commands import pipeline
-from digits import models, pictures, sources
+from digits import models, pictures, pipeline, sources
 from digits.config import fingerprint, params
 from digits.data import dataset, files, regular
 from digits.data.ignore import Ignored

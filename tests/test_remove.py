@@ -7,9 +7,9 @@ import yaml
 from tiny import ROOT, Project
 
 from commands import remove
-from commands.pipeline import Pipeline
 from commands.remove import without
 from digits.config import params
+from digits.pipeline import Pipeline
 
 REMOVE = ("python", "-m", "commands.remove")
 

@@ -7,7 +7,8 @@ import shutil
 import pytest
 from tiny import PARAMS, ROOT
 
-from commands import pipeline, verify
+from commands import verify
+from digits import pipeline
 from digits.errors import InputError
 
 VERIFY = ("python", "-m", "commands.verify")

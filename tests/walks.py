@@ -36,7 +36,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from kills import attributed, kill, left_running, results
 from tiny import Project, generate, make
 
-from commands import pipeline, unlock, verify  # these are found by the line above
+from commands import unlock, verify  # these are found by the line above
+from digits import pipeline
 from digits.data.ignore import Ignored
 
 # One parameter of `evaluate`, one of `train`: so few states that all of them are known.
