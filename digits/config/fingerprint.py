@@ -45,7 +45,10 @@ ERRORS = {"InputError", *(name for name in dir(builtins) if name.endswith("Error
 LOGGED = {"debug", "info", "warning", "error", "exception"}
 
 # Libraries that fetch, show or check, and change no result.
-NOT_COMPUTING = {"pathspec", "pooch", "pydantic", "pydantic_core", "threadpoolctl", "tqdm"}
+NOT_COMPUTING = {
+    *("dvc", "pathspec", "pooch", "pydantic", "pydantic_core", "ruamel", "threadpoolctl"),
+    *("tqdm", "voluptuous"),
+}
 # Where a library is not called as its module is.
 DISTRIBUTIONS = {
     "PIL": ("pillow",),
