@@ -1,0 +1,264 @@
+"""Put right what keeps DVC from reading dvc.lock, and lose no result.
+
+When it is killed: DVC writes neither its list of locks nor dvc.lock at once, and reads no
+half of them. After a merge, rebase, cherry-pick or stash with conflicts: dvc.lock is merged
+stage by stage. A stage that one side changed stays as that side recorded it; one that both
+changed is taken out, so that it runs again, or comes from DVC's cache of runs. Results in
+Git that are in conflict are made again, too. All of these are added to Git's index.
+"""
+
+import argparse
+import logging
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import Any
+
+import yaml
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+from dvc.utils.serialize import ParseError, parse_yaml
+from voluptuous import Invalid
+
+from digits import locks, pipeline
+from digits.data import files
+from digits.errors import InputError
+from digits.pipeline import LOCK
+
+log = logging.getLogger(__name__)
+
+EXAMPLES = """\
+examples:
+  digits unlock && dvc repro      whatever DVC was doing when it was killed
+  git merge other-branch                      CONFLICT in dvc.lock
+  digits unlock && dvc repro      or: make repro
+  git add --all && git commit
+
+exit status: 0; 1 if a file is in conflict that only you can decide, such as params.yaml
+"""
+STATUS = 1  # of a user's mistake
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+Lock = dict[str, Any]
+EMPTY: Lock = {"schema": "2.0", "stages": {}}
+# What each of Git's commands leaves while its conflicts are solved, and the other side.
+OTHERS = {
+    "MERGE_HEAD": "MERGE_HEAD",
+    "CHERRY_PICK_HEAD": "CHERRY_PICK_HEAD",
+    "REBASE_HEAD": "REBASE_HEAD",
+    "REVERT_HEAD": "REVERT_HEAD^",
+}
+_HUNK = re.compile(
+    r"^<{7} [^\n]*\n(?P<ours>.*?)(?:^\|{7}[^\n]*\n(?P<base>.*?))?^={7}\n(?P<theirs>.*?)"
+    r"^>{7} [^\n]*(?:\n|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def is_whole(lock: Path) -> bool:
+    """Tell whether DVC would read this dvc.lock."""
+    try:
+        COMPILED_LOCKFILE_SCHEMA(yaml.load(lock.read_text("utf-8"), _Loader))  # noqa: S506 (safe)
+    except (yaml.YAMLError, UnicodeDecodeError, Invalid):
+        return False
+    return True
+
+
+def unlock(root: Path) -> Iterator[str]:
+    """Remove an empty list of locks, repair each dvc.lock; yield what was done.
+
+    What dvc.lock then no longer says, DVC takes from its cache of runs, or computes again.
+    Raises `InputError` if a file is in conflict that is no result, or DVC is at work.
+    """
+    pipeline.refuse_anothers(root)  # Git would not give a file back
+    for folder in (root, *(path.parent for path in root.glob("*/.dvc"))):
+        if locks.is_empty(locks.rwlock_of(folder)) or not _is_in_order(folder / LOCK):
+            with locks.alone(folder):  # what looked cut short may have been being written
+                yield from _put_in_order(folder / LOCK)
+    left = [path for path in _unmerged(root) if in_conflict(root / path)]
+    left += [name for name in ("params.yaml", "dvc.yaml") if in_conflict(root / name)]
+    if left:
+        names = ", ".join(dict.fromkeys(left))
+        raise InputError(
+            f"{names}: has a merge conflict that only you can decide. Edit it, "
+            f"`git add {names.replace(',', '')}`, and run the same again"
+        )
+
+
+def _is_in_order(lock: Path) -> bool:
+    if not lock.exists():
+        return True
+    return is_whole(lock) and not _conflicting(lock.parent, _makers(pipeline.read(lock)))
+
+
+def _put_in_order(lock: Path) -> Iterator[str]:
+    """Take from Git what is cut short, and merge what is in conflict."""
+    if lock.exists() and not is_whole(lock) and not in_conflict(lock):
+        lock.unlink()
+        # The index has it; or a conflict; or, where it was staged as it was, a commit.
+        for source in ([], ["--merge"], ["HEAD"]):
+            if not lock.exists() or not (is_whole(lock) or in_conflict(lock)):
+                _git(lock.parent, "checkout", "--quiet", *source, "--", lock.name)
+                if source == ["HEAD"] and any(map(_parsed, _merging(lock))):
+                    merged, _ = merge(*_sides(lock))
+                    pipeline.write(lock, merged)
+        yield f"{lock}: was cut short, and is again " + (
+            "that of Git" if lock.exists() else "to be made"
+        )
+    yield from solve(lock)
+
+
+def _makers(*sides: Lock) -> dict[str, str]:
+    """Return the stage that makes each result."""
+    return {
+        out["path"]: name
+        for side in sides
+        for name, stage in side.get("stages", {}).items()
+        for out in stage.get("outs", [])
+    }
+
+
+def in_conflict(path: Path) -> bool:
+    """Tell whether a file has Git's marks of a conflict in it."""
+    try:
+        return bool(_HUNK.search(path.read_text("utf-8")))
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def solve(lock: Path) -> Iterator[str]:
+    """Merge a dvc.lock that is in conflict, and the results in Git that are; say so."""
+    root = lock.parent
+    sides: tuple[Lock, ...] = ()
+    if in_conflict(lock):
+        sides = _sides(lock)
+        merged, dropped = merge(*sides)
+        pipeline.write(lock, merged)
+        _git(root, "add", "--", lock.name)
+        yield f"{lock}: had a merge conflict, and is merged stage by stage" + (
+            f"; both sides changed {', '.join(dropped)}, to be run again" if dropped else ""
+        )
+    if not lock.exists():
+        return
+    now = pipeline.read(lock)
+    maker = _makers(*sides, now)
+    again = []
+    for path in _conflicting(root, maker):
+        stage = next(maker[out] for out in _and_parents(path) if out in maker)
+        content = next(
+            content
+            for version in (f":2:./{path}", f":3:./{path}", f"HEAD:./{path}", "")
+            if (content := _show(root, version)) is not None
+        )
+        with files.replacing(root / path) as temporary:
+            temporary.write_bytes(content)
+        _git(root, "add", "--", path)
+        now["stages"].pop(stage, None)
+        again.append(stage)
+        yield f"{root / path}: was in conflict; {stage} makes it again"
+    if again:
+        pipeline.write(lock, now)
+        _git(root, "add", "--", lock.name)
+
+
+def merge(base: Lock, ours: Lock, theirs: Lock) -> tuple[Lock, list[str]]:
+    """Return what two sides made of a dvc.lock, and the stages that both changed.
+
+    base: what both come from, empty if nobody knows
+    """
+    was, a, b = (side.get("stages", {}) for side in (base, ours, theirs))
+    merged, dropped = {}, []
+    for name in dict.fromkeys((*a, *b)):
+        before, one, other = was.get(name), a.get(name), b.get(name)
+        if one not in (before, other) and other != before:
+            dropped.append(name)
+        elif stage := other if one == before else one:
+            merged[name] = stage
+    return {**theirs, **ours, "stages": merged}, dropped
+
+
+def _sides(lock: Path) -> tuple[Lock, Lock, Lock]:
+    """Return the common origin of a dvc.lock in conflict, if known, and its two sides."""
+    root, name = lock.parent, lock.name
+    for origin, ours, theirs in (
+        (":1", ":2", ":3"),
+        *((_origin(root, head), "HEAD", other) for head, other in OTHERS.items()),
+    ):
+        shown = (_show(root, f"{version}:./{name}") for version in (origin, ours, theirs))
+        base, one, other = map(_parsed, shown)
+        if one and other:
+            return base or {}, one, other
+    # Nobody knows of the conflict, as after `git stash pop` and `git add`.
+    text = lock.read_text("utf-8")
+    sides = (_HUNK.sub(rf"\g<{side}>", text).encode() for side in ("ours", "theirs"))
+    one, other = map(_parsed, sides)
+    return {}, one or EMPTY, other or EMPTY
+
+
+def _merging(lock: Path) -> list[bytes | None]:
+    """Return the dvc.lock of the commit that is merged, picked, …, if there is one."""
+    return [_show(lock.parent, f"{other}:./{lock.name}") for other in OTHERS.values()]
+
+
+def _origin(root: Path, head: str) -> str:
+    """Return the commit that HEAD and the one that is merged, picked, … come from."""
+    if head == "MERGE_HEAD":
+        return _git(root, "merge-base", "HEAD", head).stdout.decode().strip()
+    return head if head == "REVERT_HEAD" else f"{head}^"
+
+
+def _parsed(content: bytes | None) -> Lock | None:
+    """Return a dvc.lock of these bytes, None if there is none, or a broken one."""
+    try:
+        lock = parse_yaml((content or b"").decode(), "dvc.lock")
+        return COMPILED_LOCKFILE_SCHEMA(lock) if lock else None
+    except (ParseError, UnicodeDecodeError, Invalid):
+        return None
+
+
+def _conflicting(root: Path, maker: dict[str, str]) -> list[str]:
+    """Return the results in Git that are in conflict, in the index or by their marks."""
+    listed = _git(root, "ls-files", "-z").stdout.decode().split("\0")
+    unmerged = set(_unmerged(root))
+    return [
+        path
+        for path in dict.fromkeys(filter(None, listed))
+        if any(out in maker for out in _and_parents(path))
+        if path in unmerged or in_conflict(root / path)
+    ]
+
+
+def _and_parents(path: str) -> Iterator[str]:
+    yield path
+    yield from (str(parent) for parent in PurePath(path).parents)
+
+
+def _unmerged(root: Path) -> list[str]:
+    """Return the files in a folder that are unmerged in Git's index."""
+    listed = _git(root, "ls-files", "-z", "--unmerged").stdout.decode().split("\0")
+    return [*dict.fromkeys(entry.partition("\t")[2] for entry in listed if entry)]
+
+
+def _show(root: Path, name: str) -> bytes | None:
+    """Return the content of an object of Git's, None if there is no such one."""
+    result = _git(root, "show", name)
+    return None if result.returncode else result.stdout
+
+
+def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = ("git", *arguments)
+    return subprocess.run(command, cwd=root, check=False, capture_output=True)  # noqa: S603 (Git)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    del parser  # it has none
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Repair, say what was done, and return the exit status."""
+    del arguments
+    for done in unlock(Path()):
+        log.warning(done)
+    return 0
