@@ -313,7 +313,8 @@ def remove(root: Path, names: list[str], *, leftovers: bool, dry: bool) -> None:
             carry_out(found, removal)
     print("would remove:" if dry else "removed:", *lines, sep="\n")
     if not dry:
-        print("`dvc repro` now makes the page again; `git add --all` stages all of it")
+        then = "`dvc repro` now makes the page again; `git add --all` stages all of it"
+        print(cli.commands_for(root, then))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -328,10 +329,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Remove, and return the exit status."""
-    remove(
-        arguments.root,
-        arguments.names,
-        leftovers=arguments.leftovers,
-        dry=arguments.dry_run,
-    )
+    with cli.naming(arguments.root):
+        remove(
+            arguments.root,
+            arguments.names,
+            leftovers=arguments.leftovers,
+            dry=arguments.dry_run,
+        )
     return 0
