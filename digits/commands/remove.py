@@ -94,11 +94,11 @@ def plan(found: Pipeline, names: list[str], *, leftovers: bool) -> Removal:
     removal.blocks["params.yaml"] = [
         (group, name) for group, name in members if name in found.members(group)
     ]
-    parts = [found.of(*member) for member in members]
+    parts = [found.recorded_of(*member) for member in members]
     parts += [found.left_over()] if leftovers else []
     removal.stages = [*dict.fromkeys(stage for stages, _ in parts for stage in stages)]
     removal.paths = [*dict.fromkeys(path for _, paths in parts for path in paths)]
-    own = {path for member in members for path in found.own(*member)}
+    own = {path for member in members for path in found.files_of(*member)}
     removal.blocks["dvc.yaml"] = [*_plots(found, own)]
     return removal
 
@@ -132,7 +132,7 @@ def _plots(found: Pipeline, gone: set[Path]) -> Iterator[Key]:
         path = found.root / name
         return any(path == other or other in path.parents for other in gone)
 
-    plots = found.plan.get("plots") or []
+    plots = found.plots
     entries = [*enumerate(plots)] if isinstance(plots, list) else [*plots.items()]
     whole: list[Key] = []
     parts: list[Key] = []
@@ -328,7 +328,8 @@ def remove(root: Path, names: list[str], *, leftovers: bool, dry: bool) -> None:
             carry_out(found, removal)
     print("would remove:" if dry else "removed:", *lines, sep="\n")
     if not dry:
-        print("next: `dvc repro` (it runs only `report`), then `git add --all`")
+        then = "next: `dvc repro` (it runs only `report`), then `git add --all`"
+        print(cli.commands_for(root, then))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -345,10 +346,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Remove, and return the exit status."""
-    remove(
-        arguments.root,
-        arguments.names,
-        leftovers=arguments.leftovers,
-        dry=arguments.dry_run,
-    )
+    with cli.naming(arguments.root):
+        remove(
+            arguments.root,
+            arguments.names,
+            leftovers=arguments.leftovers,
+            dry=arguments.dry_run,
+        )
     return 0

@@ -244,7 +244,8 @@ def repair(repo: Any, root: Path, found: list[Damage]) -> None:
             again[out.stage] = None
     for stage in again:
         if reason := inputs.changed(stage):
-            print(f"not repaired: {stage}, because {reason}; `dvc repro` runs it again")
+            said = f"not repaired: {stage}, because {reason}; `dvc repro` runs it again"
+            print(cli.commands_for(root, said))
             continue
         with _aside(store, [out for out in broken if out.stage == stage and out.cached]):
             target = f"{root / 'dvc.yaml'}:{stage}"  # as seen from here
@@ -362,7 +363,7 @@ def report_left_over(root: Path) -> None:
             print(f"  in dvc.lock: {', '.join(stages)}")
         for path in paths:
             print(f"  {os.path.relpath(path, root)}")
-        print("to remove it: digits remove --leftovers")
+        print(cli.commands_for(root, "to remove it: `digits remove --leftovers`"))
 
 
 def verify(root: Path, *, fix: bool) -> int:
@@ -378,8 +379,7 @@ def verify(root: Path, *, fix: bool) -> int:
         n, lock = len(recorded(root)), root / LOCK
         print(f"all {n} results and the cache match {lock}")
     elif not fix:
-        where = "" if root == Path() else f" --in {root}"
-        print(f"to repair it: digits verify --fix{where}")
+        print(cli.commands_for(root, "to repair it: `digits verify --fix`"))
     report_left_over(root)
     return bool(found)
 

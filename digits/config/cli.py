@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -123,15 +124,25 @@ def reporting(status: int) -> Iterator[None]:
 
 @contextmanager
 def naming(root: Path) -> Iterator[None]:
-    """Change the commands in a message so that they run in the project at `root`."""
+    """Make the commands in error messages act on the project at `root`."""
     try:
         yield
     except InputError as error:
-        if root == Path():
-            raise
-        command = f"`dvc --cd {root.as_posix()} "
-        text = re.sub("`dvc (?=repro|pull)", lambda _: command, str(error))
-        raise InputError(text) from error
+        raise InputError(commands_for(root, str(error))) from error
+
+
+def commands_for(root: Path, text: str) -> str:
+    """Return a message whose commands act on the project at `root`.
+
+    Commands are what is in backticks. `dvc` gets the option `--cd`, unless it has it, and
+    `digits verify` and the like get `--in`; `digits unlock` repairs all projects at once.
+    """
+    if root == Path():
+        return text
+    folder = shlex.quote(root.as_posix())
+    text = re.sub(r"`dvc (?!--cd )", lambda _: f"`dvc --cd {folder} ", text)
+    with_option = r"`(digits (?:compare|predict|remove|verify)\b[^`]*)`"
+    return re.sub(with_option, lambda found: f"`{found[1]} --in {folder}`", text)
 
 
 def _refuse_links(root: Path) -> None:

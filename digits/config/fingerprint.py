@@ -44,7 +44,10 @@ ERRORS = {"InputError", *(name for name in dir(builtins) if name.endswith("Error
 LOGGED = {"debug", "info", "warning", "error", "exception"}
 
 # Libraries that download, display or check, and change no result.
-NOT_COMPUTING = {"pathspec", "pooch", "pydantic", "pydantic_core", "threadpoolctl", "tqdm"}
+NOT_COMPUTING = {
+    *("dvc", "pathspec", "pooch", "pydantic", "pydantic_core", "ruamel", "threadpoolctl"),
+    *("tqdm", "voluptuous"),
+}
 # Distributions whose name is not that of their module.
 DISTRIBUTIONS = {
     "PIL": ("pillow",),

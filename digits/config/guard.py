@@ -37,13 +37,13 @@ def unchanged(
         InputError: It names the first change.
     """
     code = [path for path in inputs if fingerprint.FOLDER.name in path.parts]
-    _refuse_changed_code(code, stage)
+    _refuse_changed_code(code, stage, root)
     start = time.time_ns()
     ignored = Ignored(root)
     before = used(checked)
     files = [_state(path, ignored) for path in inputs]
     yield
-    _refuse_changed_code(code, stage, start)
+    _refuse_changed_code(code, stage, root, start)
     changed = [
         path
         for path, state in zip(inputs, files, strict=True)
@@ -58,19 +58,22 @@ def unchanged(
         )
 
 
-def _refuse_changed_code(paths: list[Path], stage: str, since: int = 0) -> None:
+def _refuse_changed_code(paths: list[Path], stage: str, root: Path, since: int = 0) -> None:
     """Raise `InputError` unless the code and libraries are those that `check` recorded.
 
     Args:
         paths: The fingerprints.
         stage: The name in dvc.yaml.
+        root: The folder of the project.
         since: When they were compared before, in nanoseconds since the epoch; 0: never.
     """
     for path in paths:
         if changed := fingerprint.difference(fingerprint.name_of(path), path, since):
+            # Of a project without code, the fingerprints are those of the one here.
+            here = "" if path.resolve().is_relative_to(root.resolve()) else "--cd . "
             raise InputError(
                 f"{changed} differs from {path}, so the result of {stage} is not recorded; "
-                " run `dvc repro --force --single-item check`, then `dvc repro`"
+                f"run `dvc {here}repro --force --single-item check`, then `dvc repro`"
             )
 
 

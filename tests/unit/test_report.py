@@ -299,7 +299,7 @@ def test_the_graph_is_that_of_dvc_yaml():
 def test_a_damaged_dvc_yaml_is_an_error_of_one_line(tmp_path):
     path = tmp_path / "dvc.yaml"
     path.write_text("stages")
-    with pytest.raises(InputError, match=r"dvc\.yaml: cannot be read"):
+    with pytest.raises(InputError, match=r"dvc\.yaml: is not a mapping"):
         graph.nodes(path)
 
 

@@ -15,7 +15,6 @@ from digits.config import fingerprint, params
 from digits.data import dataset, files, regular
 from digits.data.ignore import Ignored
 from digits.errors import InputError
-from digits.report import graph
 from tests.helpers.project import PARAMS, ROOT
 
 
@@ -121,9 +120,8 @@ def named(path):
 
 
 READERS = {
-    "dvc.yaml of the page": ("dvc.yaml", graph.nodes),
+    "dvc.yaml": ("dvc.yaml", pipeline.blocks),
     "dvc.lock": ("dvc.lock", pipeline.read),
-    "dvc.yaml of the commands": ("dvc.yaml", pipeline.read),
     "a fingerprint": ("filter.json", lambda path: fingerprint.difference("filter", path)),
     "a result": ("summary.json", files.read_json),
     "names": ("classes.json", lambda path: dataset.load_names(path.parent)),
