@@ -115,7 +115,7 @@ test-hard: hard  ## damage the pipeline in many ways, kill it KILLS times, walk 
 
 # --strict: what the service cannot say anything about counts as an error, not as sound.
 audit: hard  ## ask for known vulnerabilities of the packages; check the workflow
-	zizmor --offline --quiet .github/workflows
+	zizmor --offline --quiet .github
 	@for lock in requirements.lock requirements-hard.lock; do \
 	  said=$$(pip-audit --strict --disable-pip --require-hashes --requirement $$lock 2>&1) \
 	    && { echo "$$lock: $$said"; continue; }; \
