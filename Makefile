@@ -68,6 +68,7 @@ environment:
 	  --require-hashes --requirement /dev/stdin --dest $(VENV)
 	PIP_CONFIG_FILE=/dev/null $(VENV)/bin/python -m pip install --quiet --no-index $(VENV)/uv-*.whl
 	$(INSTALL) requirements.lock --compile-bytecode
+	$(VENV)/bin/uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation --editable .
 	@$(VENV)/bin/dvc --version > /dev/null \
 	  || { echo '$(VENV)/bin/dvc does not run: does a uv.toml set target or prefix?' >&2; exit 1; }
 	@{ $(MADE_OF); } > $(VENV)/complete
@@ -81,7 +82,7 @@ hard: setup
 	  status=$$?; mv $(VENV)/before $(VENV)/complete; exit $$status; } 9< requirements.lock
 
 repro: setup  ## run the pipeline: all stages that changed
-	@python -m commands.unlock
+	@digits unlock
 	dvc repro
 
 test: setup  ## run all quick tests on small generated data (less than 2 minutes)
@@ -111,7 +112,7 @@ PROJECTS_RUN = $(sort $(patsubst %/data/models/,%,$(dir $(wildcard */data/models
 
 verify: setup  ## compare all results with the hashes in dvc.lock; FIX=1 repairs them
 	@status=0; for folder in . $(PROJECTS_RUN); do \
-	  python -m commands.verify --in $$folder $(if $(FIX),--fix) || status=$$?; \
+	  digits verify --in $$folder $(if $(FIX),--fix) || status=$$?; \
 	done; exit $$status
 
 test-hard: hard  ## run the fault-injection tests: KILLS=200 random kills, STEPS=200 random steps
