@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from digits.config.blocks import TrainBlock
+from digits.data import dataset
 from digits.data.dataset import Dataset, Split
 
 ROOT = Path(__file__).parents[2]
@@ -149,4 +150,19 @@ def make(root: Path, data: Dataset, *, lenet5: bool = False) -> Project:
     project.run("git", "config", "user.name", "test")
     project.run("git", "config", "user.email", "test@localhost")
     project.commit("Start")
+    return project
+
+
+def on_mnist(root: Path) -> Project:
+    """Return a clone of this repository with MNIST in place; nothing has run in it."""
+    subprocess.run(["git", "clone", "--quiet", ROOT, root], check=True)
+    (root / "dvc.lock").unlink()
+    shutil.rmtree(root / "metrics")
+    project = Project(root)
+    (root / "data/own/raw").mkdir(parents=True, exist_ok=True)
+    train, test = (
+        dataset.load_split(ROOT / "data/raw" / name) for name in ("train", "test")
+    )
+    np.savez(root / "data/own/raw/mnist.npz", **as_arrays(Dataset(train, test)))
+    project.edit("source: auto", "source: data/own/raw")
     return project

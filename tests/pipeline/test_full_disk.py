@@ -15,7 +15,7 @@ from digits.errors import InputError
 from digits.sources import NpmMirror
 from stages import check, download, evaluate, filter, report, train  # noqa: A004 (the stage's name)
 from tests.helpers.project import ROOT, as_arrays
-from tests.stress.kills import results
+from tests.helpers.results import results
 from tests.unit.test_damaged_inputs import PARAMS
 
 # The stages in their order, each with what it writes.
