@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from commands import pipeline, unlock
+from digits.commands import pipeline, unlock
 
 UNFINISHED = "data/unfinished"
 

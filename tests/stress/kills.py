@@ -41,7 +41,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from commands import locks, unlock
+from digits.commands import locks, unlock
 from tests.helpers.processes import PATIENCE, kill, left_running, processes
 from tests.helpers.project import Project, generate, make, on_mnist
 from tests.helpers.results import UNFINISHED, attributed, results
