@@ -108,7 +108,7 @@ verify: setup  ## hash all results again and compare with dvc.lock; FIX=1 repair
 	done; exit $$status
 
 test-hard: hard  ## damage the pipeline in many ways, kill it KILLS times, walk STEPS steps (200)
-	pytest -m hard
+	pytest --numprocesses auto --dist loadfile -m hard
 	python -m tests.stress.mutations $(if $(MUTATIONS),--count $(MUTATIONS))
 	python -m tests.stress.determinism
 	python -m tests.stress.kills --count $(or $(KILLS),200)

@@ -189,7 +189,7 @@ def test_dvc_repro_goes_on_when_there_is_room(fresh, done, disk):
     project = fresh.copy(disk.folder / "project")
     expected = results(done.root)
     refused = 0
-    for room in range(0, 2_000_000, 60_000):
+    for room in range(0, 2_000_000, 120_000):
         disk.leave(room)
         result = project.run("dvc", "repro", "--no-run-cache", check=False)
         assert "Traceback" not in result.stderr

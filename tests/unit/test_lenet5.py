@@ -344,7 +344,8 @@ def test_dvc_trains_and_evaluates_it_quietly_and_the_same_twice(fresh_with_lenet
     project.repro("--force", "--single-item", "train@lenet5")
     assert yaml.safe_load((project.root / "dvc.lock").read_text()) == lock
     program = (
-        "import sys, pathlib; from digits.config import params; from stages import evaluate;"
+        "import sys, pathlib; from digits.config import params;"
+        "from stages import evaluate;"
         "evaluate.main(params.load(), 'lenet5', pathlib.Path());"
         "print(*{'keras', 'tensorflow', 'sklearn', 'h5py'} & set(sys.modules))"
     )
