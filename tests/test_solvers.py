@@ -12,16 +12,18 @@ from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 from tiny import ROOT
 
-from digits.solvers import logistic, reference
+from digits.solvers import logistic, sklearn_backend
 from digits.solvers.least_squares import LinearRegression
 from digits.solvers.logistic import LogisticRegression
-from digits.solvers.metric import Coupled
-from digits.solvers.rows import BLOCK, Rows
+from digits.solvers.preconditioner import Coupled
+from digits.solvers.standardized import BLOCK, Rows
 
 OURS = SimpleNamespace(
     LinearRegression=LinearRegression, LogisticRegression=LogisticRegression
 )
-BOTH = pytest.mark.parametrize("source", [OURS, reference], ids=["fast", "scikit_learn"])
+BOTH = pytest.mark.parametrize(
+    "source", [OURS, sklearn_backend], ids=["fast", "scikit_learn"]
+)
 
 
 def data(n_samples=400, n_classes=3, seed=1):
@@ -127,7 +129,7 @@ def test_a_step_in_any_direction_leads_uphill(X, y, multi_class):
 def test_both_solvers_find_the_same_model(multi_class, C):
     X, y = data(n_samples=150, n_classes=4)
     fast = LogisticRegression(C=C, multi_class=multi_class, tol=1e-10).fit(X, y)
-    slow = reference.LogisticRegression(
+    slow = sklearn_backend.LogisticRegression(
         C=C, multi_class=multi_class, tol=1e-10, max_iter=10_000
     ).fit(X, y)
     np.testing.assert_allclose(

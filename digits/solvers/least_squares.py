@@ -13,9 +13,9 @@ import numpy as np
 from scipy import linalg
 from threadpoolctl import threadpool_limits
 
-from digits.blocks import available_threads
+from digits.parallel import available_threads
 from digits.solvers.estimator import Estimator
-from digits.solvers.rows import Rows
+from digits.solvers.standardized import Rows
 
 # A column is dependent if less than this share of its variance is left unexplained by
 # the others: on MNIST that is above 1e-4 or below 1e-14.

@@ -39,10 +39,10 @@ from typing import Any, Literal, Self
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from digits.blocks import add_up, available_threads
+from digits.parallel import available_threads, sum_tuples
 from digits.solvers.estimator import Estimator
-from digits.solvers.metric import Coupled, Separate, cholesky
-from digits.solvers.rows import BLOCK, Rows
+from digits.solvers.preconditioner import Coupled, Separate, cholesky
+from digits.solvers.standardized import BLOCK, Rows
 
 log = logging.getLogger(__name__)
 
@@ -485,7 +485,7 @@ class _Span:
                 )
             return loss.sum(axis=(0, 2), dtype=float), g, H, coupling
 
-        loss, g, H, coupling = add_up(of.rows.map(chunk))
+        loss, g, H, coupling = sum_tuples(of.rows.map(chunk))
         penalty = np.einsum("ik,ijk,jk->k", a, self.quadratic, a) / 2
         penalty += (self.linear * a).sum(axis=0) + self.constant
         g = of.C * g + self.linear + np.einsum("ijk,jk->ik", self.quadratic, a)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-ROWS = 1000  # of a block, if nothing else is said
+BLOCK_ROWS = 1000  # of a block, if nothing else is said
 
 Result = TypeVar("Result")
 
@@ -21,13 +21,13 @@ def available_threads() -> int:
     )
 
 
-def add_up(results: Iterable[tuple[Any, ...]]) -> list[Any]:
+def sum_tuples(results: Iterable[tuple[Any, ...]]) -> list[Any]:
     """Return the sum of the first items, of the second items, and so on."""
     return [sum(items) for items in zip(*results, strict=True)]
 
 
-def in_blocks(
-    function: Callable[[slice], Result], n_samples: int, size: int = ROWS
+def map_row_blocks(
+    function: Callable[[slice], Result], n_samples: int, size: int = BLOCK_ROWS
 ) -> list[Result]:
     """Return `function(rows)` of all blocks of `size` rows, in their order.
 

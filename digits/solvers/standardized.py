@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from digits.blocks import add_up
+from digits.parallel import sum_tuples
 
 BLOCK = 120  # rows of a product: few enough for OpenBLAS's kernels without packing
 CHUNK = 40  # blocks that a thread takes at once, or an eighth of all if that is less
@@ -75,7 +75,7 @@ class Rows:
             squares: Any = sum(np.einsum("ij,ij->j", x, x).astype(float) for x in parts)
             return F.sum(axis=0).astype(float), squares
 
-        total, squares = add_up(self.map(moments))
+        total, squares = sum_tuples(self.map(moments))
         n = self.n_samples
         variance = (n * squares - total**2) / n**2
         # Of whole numbers the sums are exact; of others, what is left by rounding.
@@ -163,7 +163,7 @@ class Rows:
                     G = G + np.matmul(r[j], block)
             return G, r.sum(axis=(0, 2), dtype=float)
 
-        G, total = add_up(self.map(chunk))
+        G, total = sum_tuples(self.map(chunk))
         if self.is_bytes:
             G -= np.outer(total, self.mean)
             G = G[:, self.varies] / self._spread
@@ -193,7 +193,7 @@ class Rows:
             return G, total
 
         starts = np.arange(0, self.n_samples, EXACT)
-        G, total = add_up(self.pool.map(run, np.array_split(starts, len(self.parts))))
+        G, total = sum_tuples(self.pool.map(run, np.array_split(starts, len(self.parts))))
         if self.is_bytes:  # whole numbers below 2⁵³, so exactly that of the grey values
             G += MIDDLE * (total + total[:, None]) + float(MIDDLE) ** 2 * self.n_samples
             total += float(MIDDLE) * self.n_samples
