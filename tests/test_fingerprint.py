@@ -111,8 +111,8 @@ def test_a_new_model_runs_its_own_variant_and_the_report(project):
     [
         (
             "digits/solvers/logistic.py",
-            "MEMORY = ",
-            "MEMORY = 1 + ",
+            "LBFGS_MEMORY = ",
+            "LBFGS_MEMORY = 1 + ",
             stages("train", LOGISTIC) | stages("evaluate", LOGISTIC) | {"report"},
         ),
         (

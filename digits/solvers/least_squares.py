@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from digits.parallel import available_threads
 from digits.solvers.estimator import Estimator
-from digits.solvers.standardized import Rows
+from digits.solvers.standardized import StandardizedMatrix
 
 # A column is dependent if less than this share of its variance is left unexplained by
 # the others: on MNIST that is above 1e-4 or below 1e-14.
@@ -39,15 +39,15 @@ class LinearRegression(Estimator):
         """
         n_threads = self.n_threads or available_threads()
         with ThreadPoolExecutor(n_threads) as pool, threadpool_limits(1, "blas"):
-            rows = Rows(X, pool, n_threads)
+            matrix = StandardizedMatrix(X, pool, n_threads)
             Y = y.reshape(len(y), -1).astype(float)
             mean = Y.mean(axis=0)
-            gram = rows.gram()[:-1, :-1]
-            target = rows.gradient(rows.fold(Y - mean), float)[:, :-1].T
+            gram = matrix.gram()[:-1, :-1]
+            target = matrix.rmatmul(matrix.to_blocks(Y - mean), float)[:, :-1].T
             solution, self.rank_ = _smallest_solution(gram, target)
         self.mse_ = float(Y.var(axis=0).sum() - (solution * target).sum() / len(y))
-        self.coef_, self.intercept_ = rows.unfold(np.vstack([solution, mean]).T)
-        self.mean_, self.scale_ = rows.mean, rows.scale
+        self.coef_, self.intercept_ = matrix.to_full_coef(np.vstack([solution, mean]).T)
+        self.mean_, self.scale_ = matrix.mean, matrix.scale
         return self
 
 
