@@ -4,8 +4,8 @@ The data are grey values (uint8) or floats, in memory or memory-mapped. A standa
 copy would take four to eight times the memory. So the rows are standardised block by
 block, or not at all: of bytes the raw pixels are multiplied, and the standardisation is
 applied to the other factor of the product. Threads share the blocks, each with a
-single-threaded BLAS. Sums run over the blocks in their order, in float64, so a result
-does not depend on which thread was faster.
+single-threaded BLAS. Sums run over the blocks in their order, so a result does not depend
+on which thread was faster.
 """
 
 from collections.abc import Callable, Iterator
@@ -169,7 +169,7 @@ class StandardizedMatrix:
 
         Args:
             R: (n_blocks, n_outputs, BLOCK_ROWS); padded rows are ignored.
-            dtype: Type in which a chunk is summed; chunks are added in float64.
+            dtype: Type of the products and of their sums.
 
         Returns:
             (n_outputs, n_columns) float64.
