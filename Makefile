@@ -108,10 +108,10 @@ verify: setup  ## hash all results again and compare with dvc.lock; FIX=1 repair
 
 test-hard: hard  ## damage the pipeline in many ways, kill it KILLS times, walk STEPS steps (200)
 	pytest -m hard
-	python tests/mutations.py $(if $(MUTATIONS),--count $(MUTATIONS))
-	python tests/same.py
-	python tests/kills.py --count $(or $(KILLS),200)
-	python tests/walks.py --steps $(or $(STEPS),200)
+	python -m tests.stress.mutations $(if $(MUTATIONS),--count $(MUTATIONS))
+	python -m tests.stress.determinism
+	python -m tests.stress.kills --count $(or $(KILLS),200)
+	python -m tests.stress.walks --steps $(or $(STEPS),200)
 
 # --strict: what the service cannot say anything about counts as an error, not as sound.
 audit: hard  ## ask for known vulnerabilities of the packages; check the workflow
