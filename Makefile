@@ -65,6 +65,7 @@ environment:
 	  --require-hashes --requirement /dev/stdin --dest $(VENV)
 	PIP_CONFIG_FILE=/dev/null $(VENV)/bin/python -m pip install --quiet --no-index $(VENV)/uv-*.whl
 	$(INSTALL) requirements.lock --compile-bytecode
+	$(VENV)/bin/uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation --editable .
 	@$(VENV)/bin/dvc --version > /dev/null \
 	  || { echo '$(VENV)/bin/dvc does not run: does a uv.toml say target or prefix?' >&2; exit 1; }
 	@{ $(MADE_OF); } > $(VENV)/complete
@@ -77,7 +78,7 @@ hard: setup
 	  status=$$?; mv $(VENV)/before $(VENV)/complete; exit $$status; } 9< requirements.lock
 
 repro: setup  ## run the whole pipeline, or what has changed of it
-	@python -m commands.unlock
+	@digits unlock
 	dvc repro
 
 test: setup  ## run all quick tests, on small generated data (less than 2 minutes)
@@ -103,7 +104,7 @@ PROJECTS_RUN = $(sort $(patsubst %/data/models/,%,$(dir $(wildcard */data/models
 
 verify: setup  ## hash all results again and compare with dvc.lock; FIX=1 repairs
 	@status=0; for folder in . $(PROJECTS_RUN); do \
-	  python -m commands.verify --in $$folder $(if $(FIX),--fix) || status=$$?; \
+	  digits verify --in $$folder $(if $(FIX),--fix) || status=$$?; \
 	done; exit $$status
 
 test-hard: hard  ## damage the pipeline in many ways, kill it KILLS times, walk STEPS steps (200)

@@ -1,4 +1,4 @@
-"""How a program begins: `stages` and `commands` call it before they import a library."""
+"""Start a program: `stages` and `digits.commands` call this before importing libraries."""
 
 import os
 import sys

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from commands import compare
 from digits import lettering, plots
+from digits.commands import compare
 from digits.data import dataset
 from digits.errors import InputError, printable
 from tests.helpers.project import ROOT, Project, as_arrays, config_without_remotes, make
@@ -209,7 +209,7 @@ def test_tables_have_the_names_as_they_are(named):
 
 @pytest.mark.slow
 def test_the_comparison_shows_names_as_code_in_its_cells(named):
-    said = named.run("python", "-m", "commands.compare", BRANCH).stdout
+    said = named.run("python", "-m", "digits", "compare", BRANCH).stdout
     rows = [line for line in said.splitlines() if " called " in line]
     assert any(row.startswith(f"| `line` | `a b c {NAMES[7][8:]} called") for row in rows)
     assert {(row.count("|"), row.count("`")) for row in rows} == {(6, 4)}
@@ -219,6 +219,6 @@ def test_the_comparison_shows_names_as_code_in_its_cells(named):
 @pytest.mark.slow
 def test_predict_says_the_names_as_they_are(named, tiny):
     Image.fromarray(tiny.test.images[0]).save(named.root / "picture.png")
-    picture = ("python", "-m", "commands.predict", "--json", "picture.png")
+    picture = ("python", "-m", "digits", "predict", "--json", "picture.png")
     (answer,) = json.loads(named.run(*picture).stdout)
     assert {*answer["variants"]["softmax"]["probabilities"]} == {*NAMES}

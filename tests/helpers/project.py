@@ -18,7 +18,7 @@ from digits.data.dataset import Dataset, Split
 
 ROOT = Path(__file__).parents[2]
 PARAMS = ROOT / "tests/params.yaml"  # the tests' own, not the user's
-FOLDERS = ("commands", "digits", "stages", ".dvc/plots", ".dvc/page")
+FOLDERS = ("digits", "stages", ".dvc/plots", ".dvc/page")
 FILES = (
     ".dvc/.gitignore",
     ".dvcignore",

@@ -1,4 +1,4 @@
-"""What `python -m commands.compare` says about two commits of a small project."""
+"""What `digits compare` says about two commits of a small project."""
 
 import json
 import math
@@ -6,8 +6,9 @@ import sys
 
 import pytest
 
-from commands import compare
-from commands.compare import Change
+from digits import commands
+from digits.commands import compare
+from digits.commands.compare import Change
 from digits.errors import InputError
 from digits.metrics import METRICS
 from tests.helpers.project import Project
@@ -29,7 +30,7 @@ def project(done, tmp_path) -> Project:
 
 
 def run(project, *arguments):
-    return project.run("python", "-m", "commands.compare", *arguments, check=False)
+    return project.run("python", "-m", "digits", "compare", *arguments, check=False)
 
 
 CUT_AT_0 = """\
@@ -173,9 +174,9 @@ def test_a_revision_that_does_not_exist_is_one_line(done):
 
 @pytest.mark.parametrize("text", ["-1", "nan", "inf", "much"])
 def test_a_tolerance_is_a_number_from_0(text, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["compare", f"--tolerance={text}"])
+    monkeypatch.setattr(sys, "argv", ["digits", "compare", f"--tolerance={text}"])
     with pytest.raises(SystemExit) as exit_:
-        compare.main()
+        commands.main()
     assert exit_.value.code == 2
     assert "--tolerance" in capsys.readouterr().err
 

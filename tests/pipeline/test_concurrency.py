@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import verify
+from digits.commands import verify
 from tests.helpers.project import Project
 
 pytestmark = pytest.mark.hard
@@ -130,4 +130,4 @@ def test_a_branch_switched_while_a_stage_runs_is_noticed(project):
     project.run("git", "switch", "--quiet", "main")
     project.repro()
     assert model(project) == before
-    assert verify.main(project.root, fix=False) == 0
+    assert verify.verify(project.root, fix=False) == 0

@@ -3,10 +3,10 @@
 import pytest
 import yaml
 
-from commands import unlock
+from digits.commands import unlock
 from tests.helpers.project import Project
 
-UNLOCK = ("python", "-m", "commands.unlock")
+UNLOCK = ("python", "-m", "digits", "unlock")
 EDITS = {
     "one": ("one_vs_rest_logistic, C: 1.0", "one_vs_rest_logistic, C: 0.5"),
     "two": ("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.5"),
@@ -56,7 +56,7 @@ def finish(project, *command):
     project.run("git", "add", "--all")
     project.run("git", "-c", "core.editor=true", *command)
     assert not project.run("git", "status", "--porcelain").stdout
-    project.run("python", "-m", "commands.verify")
+    project.run("python", "-m", "digits", "verify")
     return said
 
 

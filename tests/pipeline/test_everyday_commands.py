@@ -77,8 +77,8 @@ def test_a_clone_that_pulled_has_nothing_to_run_and_every_command_works(colleagu
         ("exp", "show"),
     ):
         colleague.run("dvc", *command)
-    colleague.run("python", "-m", "commands.verify")
-    colleague.run("python", "-m", "commands.tried")
+    colleague.run("python", "-m", "digits", "verify")
+    colleague.run("python", "-m", "digits", "tried")
 
 
 def test_a_value_is_changed_compared_committed_and_taken_back(colleague):
@@ -87,7 +87,7 @@ def test_a_value_is_changed_compared_committed_and_taken_back(colleague):
     assert colleague.repro() == ["check", "evaluate@linear_binary", "report"]
     for command in (("metrics", "diff"), ("params", "diff"), ("plots", "diff")):
         colleague.run("dvc", *command)
-    colleague.run("python", "-m", "commands.compare")
+    colleague.run("python", "-m", "digits", "compare")
     colleague.commit("Cut at 0.3")
     colleague.run("dvc", "push")
     colleague.run("git", "push", "--quiet", "--force", "origin", "cut")
@@ -119,7 +119,7 @@ def test_experiments_are_tried_kept_shared_and_removed(colleague, team):
     ran = colleague.run("dvc", "exp", "run", "--run-all", "--jobs", "2")
     assert sorted(colleague.stages_run(ran)) == sorted(2 * TOUCHED)
     colleague.run("dvc", "exp", "show")
-    shown = colleague.run("python", "-m", "commands.tried").stdout
+    shown = colleague.run("python", "-m", "digits", "tried").stdout
     assert all(re.search(rf"\bC=0\.{digit}\b", shown) for digit in ("05", "1", "2", "3"))
 
     colleague.run("dvc", "exp", "apply", "apart")
@@ -147,7 +147,7 @@ def test_experiments_are_tried_kept_shared_and_removed(colleague, team):
     colleague.run("dvc", "checkout")
     colleague.run("dvc", "exp", "remove", "apart")
     colleague.run("dvc", "exp", "remove", "--all-commits")
-    assert "none yet" in colleague.run("python", "-m", "commands.tried").stdout.lower()
+    assert "none yet" in colleague.run("python", "-m", "digits", "tried").stdout.lower()
 
 
 def test_where_data_is_not_in_git_a_queued_try_runs_only_what_its_value_touches(
@@ -179,9 +179,9 @@ def test_a_variant_comes_and_goes(colleague):
         "check", "train@one_vs_rest_weak", "evaluate@one_vs_rest_weak", "report"
     ]  # fmt: skip
     colleague.commit("Add a variant")
-    colleague.run("python", "-m", "commands.remove", "one_vs_rest_weak")
+    colleague.run("python", "-m", "digits", "remove", "one_vs_rest_weak")
     assert set(colleague.repro()) <= {"check", "report"}
-    colleague.run("python", "-m", "commands.verify")
+    colleague.run("python", "-m", "digits", "verify")
     colleague.commit("Remove it")
     assert json.loads(colleague.run("dvc", "metrics", "show", "--json").stdout) == before
     colleague.run("git", "diff", "--exit-code", "HEAD~2", "--", "params.yaml", "metrics")
@@ -208,13 +208,13 @@ def test_two_colleagues_branches_are_merged_by_a_third(team, tmp_path):
         project.run("git", "merge", "--quiet", f"origin/{first}")
         conflict = project.run("git", "merge", f"origin/{second}", check=False)
         assert "CONFLICT" in conflict.stdout
-        project.run("python", "-m", "commands.unlock")
+        project.run("python", "-m", "digits", "unlock")
         project.run("dvc", "pull", "--allow-missing")
         assert set(project.repro()) <= {"check", "report"}
         assert project.repro() == []
         project.run("git", "add", "--all")
         project.run("git", "commit", "--quiet", "--no-edit")
-        project.run("python", "-m", "commands.verify")
+        project.run("python", "-m", "digits", "verify")
         merged.append(
             project.run("git", "ls-files", "--stage", "metrics", "params.yaml").stdout
         )

@@ -205,4 +205,4 @@ def test_dvc_repro_goes_on_when_there_is_room(fresh, done, disk):
     assert ours(project.root) == expected
     lock = (done.root / "dvc.lock").read_text()
     assert (project.root / "dvc.lock").read_text() == lock
-    assert "and the cache, too" in project.run("python", "-m", "commands.verify").stdout
+    assert "and the cache, too" in project.run("python", "-m", "digits", "verify").stdout

@@ -155,12 +155,12 @@ def test_tables_have_the_classes_names(named):
 @pytest.mark.slow
 def test_predict_says_the_names(named):
     picture = f"data/own/mine/test/{NAMES[1]}/0.png"
-    result = named.run(sys.executable, "-m", "commands.predict", "--json", picture)
+    result = named.run(sys.executable, "-m", "digits", "predict", "--json", picture)
     (answer,) = json.loads(result.stdout)
     variants = answer["variants"]
     assert variants["softmax"]["class"] == NAMES[1] == variants["line"]["class"]
     assert set(variants["softmax"]["probabilities"]) == set(NAMES)
-    table = named.run(sys.executable, "-m", "commands.predict", picture).stdout
+    table = named.run(sys.executable, "-m", "digits", "predict", picture).stdout
     assert NAMES[1] in table.splitlines()[-1]
 
 

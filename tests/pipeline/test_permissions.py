@@ -6,14 +6,15 @@ import shutil
 import pytest
 from PIL import Image
 
-from commands import pipeline, unlock, verify
+from digits import pipeline
+from digits.commands import unlock, verify
 from digits.config import cli
 from digits.errors import InputError
 
 # Even root may then write only where the mode of a file allows it.
 AS_ANYONE = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") * (os.geteuid() == 0)
 VERIFY, PREDICT, COMPARE, REMOVE, TRIED = (
-    ("python", "-m", f"commands.{name}", *arguments)
+    ("python", "-m", "digits", name, *arguments)
     for name, *arguments in (
         ("verify",),
         ("predict", "seven.png"),

@@ -1,4 +1,4 @@
-"""What `python -m commands.predict` answers, on the small project and on MNIST."""
+"""What `digits predict` answers, on the small project and on MNIST."""
 
 import json
 import shutil
@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from commands import predict
+from digits import commands
+from digits.commands import predict
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import DIGITS
@@ -29,18 +30,25 @@ def project(done, tmp_path):
 
 
 @pytest.fixture
-def run(project, monkeypatch, capsys):
+def main(monkeypatch):
+    """Run the command, and return its exit status."""
+
+    def main(*arguments):
+        monkeypatch.setattr(sys, "argv", ["digits", "predict", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            commands.main()
+        return exit_.value.code
+
+    return main
+
+
+@pytest.fixture
+def run(project, main, monkeypatch, capsys):
     """Run the command in the project; return its status and what it printed."""
 
     def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["predict", *map(str, arguments)])
         monkeypatch.chdir(project.root)
-        try:
-            with predict.cli.reporting(2):
-                status = predict.main()
-        except SystemExit as exit_:
-            status = exit_.code
-        return status, capsys.readouterr().out
+        return main(*arguments), capsys.readouterr().out
 
     return run
 
@@ -56,7 +64,7 @@ digits here/3.png  {}              {}                {}              3          
 
 
 def test_every_variant_answers_for_every_picture_in_a_folder(project):
-    result = project.run("python", "-m", "commands.predict", "digits here")
+    result = project.run("python", "-m", "digits", "predict", "digits here")
     assert result.stderr == ""
     columns = []
     for variant in params.load(project.root / "params.yaml").variants:
@@ -115,7 +123,7 @@ def test_what_cannot_be_read_is_a_line_and_the_rest_is_answered(project):
     (project.root / "text.png").write_text("7")
     (project.root / "empty").mkdir()
     result = project.run(
-        "python", "-m", "commands.predict", "text.png", "nosuch.png", "empty",
+        "python", "-m", "digits", "predict", "text.png", "nosuch.png", "empty",
         "digits here/1.png", check=False,
     )  # fmt: skip
     assert result.returncode == 1
@@ -198,7 +206,7 @@ def test_the_heading_says_which_digits_a_variant_knows(digits, heading):
 
 
 def test_whoever_reads_the_output_may_stop(project):
-    command = "python -m commands.predict 'digits here' | head -n 1"
+    command = "digits predict 'digits here' | head -n 1"
     result = project.run("bash", "-c", command)
     assert "linear_binary" in result.stdout
     assert result.stderr == ""
@@ -206,24 +214,21 @@ def test_whoever_reads_the_output_may_stop(project):
 
 @pytest.mark.parametrize("command", ["compare", "predict"])
 def test_every_command_explains_itself(done, command):
-    shown = done.run("python", "-m", f"commands.{command}", "--help").stdout
-    assert f"examples:\n  python -m commands.{command}" in shown
+    shown = done.run("python", "-m", "digits", command, "--help").stdout
+    assert f"examples:\n  digits {command}" in shown
     assert "exit status: 0; 1 if" in shown
 
 
 @pytest.mark.results
 @pytest.mark.parametrize("negative", [False, True])
 def test_the_test_images_as_pictures_get_the_answers_of_evaluate(
-    tmp_path, monkeypatch, capsys, negative
+    tmp_path, main, capsys, negative
 ):
     split = dataset.load_split(ROOT / "data/raw/test")
     for i, image in enumerate(split.images):
         picture = Image.fromarray(255 - image if negative else image)
         picture.save(tmp_path / f"{i:05}.png", compress_level=1)
-    monkeypatch.setattr(
-        sys, "argv", ["predict", "--in", str(ROOT), "--json", str(tmp_path)]
-    )
-    assert predict.main() == 0
+    assert main("--in", ROOT, "--json", tmp_path) == 0
     answers = json.loads(capsys.readouterr().out)
     assert len(answers) == 10_000
     for variant in params.load(ROOT / "params.yaml").variants:
@@ -240,10 +245,7 @@ def test_the_test_images_as_pictures_get_the_answers_of_evaluate(
 
 
 @pytest.mark.results
-def test_a_drawn_seven_is_called_so_by_the_command(tmp_path, monkeypatch, capsys):
+def test_a_drawn_seven_is_called_so_by_the_command(tmp_path, main, capsys):
     path = drawings.save(drawings.KINDS["photographed"](drawings.digit(7)), tmp_path)
-    monkeypatch.setattr(
-        sys, "argv", ["predict", "--in", str(ROOT), "--variant", "multinomial", str(path)]
-    )
-    assert predict.main() == 0
+    assert main("--in", ROOT, "--variant", "multinomial", path) == 0
     assert capsys.readouterr().out.splitlines()[-1].split()[1] == "7"

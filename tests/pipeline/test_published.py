@@ -13,7 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from commands import verify
+from digits.commands import verify
 from digits.config import cli, params
 from digits.data.registry import KNOWN
 from digits.errors import InputError
@@ -254,7 +254,7 @@ def test_the_root_keeps_nothing_of_it_and_it_is_removed_with_its_folder(ran):
     ran.run("dvc", "status", "--quiet")
     ran.run("dvc", "checkout")
     ran.run("dvc", "gc", "--workspace", "--force")
-    ran.run("python", "-m", "commands.verify")
+    ran.run("python", "-m", "digits", "verify")
     assert not ran.run("git", "status", "--porcelain").stdout
 
 
@@ -281,7 +281,7 @@ def test_a_variant_runs_in_the_folder_under_dvc(project):
     assert project.stages_run(project.run(*REPRO)) == []
 
     # What is trained there can be asked there.
-    ask = ("python", "-m", "commands.predict", "--in", "published", "--json", "seven.png")
+    ask = ("python", "-m", "digits", "predict", "--in", "published", "--json", "seven.png")
     with np.load(project.root / "published/data/predictions/one_hot.npz") as file:
         row = np.flatnonzero(file["actual"] == 7)[0]
         expected, scores = file["predicted"][row].item(), file["scores"][row]
@@ -324,7 +324,7 @@ def test_a_message_names_the_command_for_its_project(root, option):
     assert str(caught.value) == said.format(option)
 
 
-VERIFY = ("python", "-m", "commands.verify", "--in", "published")
+VERIFY = ("python", "-m", "digits", "verify", "--in", "published")
 
 
 @pytest.mark.slow
@@ -343,8 +343,8 @@ def test_what_is_damaged_is_found_and_mended(ran):
     assert found.returncode == 1
     assert found.stdout.count("damaged") == 3
     assert "published/data/models/one_hot.npz  (made by train@one_hot)" in found.stdout
-    assert "python -m commands.verify --fix --in published" in found.stdout
-    ran.run("python", "-m", "commands.verify")  # the root's are whole
+    assert "digits verify --fix --in published" in found.stdout
+    ran.run("python", "-m", "digits", "verify")  # the root's are whole
     ran.run(*VERIFY, "--fix")
     assert (model.read_bytes(), metrics.read_bytes()) == whole
     assert not ran.run("git", "status", "--porcelain").stdout
@@ -356,12 +356,12 @@ def test_its_variants_are_compared(ran):
     confuse(folder / "metrics/one_hot", 7, 120)
     write(folder / "metrics/one_hot.json", {"accuracy": 0.9})
     shown = ran.run(
-        "python", "-m", "commands.compare", "--in", "published", "--tolerance", "0.01",
+        "python", "-m", "digits", "compare", "--in", "published", "--tolerance", "0.01",
         check=False,
     )  # fmt: skip
     assert shown.returncode == 1
     assert "| `one_hot` | `accuracy` | 1 | 0.9 | -0.1 |" in shown.stdout
-    assert "No parameter" in ran.run("python", "-m", "commands.compare").stdout
+    assert "No parameter" in ran.run("python", "-m", "digits", "compare").stdout
 
 
 def test_make_has_a_target_for_it_while_it_is_there(tmp_path):

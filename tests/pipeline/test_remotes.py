@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import requests
 
-from commands import verify
+from digits.commands import verify
 from tests.helpers.project import Project
 
 pytestmark = pytest.mark.hard
@@ -293,7 +293,7 @@ def test_in_a_new_clone_no_stage_runs(clone, origin):
     assert not clone.run("git", "status", "--porcelain").stdout
     for name in (MODEL, "report/index.html", "data/predictions/multinomial.npz"):
         assert (clone.root / name).read_bytes() == (origin.root / name).read_bytes()
-    clone.run("python", "-m", "commands.verify")
+    clone.run("python", "-m", "digits", "verify")
 
 
 def test_a_pull_that_breaks_off_is_an_error_and_takes_in_nothing_wrong(remote, clone):
@@ -303,7 +303,7 @@ def test_a_pull_that_breaks_off_is_an_error_and_takes_in_nothing_wrong(remote, c
     error(result)
     assert not damaged_objects(clone)
     clone.run("dvc", "pull", "dvc.yaml")
-    clone.run("python", "-m", "commands.verify")
+    clone.run("python", "-m", "digits", "verify")
 
 
 @pytest.mark.parametrize("how", ["changed", "truncated"])
@@ -365,7 +365,7 @@ def test_a_push_that_breaks_off_leaves_nothing_wrong_and_can_be_repeated(
     later = Project(tmp_path / "later")
     emptied.configure(later)
     assert later.repro("--pull") == []
-    later.run("python", "-m", "commands.verify")
+    later.run("python", "-m", "digits", "verify")
 
 
 def tried(origin, root):
@@ -384,7 +384,7 @@ def test_what_one_tried_and_committed_another_does_not_compute(origin, clone, tm
     colleague.run("git", "push", "--quiet", hub, "main")
     clone.run("git", "pull", "--quiet", hub, "main")
     assert clone.repro("--pull") == []
-    clone.run("python", "-m", "commands.verify")
+    clone.run("python", "-m", "digits", "verify")
 
 
 def test_an_experiment_that_one_pushed_another_does_not_compute(origin, clone, tmp_path):
@@ -397,4 +397,4 @@ def test_an_experiment_that_one_pushed_another_does_not_compute(origin, clone, t
     clone.run("git", "switch", "--quiet", "less")
     assert "C: 0.07" in (clone.root / "params.yaml").read_text()
     assert clone.repro("--pull") == []
-    clone.run("python", "-m", "commands.verify")
+    clone.run("python", "-m", "digits", "verify")

@@ -5,13 +5,13 @@ import shutil
 import pytest
 import yaml
 
-from commands import remove
-from commands.pipeline import Pipeline
-from commands.remove import without
+from digits.commands import remove
+from digits.commands.remove import without
 from digits.config import params
+from digits.pipeline import Pipeline
 from tests.helpers.project import ROOT, Project
 
-REMOVE = ("python", "-m", "commands.remove")
+REMOVE = ("python", "-m", "digits", "remove")
 
 LINEAR = """\
   # the same line, cut elsewhere
@@ -80,10 +80,10 @@ def test_a_variant_goes_with_all_that_is_its_own_and_no_more(project):
     )
     gone = {"train@linear", "evaluate@linear"}
     assert stages(project) == {k: v for k, v in recorded.items() if k not in gone}
-    project.run("python", "-m", "commands.verify")
+    project.run("python", "-m", "digits", "verify")
     status = project.run("git", "status", "--porcelain").stdout.splitlines()
     assert {line[:2] for line in status if line.split()[1] not in edited} == {" D"}
-    assert "left over" not in project.run("python", "-m", "commands.verify").stdout
+    assert "left over" not in project.run("python", "-m", "digits", "verify").stdout
     assert {*project.repro()} <= {"check", "report"}
 
 
@@ -112,10 +112,10 @@ def test_what_was_removed_by_hand_leaves_nothing_after_leftovers(project):
     shutil.rmtree(project.root / "metrics/linear")
     own = project.root / "data/models/linear_old.npz"  # no stage made it
     shutil.copy(project.root / "data/models/linear_binary.npz", own)
-    assert "train@linear" in project.run("python", "-m", "commands.verify").stdout
+    assert "train@linear" in project.run("python", "-m", "digits", "verify").stdout
     project.run(*REMOVE, "--leftovers")
     assert not [name for name in files_of(project) if of_linear(name)]
-    assert "left over" not in project.run("python", "-m", "commands.verify").stdout
+    assert "left over" not in project.run("python", "-m", "digits", "verify").stdout
     assert "nothing is left over" in project.run(*REMOVE, "--leftovers").stdout
     assert (project.root / "metrics/linear_binary/confusion.csv").is_file()
     assert own.is_file()

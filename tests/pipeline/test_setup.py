@@ -19,6 +19,17 @@ from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.long  # makes an environment or two: a few seconds
 BASE = Path(sys._base_executable)
+PYPROJECT = """\
+[build-system]
+requires = ["flit_core"]
+build-backend = "flit_core.buildapi"
+[project]
+name = "digits"
+version = "1"
+description = "test"
+[project.scripts]
+digits = "digits:main"
+"""
 FOLDER = """a path of ä, $HOME, 100%, "two" 'quotes' & (a) #"""
 OURS = re.compile("PYTHON|PIP_|UV_|MAKE|VIRTUAL_ENV|PATH$")
 
@@ -67,7 +78,8 @@ def top(tmp_path_factory):
     lock = wheel(top / "wheels", "dvc", dvc) + wheel(top / "wheels", "uv", uv)
     (top / "requirements.lock").write_text(lock)
     (top / "pip").mkdir()
-    (top / "pip/pip").symlink_to(Path(sysconfig.get_path("purelib"), "pip"))
+    for name in ("pip", "flit_core"):
+        (top / "pip" / name).symlink_to(Path(sysconfig.get_path("purelib"), name))
     packages = "lib/python{}.{}/site-packages/pip.pth".format(*sys.version_info)
     quick = f"""case "$*" in
       *"-m venv --clear .venv") "{BASE}" -m venv --without-pip --clear .venv
@@ -82,7 +94,8 @@ def project(top, folder):
     folder.mkdir(parents=True)
     shutil.copy(top / "requirements.lock", folder)
     shutil.copy(ROOT / "Makefile", folder)
-    (folder / "pyproject.toml").write_text("[project]\nname = 'tiny'\nversion = '1'\n")
+    (folder / "pyproject.toml").write_text(PYPROJECT)
+    (folder / "digits.py").write_text("def main():\n    print(__file__)\n")
     return folder
 
 
@@ -120,9 +133,12 @@ def fits(top, folder):
     return result.returncode == 0
 
 
-def whose(folder):
-    """Return the environment in which the script `dvc` of a project runs."""
-    command = folder / ".venv/bin/dvc"
+def whose(folder, name="dvc"):
+    """Return the environment in which the script `dvc` of a project runs.
+
+    Of `digits` it is the file of the code.
+    """
+    command = folder / ".venv/bin" / name
     return subprocess.run([command], capture_output=True, text=True, check=True).stdout[:-1]
 
 
@@ -149,6 +165,7 @@ def copy(made, tmp_path):
 
 def test_it_is_made_whatever_the_path_and_then_left_alone(top, made):
     assert whose(made) == str(made / ".venv")
+    assert whose(made, "digits") == str(made / "digits.py")
     assert fits(top, made)
     os.utime(made / "requirements.lock")  # as `git switch` and back does
     started = time.monotonic()

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from commands import tried
+from digits.commands import tried
 from digits.errors import InputError
 
-TRIED = ("python", "-m", "commands.tried")
+TRIED = ("python", "-m", "digits", "tried")
 VARIANTS = {
     "line": {"train": {"model": "linear_regression"}, "evaluate": {"threshold": 0.5}},
     "softmax": {"train": {"C": 1.0}, "evaluate": {}},
@@ -75,7 +75,7 @@ def shown(monkeypatch):
 
 
 def run(capsys, metric="accuracy", variant=None, *, as_json=False):
-    tried.main(metric, variant, everywhere=False, as_json=as_json)
+    tried.show(metric, variant, everywhere=False, as_json=as_json)
     return capsys.readouterr().out
 
 
@@ -139,9 +139,9 @@ def test_what_changed_much_is_cut_to_the_width_and_has_a_row_for_each_variant(
 
 def test_a_name_that_does_not_exist_is_refused_with_those_that_do(shown):
     with pytest.raises(InputError, match="no metric 'acuracy'; there are accuracy, errors"):
-        tried.main("acuracy", None, everywhere=False, as_json=False)
+        tried.show("acuracy", None, everywhere=False, as_json=False)
     with pytest.raises(InputError, match="no variant 'lin'; there are line, more, pair"):
-        tried.main("accuracy", "lin", everywhere=False, as_json=False)
+        tried.show("accuracy", "lin", everywhere=False, as_json=False)
 
 
 def test_names_are_as_short_as_they_can_be():

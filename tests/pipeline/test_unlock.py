@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from commands import locks, unlock
+from digits import locks
+from digits.commands import unlock
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_while_a_stage_runs_nothing_is_touched(project, command):
     path = str(project.root / "data/models/multinomial.npz")
     held = {"write": {path: {"pid": os.getpid(), "cmd": "dvc repro"}}}
     locks.rwlock_of(project.root).write_text(json.dumps(held))
-    result = project.run("python", "-m", *f"commands.{command}".split(), check=False)
+    result = project.run("python", "-m", "digits", *command.split(), check=False)
     assert result.returncode in (1, 2)
     assert f"(PID {os.getpid()}): dvc repro" in result.stderr
     assert "Traceback" not in result.stderr

@@ -6,11 +6,12 @@ import shutil
 
 import pytest
 
-from commands import pipeline, verify
+from digits import pipeline
+from digits.commands import verify
 from digits.errors import InputError
 from tests.helpers.project import PARAMS, ROOT
 
-VERIFY = ("python", "-m", "commands.verify")
+VERIFY = ("python", "-m", "digits", "verify")
 
 
 @pytest.fixture
@@ -146,7 +147,7 @@ def test_what_is_left_of_a_removed_variant_is_no_damage_and_is_named(project):
     assert "in dvc.lock: train@one_vs_rest, evaluate@one_vs_rest" in said
     assert "  data/models/one_vs_rest.npz\n" in said
     assert "  metrics/one_vs_rest\n" in said
-    assert "python -m commands.remove --leftovers" in said
+    assert "digits remove --leftovers" in said
 
 
 def locked(project):

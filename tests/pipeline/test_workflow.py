@@ -58,9 +58,8 @@ def test_what_it_calls_exists():
     targets = re.findall(r"\bmake ([a-z-]+)", "\n".join(SCRIPTS))
     assert targets == ["check", "test", "setup", "repro", "test-results"]
     assert all(re.search(rf"(?m)^{target}:", makefile) for target in targets)
-    modules = re.findall(r"python -m ([\w.]+)", "\n".join(SCRIPTS))
-    assert modules == ["commands.compare"]
-    assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in modules)
+    commands = re.findall(r"\.venv/bin/digits (\w+)", "\n".join(SCRIPTS))
+    assert commands == ["compare"]
 
 
 def test_the_results_go_into_a_cache_that_all_runs_share():
@@ -240,8 +239,11 @@ def test_what_is_built_is_built_by_what_is_pinned():
     (built,) = re.findall("(?m)^BUILT := (.*)", makefile)
     assert "--require-build-hashes --build-constraints requirements.lock" in built
     lines = re.findall(r"(?m)^.*\b(?:pip|uv) (?:install|download|pip).*", makefile)
-    kinds = [re.search("BUILT|only-binary :all:|no-index", line) for line in lines]
-    assert len(lines) == 5
+    kinds = [
+        re.search("BUILT|only-binary :all:|no-(index|build-isolation)", line)
+        for line in lines
+    ]
+    assert len(lines) == 6
     assert all(kinds), lines
     text = "\n".join((*SCRIPTS, (ROOT / ".ci/run").read_text()))
     assert not re.search(r"\b(pip|uv)\b", text)  # there, only make installs

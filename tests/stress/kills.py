@@ -40,7 +40,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from commands import locks, pipeline, unlock
+from digits import locks, pipeline
+from digits.commands import unlock
 from tests.helpers.project import ROOT, Project, generate, make
 
 PATIENCE = 10.0  # seconds after which a process that still runs is left over

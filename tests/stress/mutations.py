@@ -94,12 +94,12 @@ MUTATIONS = [
     ("digits/process.py", "_dvc is not None and not _is_alive(_dvc)", "False", "cli"),
     ("digits/process.py", "and process.status() != psutil.STATUS_ZOMBIE", "", "files"),
     (
-        "commands/verify.py",
+        "digits/commands/verify.py",
         "if reason := inputs.changed(stage):",
         "if reason := '':",
         "verify",
     ),
-    ("commands/locks.py", "held.enter_context(lock_repo(repo))", "pass", "unlock"),
+    ("digits/locks.py", "held.enter_context(lock_repo(repo))", "pass", "unlock"),
     ("dvc.yaml", "      - fingerprints/download.json\n", "", "dvc_yaml"),
 ]
 

@@ -31,7 +31,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from commands import pipeline, unlock, verify
+from digits import pipeline
+from digits.commands import unlock, verify
 from digits.data.ignore import Ignored
 from tests.helpers.project import Project, generate, make
 from tests.stress.kills import attributed, kill, left_running, results
@@ -141,7 +142,7 @@ class Walk:
             if sorted(stage.get("outs", []), key=str)
             != made.get(json.dumps({**stage, "outs": None}, sort_keys=True))
         ]
-        verify = self.project.run("python", "-m", "commands.verify", check=False)
+        verify = self.project.run("python", "-m", "digits", "verify", check=False)
         if verify.returncode:
             problems.append(f"verify: {verify.stdout}{verify.stderr}")
         return problems
@@ -218,14 +219,14 @@ def hide_source(walk: Walk) -> str:
 def repair(walk: Walk) -> str:
     """Repair; while something is left as it is, run it again, as the message says."""
     before = {*results(walk.project.root)}
-    result = walk.project.run("python", "-m", "commands.verify", "--fix", check=False)
+    result = walk.project.run("python", "-m", "digits", "verify", "--fix", check=False)
     said = result.stdout + result.stderr
     for path in sorted(before - {*results(walk.project.root)}):
         said += f"\ndeleted by the repair: {path}"
     if walk.damaged and (walk.project.root / "data/own/tiny.npz").exists():
         if result.returncode:
             said += repro(walk)
-            result = walk.project.run("python", "-m", "commands.verify", check=False)
+            result = walk.project.run("python", "-m", "digits", "verify", check=False)
         walk.damaged = result.returncode != 0
     return said
 
@@ -299,12 +300,12 @@ def settle(walk: Walk) -> str:
     if unlock.in_conflict(walk.project.root / "params.yaml"):
         walk.do("git", "checkout", "--ours", "params.yaml")
         walk.do("git", "add", "params.yaml")
-    return walk.do("python", "-m", "commands.unlock")
+    return walk.do("python", "-m", "digits", "unlock")
 
 
 def repro(walk: Walk) -> str:
     """Run it, as `make repro` does."""
-    said = walk.do("python", "-m", "commands.unlock")
+    said = walk.do("python", "-m", "digits", "unlock")
     return said + walk.do("dvc", "repro")
 
 
@@ -313,9 +314,9 @@ STEPS: dict[str, Callable[[Walk], str]] = {
     "damage": damage,
     "lose": lose,
     "repro": repro,
-    "verify": lambda walk: walk.do("python", "-m", "commands.verify"),
+    "verify": lambda walk: walk.do("python", "-m", "digits", "verify"),
     "FIX=1": repair,
-    "unlock": lambda walk: walk.do("python", "-m", "commands.unlock"),
+    "unlock": lambda walk: walk.do("python", "-m", "digits", "unlock"),
     "settle": settle,
     "checkout": lambda walk: walk.do("dvc", "checkout", "--force"),
     "restore": lambda walk: walk.do("git", "checkout", "--", "."),

@@ -51,7 +51,7 @@ def test_dvc_and_verify_see_no_change(done, tmp_path):
     project = done.copy(tmp_path / "project")
     litter(project.root)
     assert "up to date" in project.run("dvc", "status").stdout
-    sound = project.run("python", "-m", "commands.verify").stdout
+    sound = project.run("python", "-m", "digits", "verify").stdout
     assert "results are as dvc.lock says" in sound
     data = sources.read(project.root / "data/own", Ignored(project.root))
     assert len(data.train.labels) == 300
@@ -65,7 +65,7 @@ def test_a_file_that_counts_is_seen_among_them(done, tmp_path):
     assert project.run("dvc", "status", check=False).stdout.split("\n\tchanged")[:1] == [
         "download:"
     ]
-    found = project.run("python", "-m", "commands.verify", check=False)
+    found = project.run("python", "-m", "digits", "verify", check=False)
     assert found.stdout.startswith("damaged  data/raw ")
 
 

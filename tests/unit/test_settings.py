@@ -110,7 +110,7 @@ def test_a_stage_works_or_says_why_not_whatever_streams_are_closed(folder, close
 )
 def test_a_command_without_stderr_says_on_stdout_what_is_wrong(tmp_path, command):
     words = {"predict": ["x.png"], "remove": ["x"]}.get(command, [])
-    done = run(tmp_path, f"commands.{command}", *words, after="2>&-")
+    done = run(tmp_path, "digits", command, *words, after="2>&-")
     assert done.returncode in (1, 2)
     assert "error: " in done.stdout
 
@@ -131,7 +131,7 @@ def test_what_is_opened_lasts_for_what_is_started(tmp_path):
 def test_little_memory_is_one_line_that_says_how_much_is_needed(folder, limit):
     for command, status in (
         (("stages.filter", "binary"), 1),
-        (("commands.predict", "x"), 2),
+        (("digits", "predict", "x"), 2),
     ):
         done = run(folder, *command, before=f"ulimit -v {limit};")
         assert done.returncode == status

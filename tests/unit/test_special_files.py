@@ -10,8 +10,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from commands import pipeline
-from digits import models, pictures, sources
+from digits import models, pictures, pipeline, sources
 from digits.config import fingerprint, params
 from digits.data import dataset, files, regular
 from digits.data.ignore import Ignored

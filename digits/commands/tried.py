@@ -13,21 +13,21 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from commands.compare import dvc, number
-from commands.pipeline import refuse_anothers
-from digits.config import cli
+from digits.commands.compare import dvc, number
 from digits.errors import InputError, printable
 from digits.metrics import METRICS
+from digits.pipeline import refuse_anothers
 
 EXAMPLES = """\
 examples:
   dvc exp run -S variants.multinomial.train.C=0.1    try a value
-  python -m commands.tried                           what was tried since the last commit
-  python -m commands.tried --sort log_loss           the lowest first
-  python -m commands.tried --variant lenet5 --all    from all commits, of one variant
+  digits tried                           what was tried since the last commit
+  digits tried --sort log_loss           the lowest first
+  digits tried --variant lenet5 --all    from all commits, of one variant
 
 exit status: 0; 2 if DVC cannot say what was tried
 """
+STATUS = 2  # of a user's mistake
 
 TO_KEEP = """\
 keep one:    dvc exp apply NAME (into the files here), dvc exp branch NAME BRANCH
@@ -213,7 +213,7 @@ def example(bases: list[dict[str, Any]]) -> str:
     return "dvc exp run -S PARAMETER=VALUE"
 
 
-def main(metric: str, variant: str | None, *, everywhere: bool, as_json: bool) -> None:
+def show(metric: str, variant: str | None, *, everywhere: bool, as_json: bool) -> None:
     """Ask DVC, select, sort, print."""
     if metric not in METRICS:
         raise InputError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
@@ -244,13 +244,8 @@ def main(metric: str, variant: str | None, *, everywhere: bool, as_json: bool) -
         print(f"none yet: try {example(bases)}")
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m commands.tried",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
     parser.add_argument(
         "--sort", default="accuracy", metavar="METRIC", help="the best of it first"
     )
@@ -259,11 +254,14 @@ if __name__ == "__main__":
         "--all", action="store_true", help="from all commits, not only from the last"
     )
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
-    arguments = parser.parse_args()
-    with cli.reporting(2):
-        main(
-            arguments.sort,
-            arguments.variant,
-            everywhere=arguments.all,
-            as_json=arguments.json,
-        )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Print the table, and return the exit status."""
+    show(
+        arguments.sort,
+        arguments.variant,
+        everywhere=arguments.all,
+        as_json=arguments.json,
+    )
+    return 0

@@ -30,15 +30,16 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
-  python -m commands.predict seven.png                        what each variant says
-  python -m commands.predict scans/                           all pictures in a folder
-  python -m commands.predict --variant multinomial seven.png  its scores as well
-  python -m commands.predict --json seven.png                 all scores, as JSON
-  python -m commands.predict --in published seven.png         those of the published table
+  digits predict seven.png                        what each variant says
+  digits predict scans/                           all pictures in a folder
+  digits predict --variant multinomial seven.png  its scores as well
+  digits predict --json seven.png                 all scores, as JSON
+  digits predict --in published seven.png         those of the published table
 
 exit status: 0; 1 if a picture could not be read, the others are answered; 2 if nothing
 could be answered, for instance because no model is trained yet
 """
+STATUS = 2  # of a user's mistake
 
 BATCH = 256  # pictures that are in memory at a time
 GAP = "  "
@@ -264,13 +265,8 @@ def predict(
     return complete
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m commands.predict",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH",
         help=f"a picture ({', '.join(pictures.FORMATS)}), or a folder of them",
@@ -281,12 +277,10 @@ def _arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print all scores as JSON")
     cli.add_root(parser)
-    return parser.parse_args()
 
 
-def main() -> int:
+def main(arguments: argparse.Namespace) -> int:
     """Load the models, ask them, and return the exit status."""
-    arguments = _arguments()
     root = arguments.root
     with cli.naming(root):
         checked = params.load(root / "params.yaml")
@@ -309,8 +303,3 @@ def main() -> int:
         lambda path: pictures.see(path, shape, centred=centred),
     )
     return int(not complete)
-
-
-if __name__ == "__main__":
-    with cli.reporting(2):
-        sys.exit(main())

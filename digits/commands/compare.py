@@ -18,23 +18,24 @@ from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any
 
-from commands.pipeline import refuse_anothers
 from digits.config import cli
 from digits.errors import InputError, printable
 from digits.metrics import METRICS
+from digits.pipeline import refuse_anothers
 
 EXAMPLES = """\
 examples:
-  python -m commands.compare                   the last commit with the files here
-  python -m commands.compare HEAD~1            the commit before with the files here
-  python -m commands.compare main my-branch    two commits, branches, tags or experiments
-  python -m commands.compare --tolerance 0     fail if any metric got worse
-  python -m commands.compare --in published    the variants of the published table
+  digits compare                   the last commit with the files here
+  digits compare HEAD~1            the commit before with the files here
+  digits compare main my-branch    two commits, branches, tags or experiments
+  digits compare --tolerance 0     fail if any metric got worse
+  digits compare --in published    the variants of the published table
 
 exit status: 0; 1 if a metric got worse by more than the tolerance; 2 if nothing could be
 compared, for instance because there is no such commit, or a result is damaged. A result
 that is missing is named, and the rest compared
 """
+STATUS = 2  # of a user's mistake
 
 # Accuracy says the same in a unit that does not depend on how many images there are.
 WITHOUT_TOLERANCE = frozenset({"errors"})
@@ -359,13 +360,8 @@ def _tolerance(text: str) -> float:
     return value
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m commands.compare",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
     parser.add_argument("A", nargs="?", help="the older commit (default: HEAD)")
     parser.add_argument("B", nargs="?", help="the newer one (default: the files here)")
     parser.add_argument(
@@ -377,12 +373,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
     cli.add_root(parser)
-    return parser.parse_args()
 
 
-def main() -> int:
+def main(arguments: argparse.Namespace) -> int:
     """Compare, print, and return the exit status."""
-    arguments = _arguments()
     os.chdir(arguments.root)  # there DVC works on the project of this folder
     revisions = [name for name in (arguments.A, arguments.B) if name is not None]
     refuse_anothers(Path())
@@ -412,8 +406,3 @@ def main() -> int:
     else:
         print(markdown(both(revisions), changed, tolerance, str(arguments.root), missing))
     return int(any(change.exceeds(tolerance) for change in changed["metrics"]))
-
-
-if __name__ == "__main__":
-    with cli.reporting(2):
-        sys.exit(main())

@@ -64,7 +64,7 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 def _from_git(path: Path) -> str:
     if path.name == LOCK:
-        return "`python -m commands.unlock` repairs it"
+        return "`digits unlock` repairs it"
     return f"take it from Git: `git checkout {path}`"
 
 

@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import reduce
@@ -22,23 +21,24 @@ from dvc.exceptions import DvcException
 from dvc.utils import dict_sha256
 from dvc.utils.serialize import parse_yaml
 
-from commands import locks
-from commands.pipeline import LOCK, Pipeline
+from digits import locks
 from digits.config import cli, fingerprint
 from digits.data import files
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
+from digits.pipeline import LOCK, Pipeline
 
 log = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
-  python -m commands.verify                  say what is damaged or missing
-  python -m commands.verify --fix            repair it
-  python -m commands.verify --in published   those of the published table
+  digits verify                  say what is damaged or missing
+  digits verify --fix            repair it
+  digits verify --in published   those of the published table
 
 exit status: 0 if all is as dvc.lock says; 1 if not; 2 if it could not be checked
 """
+STATUS = 2  # of a user's mistake
 
 
 class Out(NamedTuple):
@@ -338,10 +338,10 @@ def report_left_over(root: Path) -> None:
             print(f"  in dvc.lock: {', '.join(stages)}")
         for path in paths:
             print(f"  {os.path.relpath(path, root)}")
-        print("to remove it: python -m commands.remove --leftovers")
+        print("to remove it: digits remove --leftovers")
 
 
-def main(root: Path, *, fix: bool) -> int:
+def verify(root: Path, *, fix: bool) -> int:
     """Check, repair if asked to, and return the exit status."""
     with locks.alone(root, reads=not fix) as repo:
         found = check(repo, root)
@@ -355,22 +355,20 @@ def main(root: Path, *, fix: bool) -> int:
         print(f"all {n} results are as {lock} says, and the cache, too")
     elif not fix:
         where = "" if root == Path() else f" --in {root}"
-        print(f"to repair it: python -m commands.verify --fix{where}")
+        print(f"to repair it: digits verify --fix{where}")
     report_left_over(root)
     return bool(found)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m commands.verify",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
     parser.add_argument(
         "--fix", action="store_true", help="repair it: from the cache, else by its stage"
     )
     cli.add_root(parser)
-    arguments = parser.parse_args()
-    with cli.reporting(2), cli.naming(arguments.root):
-        sys.exit(main(arguments.root, fix=arguments.fix))
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Verify, and return the exit status."""
+    with cli.naming(arguments.root):
+        return verify(arguments.root, fix=arguments.fix)

@@ -17,25 +17,26 @@ from typing import Any
 
 import yaml
 
-from commands import locks, pipeline
-from commands.pipeline import Pipeline
+from digits import locks, pipeline
 from digits.config import cli, params
 from digits.data import files
 from digits.data.ignore import Ignored
 from digits.errors import InputError
+from digits.pipeline import Pipeline
 
 EXAMPLES = """\
 examples:
-  python -m commands.remove linear_binary            a variant
-  python -m commands.remove linear_binary binary     a variant, and the subset it used
-  python -m commands.remove subsets.digits           if a variant has the same name
-  python -m commands.remove --leftovers              what an earlier removal by hand left
-  python -m commands.remove --dry-run linear_binary  only say what would be removed
+  digits remove linear_binary            a variant
+  digits remove linear_binary binary     a variant, and the subset it used
+  digits remove subsets.digits           if a variant has the same name
+  digits remove --leftovers              what an earlier removal by hand left
+  digits remove --dry-run linear_binary  only say what would be removed
 
 Then `dvc repro` makes the page again, and nothing else.
 
 exit status: 0; 1 if nothing was removed, for instance because a name is unknown
 """
+STATUS = 1  # of a user's mistake
 
 Key = tuple[str | int, ...]  # where a block is: names of keys, numbers in lists
 
@@ -297,8 +298,10 @@ def listed(found: Pipeline, removal: Removal) -> list[str]:
     ]
 
 
-def main(root: Path, names: list[str], *, leftovers: bool, dry: bool) -> None:
+def remove(root: Path, names: list[str], *, leftovers: bool, dry: bool) -> None:
     """Plan, remove, say what."""
+    if not names and not leftovers:
+        raise InputError("name a variant or a subset, or add --leftovers")
     found = Pipeline(root)
     removal = plan(found, names, leftovers=leftovers)
     if not removal:
@@ -313,26 +316,22 @@ def main(root: Path, names: list[str], *, leftovers: bool, dry: bool) -> None:
         print("`dvc repro` now makes the page again; `git add --all` stages all of it")
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m commands.remove",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="of a variant or a subset")
     parser.add_argument(
         "--leftovers", action="store_true", help="also what no stage makes any more"
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what it would do")
     cli.add_root(parser)
-    arguments = parser.parse_args()
-    if not arguments.names and not arguments.leftovers:
-        parser.error("name a variant or a subset, or say --leftovers")
-    with cli.reporting(1):
-        main(
-            arguments.root,
-            arguments.names,
-            leftovers=arguments.leftovers,
-            dry=arguments.dry_run,
-        )
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Remove, and return the exit status."""
+    remove(
+        arguments.root,
+        arguments.names,
+        leftovers=arguments.leftovers,
+        dry=arguments.dry_run,
+    )
+    return 0

@@ -20,23 +20,23 @@ from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from dvc.utils.serialize import ParseError, parse_yaml
 from voluptuous import Invalid
 
-from commands import locks, pipeline
-from commands.pipeline import LOCK
-from digits.config import cli
+from digits import locks, pipeline
 from digits.data import files
 from digits.errors import InputError
+from digits.pipeline import LOCK
 
 log = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
-  python -m commands.unlock && dvc repro      whatever DVC was doing when it was killed
+  digits unlock && dvc repro      whatever DVC was doing when it was killed
   git merge other-branch                      CONFLICT in dvc.lock
-  python -m commands.unlock && dvc repro      or: make repro
+  digits unlock && dvc repro      or: make repro
   git add --all && git commit
 
 exit status: 0; 1 if a file is in conflict that only you can decide, such as params.yaml
 """
+STATUS = 1  # of a user's mistake
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -251,14 +251,14 @@ def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, cwd=root, check=False, capture_output=True)  # noqa: S603 (Git)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m commands.unlock",
-        description=__doc__,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.parse_args()
-    with cli.reporting(1):
-        for done in unlock(Path()):
-            log.warning(done)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    del parser  # it has none
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Repair, say what was done, and return the exit status."""
+    del arguments
+    for done in unlock(Path()):
+        log.warning(done)
+    return 0
