@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from digits import models, pictures
+from digits import models
 from digits.config import cli, params
 from digits.config.params import Params
 from digits.data import dataset
 from digits.errors import InputError, printable
+from digits.images import image_input
+from digits.images.mnist_format import CENTRED
 from digits.models import Model
-from digits.normal_form import CENTRED
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ def find(path: Path) -> list[Path]:
     found = sorted(
         file
         for file in path.rglob("*")
-        if file.suffix.lower() in pictures.SUFFIXES and not file.name.startswith(".")
+        if file.suffix.lower() in image_input.SUFFIXES and not file.name.startswith(".")
     )
     if not found:
         raise InputError(f"{path}: no picture is in this folder")
@@ -273,7 +274,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH",
-        help=f"a picture ({', '.join(pictures.FORMATS)}), or a folder of them",
+        help=f"a picture ({', '.join(image_input.FORMATS)}), or a folder of them",
     )  # fmt: skip
     parser.add_argument(
         "--variant", action="append", default=[], metavar="NAME",
@@ -306,7 +307,7 @@ def main() -> int:
         list(files),
         variants,
         Json() if arguments.json else table,
-        lambda path: pictures.see(path, shape, centred=centred),
+        lambda path: image_input.see(path, shape, centred=centred),
     )
     return int(not complete)
 

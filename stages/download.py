@@ -10,14 +10,14 @@ writes  data/raw/{train,test}/{images,labels}.npy, data/raw/classes.json
 import logging
 from pathlib import Path
 
-from digits import gallery, sources
 from digits.config import cli
 from digits.config.params import Params
-from digits.data import dataset, files, registry
+from digits.data import dataset, files, mirrors, readers, registry
 from digits.data.dataset import Dataset
 from digits.data.ignore import Ignored
 from digits.data.registry import KNOWN
 from digits.errors import InputError
+from digits.figures import sample_grid
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +25,11 @@ log = logging.getLogger(__name__)
 def fetch(name: str, source: str, root: Path) -> Dataset:
     """Return the images, checked: to the byte if they are to be a known data set."""
     if source == "auto":
-        return sources.fetch(name)
+        return mirrors.fetch(name)
     if name not in KNOWN:
-        return sources.read_own(source, root)
+        return readers.read_own(source, root)
     path = root / source
-    return registry.check_known(name, sources.read(path, Ignored(root)), path)
+    return registry.check_known(name, readers.read(path, Ignored(root)), path)
 
 
 def find(name: str, folder: Path) -> Dataset | None:
@@ -60,7 +60,7 @@ def main(params: Params, root: Path) -> None:
             "sha256": dataset.checksums(data),
         },
     )
-    gallery.first_digits(folder / "first_digits.png", *data.train, data.names)
+    sample_grid.first_digits(folder / "first_digits.png", *data.train, data.names)
     for split, part in data.splits.items():
         log.info("%s: %d images of %s", split, len(part.images), part.images.shape[1:])
 

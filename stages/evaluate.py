@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import metrics, models, plots
+from digits import metrics, models
 from digits.config import cli
 from digits.config.params import Params
 from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
-from digits.lettering import drawable
+from digits.figures import plots
+from digits.figures.labels import drawable
 from digits.metrics import Distribution
 from digits.models import Model
 

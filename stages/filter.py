@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import gallery
 from digits.config import cli
 from digits.config.params import Params, Subset
 from digits.data import dataset, files
 from digits.data.dataset import Dataset
 from digits.errors import InputError
+from digits.figures import sample_grid
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def main(params: Params, subset: str, root: Path) -> None:
     dataset.save(root / "data/subsets" / subset, data)
     folder = root / "metrics/subsets" / subset
     files.write_json(folder / "summary.json", dataset.summary(data))
-    gallery.first_digits(folder / "first_digits.png", *data.train, data.names)
+    sample_grid.first_digits(folder / "first_digits.png", *data.train, data.names)
     n_images = (len(split.labels) for split in data.splits.values())
     log.info("%s: %d training and %d test images", subset, *n_images)
 

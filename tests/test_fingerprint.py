@@ -281,7 +281,7 @@ def test_download_touches_no_network_if_the_data_is_there(as_mnist, tmp_path, mo
     from digits.data import dataset  # noqa: PLC0415 (as above)
 
     dataset.save(tmp_path / "data/raw", as_mnist)
-    monkeypatch.setattr(download.sources, "fetch", lambda _: pytest.fail("fetched"))
+    monkeypatch.setattr(download.mirrors, "fetch", lambda _: pytest.fail("fetched"))
     (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     download.main(params.load(tmp_path / "params.yaml"), tmp_path)
     summary = json.loads((tmp_path / "metrics/dataset/summary.json").read_text())

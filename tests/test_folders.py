@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from digits import pictures, sources
-from digits.data import dataset
+from digits.data import dataset, readers
 from digits.errors import InputError
+from digits.images import image_input
 
 SHAPE = (5, 7)
 
@@ -34,7 +34,7 @@ def mine(tmp_path):
 
 
 def test_the_folders_are_the_classes_and_no_pixel_is_changed(mine):
-    data = sources.read(mine)
+    data = readers.read(mine)
     assert data.names == ("cat", "dog")
     assert data.train.labels.tolist() == [0, 1, 0, 1, 0]  # in turn
     assert data.test.labels.tolist() == [0, 1]
@@ -45,9 +45,9 @@ def test_the_folders_are_the_classes_and_no_pixel_is_changed(mine):
 def test_a_picture_in_colour_becomes_grey_as_predict_sees_it(mine):
     colours = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3)).astype(np.uint8)
     Image.fromarray(colours).save(mine / "test/cat/1.png")
-    grey = sources.read(mine).test.images[0]
+    grey = readers.read(mine).test.images[0]
     np.testing.assert_allclose(grey, colours @ [0.299, 0.587, 0.114], atol=0.5)
-    seen = pictures.see(mine / "test/cat/1.png", SHAPE, centred=False)
+    seen = image_input.see(mine / "test/cat/1.png", SHAPE, centred=False)
     np.testing.assert_array_equal(seen, grey)
 
 
@@ -55,7 +55,7 @@ def test_folders_that_are_numbers_are_the_labels(mine):
     for split in ("train", "test"):
         (mine / split / "cat").rename(mine / split / "10")
         (mine / split / "dog").rename(mine / split / "9")
-    data = sources.read(mine)
+    data = readers.read(mine)
     assert data.names == tuple(map(str, range(11)))
     assert sorted(set(data.train.labels)) == [9, 10]
 
@@ -63,7 +63,7 @@ def test_folders_that_are_numbers_are_the_labels(mine):
 def test_what_is_hidden_is_left_out(mine):
     (mine / "train/cat/.DS_Store").touch()
     (mine / "train/.cache").mkdir()
-    assert len(sources.read(mine).train.labels) == 5
+    assert len(readers.read(mine).train.labels) == 5
 
 
 MISTAKES = {
@@ -92,12 +92,12 @@ MISTAKES = {
 def test_a_mistake_is_named_with_its_file(mine, do, expected):
     do(mine)
     with pytest.raises(InputError, match=expected):
-        sources.read(mine)
+        readers.read(mine)
 
 
 def test_a_test_class_may_have_no_picture(mine):
     shutil.rmtree(mine / "test/dog")
-    assert sources.read(mine).test.labels.tolist() == [0]
+    assert readers.read(mine).test.labels.tolist() == [0]
 
 
 @given(st.text(max_size=12))
@@ -118,4 +118,4 @@ def test_a_picture_lying_on_its_side_has_the_size_that_is_read(tmp_path, picture
     exif = image.getexif()
     exif[274] = 6 if picture == "1.png" else 1
     image.save(path, exif=exif)
-    assert pictures.size(path) == pictures.read(path).shape[:2]
+    assert image_input.size(path) == image_input.read(path).shape[:2]

@@ -14,9 +14,9 @@ from test_own_data import read_csv, write_params
 from tiny import ROOT, Project, as_arrays, config_without_remotes, make
 
 from commands import compare
-from digits import lettering, plots
 from digits.data import dataset
 from digits.errors import InputError, printable
+from digits.figures import labels, plots
 
 RUN = "document.title='run'"
 SCRIPT = f"</script><script>{RUN}</script>"
@@ -151,7 +151,7 @@ def test_an_error_names_a_file_without_obeying_its_name(tmp_path, capfd):
 
 @pytest.mark.parametrize("name", [NAMES[8], r"\$x\$", "$$", "_^{}", "%d", "a\tb"])
 def test_a_picture_has_any_name_in_it(tmp_path, name):
-    (shown,) = lettering.drawable([name])
+    (shown,) = labels.drawable([name])
     plots.confusion(tmp_path / "a.png", np.eye(2, dtype=int), [shown, "b"], "v", "class")
     assert (tmp_path / "a.png").stat().st_size > 1000
 

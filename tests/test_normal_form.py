@@ -6,7 +6,7 @@ from tiny import ROOT
 
 from digits import models
 from digits.data import dataset
-from digits.normal_form import averaging, centre_of_mass, is_normal, normal_form
+from digits.images.mnist_format import averaging, centre_of_mass, is_normal, normal_form
 
 
 def drawing(height, width, seed=0):

@@ -15,8 +15,8 @@ from tiny import ROOT
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import Split
+from digits.images.mnist_format import normal_form
 from digits.methods import lenet5
-from digits.normal_form import normal_form
 from stages import evaluate
 
 MNIST = pytest.param("mnist", marks=pytest.mark.results)

@@ -7,16 +7,17 @@ import pytest
 from PIL import Image
 from tiny import ROOT
 
-from digits import models, pictures
+from digits import models
 from digits.data import dataset
 from digits.errors import InputError
-from digits.normal_form import is_normal, normal_form
+from digits.images import image_input
+from digits.images.mnist_format import is_normal, normal_form
 
 FRAME = (28, 28)
 
 
 def see(path, *, centred=True):
-    return pictures.see(path, FRAME, centred=centred)
+    return image_input.see(path, FRAME, centred=centred)
 
 
 def apart(seen, name):
@@ -136,7 +137,7 @@ def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
         see(tmp_path / "warned.png")
 
 
-@pytest.mark.parametrize("suffix", sorted(pictures.SUFFIXES))
+@pytest.mark.parametrize("suffix", sorted(image_input.SUFFIXES))
 def test_a_damaged_file_is_one_error_wherever_the_damage_is(tmp_path, suffix):
     path = tmp_path / f"damaged{suffix}"
     drawn.mix(drawn.digit(7, (60, 80)), [90, 0, 0], drawn.WHITE).save(path)

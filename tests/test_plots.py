@@ -5,16 +5,16 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
-from digits import gallery, plots
 from digits.data.dataset import DIGITS
-from digits.lettering import LONGEST, drawable
+from digits.figures import plots, sample_grid
+from digits.figures.labels import LONGEST, drawable
 
 
 def draw(name, path):
     rng = np.random.default_rng(0)
     match name:
         case "digits":
-            gallery.first_digits(
+            sample_grid.first_digits(
                 path, rng.integers(0, 256, (5, 8, 8)), np.arange(5), DIGITS
             )
         case "confusion":
@@ -48,7 +48,7 @@ def test_a_picture_is_the_same_bytes_each_time_and_not_blank(tmp_path, name):
 def figures(monkeypatch):
     """The figures that would be written."""
     drawn = []
-    for module in (plots, gallery):
+    for module in (plots, sample_grid):
         monkeypatch.setattr(module, "write_png", lambda _path, figure: drawn.append(figure))
     return drawn
 
@@ -98,7 +98,7 @@ def test_the_lines_of_the_sweep_are_what_their_labels_say(figures):
 
 
 def test_each_digit_of_the_gallery_has_its_label(figures, tiny):
-    gallery.first_digits(None, *tiny.train, tiny.names)
+    sample_grid.first_digits(None, *tiny.train, tiny.names)
     axes = figures[0].axes[0]
     assert [text.get_text() for text in axes.texts] == [str(d % 10) for d in range(12)]
     images = tiny.train.images[:12]
@@ -109,7 +109,7 @@ def test_each_digit_of_the_gallery_has_its_label(figures, tiny):
 
 
 def test_images_of_the_gallery_keep_their_shape(figures, tiny):
-    gallery.first_digits(None, tiny.train.images[:, :4], tiny.train.labels, tiny.names)
+    sample_grid.first_digits(None, tiny.train.images[:, :4], tiny.train.labels, tiny.names)
     left, right, bottom, top = figures[0].axes[0].images[0].get_extent()
     assert right - left == pytest.approx(2 * (top - bottom))
 

@@ -7,12 +7,13 @@ from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 from tiny import PARAMS, generate, options
 
-from digits import gallery, models, sources
+from digits import models
 from digits.config import params
 from digits.config.params import Subset
-from digits.data import dataset
+from digits.data import dataset, mirrors
 from digits.data.dataset import Dataset
 from digits.errors import InputError
+from digits.figures import sample_grid
 from digits.models import Course, preprocessing
 from digits.models.linear import standardise
 from stages import download, filter, train  # noqa: A004 (the stage is named after what it does)
@@ -84,15 +85,17 @@ def test_the_data_that_is_there_is_taken_only_with_its_names(tmp_path, as_mnist)
 
 
 def test_download_asks_the_mirrors_if_the_source_is_auto(tmp_path, tiny, monkeypatch):
-    monkeypatch.setattr(sources, "fetch", lambda _name: tiny)
+    monkeypatch.setattr(mirrors, "fetch", lambda _name: tiny)
     assert download.fetch("mnist", "auto", tmp_path) is tiny
 
 
 def test_the_pictures_show_training_images(tmp_path, tiny, monkeypatch):
     shown = []
-    monkeypatch.setattr(sources, "fetch", lambda _name: tiny)
+    monkeypatch.setattr(mirrors, "fetch", lambda _name: tiny)
     monkeypatch.setattr(
-        gallery, "first_digits", lambda _path, _images, labels, _names: shown.append(labels)
+        sample_grid,
+        "first_digits",
+        lambda _path, _images, labels, _names: shown.append(labels),
     )
     checked = params.load(PARAMS)
     download.main(checked, tmp_path)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 
-from digits.canvas import FT2Font, get_data_path
+from digits.figures.canvas import FT2Font, get_data_path
 
 LONGEST = 24  # letters
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from digits.canvas import Axes, Figure
 from digits.data.files import write_png
-from digits.lettering import room
+from digits.figures.canvas import Axes, Figure
+from digits.figures.labels import room
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"  # Okabe and Ito's palette, and grey
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from digits import pictures
 from digits.data import dataset
 from digits.data.dataset import MOST_CLASSES, MOST_PIXELS, Dataset, Split, class_name
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
+from digits.images import image_input
 
 NUMBERS = tuple(map(str, range(MOST_CLASSES)))
 
@@ -56,7 +56,7 @@ def read(root: Path, ignored: Ignored = NOTHING) -> Dataset:
         if folder not in filled:
             raise InputError(f"{folder}: no picture is in this folder")
     first = min(train)[2]
-    size = pictures.size(first)
+    size = image_input.size(first)
     if max(size) > MOST_PIXELS:
         raise InputError(
             f"{first}: is {_words(size)} pixels; make all pictures at most "
@@ -71,13 +71,13 @@ def _split(files: list[tuple[int, int, Path]], size: tuple[int, int], first: Pat
     # One of each class in turn, so that a part of the images has all classes in it.
     bar = tqdm(sorted(files), unit=" pictures", leave=False, disable=None)
     for i, (_, label, path) in enumerate(bar):
-        other = pictures.size(path)  # before it takes the memory that it would
+        other = image_input.size(path)  # before it takes the memory that it would
         if other != size:
             raise InputError(
                 f"{path}: is {_words(other)} pixels, but {first} is {_words(size)}; "
                 "make all pictures of one size"
             )
-        images[i], labels[i] = pictures.grey(pictures.read(path)), label
+        images[i], labels[i] = image_input.grey(image_input.read(path)), label
     return Split(images, labels)
 
 

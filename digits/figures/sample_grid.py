@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from digits.canvas import Figure
 from digits.data.files import write_png
-from digits.lettering import drawable
+from digits.figures.canvas import Figure
+from digits.figures.labels import drawable
 
 SHORT = 3  # letters of a title that may be large
 
