@@ -30,7 +30,7 @@ def labels_of(subset: Subset, data: Dataset) -> tuple[int, ...]:
     broken = [f"{key[1:]}: {rule}" for key, rule in subset.broken_rules(data.names)]
     if broken:
         raise InputError("params.yaml: " + "; ".join(broken))
-    return subset.digits or tuple(data.names.index(name) for name in subset.classes or ())
+    return tuple(c if isinstance(c, int) else data.names.index(c) for c in subset.classes)
 
 
 def keep(data: Dataset, labels: tuple[int, ...]) -> Dataset:
@@ -62,4 +62,4 @@ def main(params: Params, subset: str, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__, of="subset", uses=("digits", "classes"))
+    cli.run(main, __doc__, of="subset", uses=("classes",))

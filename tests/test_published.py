@@ -66,7 +66,7 @@ def test_every_variant_has_a_row_with_wilsons_interval(published):
 
 def test_each_row_is_of_the_images_of_its_own_subset(published):
     checked, root = published
-    subset = checked.subsets["digits"].model_copy(update={"digits": (0, 1)})
+    subset = checked.subsets["digits"].model_copy(update={"classes": (0, 1)})
     checked.subsets["binary"] = subset
     confuse(root / "metrics/pairwise", 50, 2_000)
     table.main(checked, root)

@@ -47,7 +47,7 @@ def test_filter_refuses_a_subset_without_test_images(tiny):
 @pytest.mark.parametrize(
     ("subset", "labels"),
     [
-        ({"digits": [8, 3]}, (8, 3)),
+        ({"classes": [8, 3]}, (8, 3)),
         ({"classes": ["9", "0"]}, (9, 0)),
         ({"classes": "all"}, tuple(range(10))),
     ],
@@ -59,7 +59,7 @@ def test_a_subset_is_labels_names_or_all(tiny, subset, labels):
 @pytest.mark.parametrize(
     ("subset", "expected"),
     [
-        ({"digits": [0, 99]}, "digits: must be from 0 to 2 for this data, got 99"),
+        ({"classes": [0, 99]}, "classes: must be from 0 to 2 for this data, got 99"),
         ({"classes": ["cat", "dig"]}, "classes: .* no class 'dig'; did you mean 'dog'?"),
     ],
 )
