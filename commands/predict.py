@@ -61,8 +61,8 @@ class Variant:
         self.cuts = cuts
         self.labels: list[int] = model.classes.tolist()
         self.classes = [names[label] for label in self.labels]
-        self.noun = dataset.noun(names)
-        self.values = [*map(int, self.classes)] if self.noun == "digit" else self.classes
+        self.has_digits = set(names) <= set(dataset.DIGITS)
+        self.values = [*map(int, self.classes)] if self.has_digits else self.classes
 
     @property
     def knows(self) -> str:
@@ -70,7 +70,7 @@ class Variant:
         first, last = self.labels[0], self.labels[-1]
         if len(self.classes) == len("01"):
             return " or ".join(self.classes)
-        if self.noun == "class":
+        if not self.has_digits:
             return f"{len(self.classes)} classes"
         if last - first + 1 == len(self.classes):
             return f"{first} to {last}"
@@ -79,14 +79,14 @@ class Variant:
     def answers(self, images: np.ndarray) -> list[dict[str, Any]]:
         """Return for each of (n_samples, height, width) images the class and the scores.
 
-        digit, or class: what it is said to be
+        class: the predicted one
         scores: one for each class, or the one that is cut at thresholds
         probabilities: of each class, if the model has them
         """
         scores = self.model.scores(images)
         classes = models.decide(scores, self.model.decision, self.cuts)
         answers: list[dict[str, Any]] = [
-            {self.noun: self.values[index], "scores": row}
+            {"class": self.values[index], "scores": row}
             for index, row in zip(classes, scores.tolist(), strict=True)
         ]
         if self.model.decision in models.PROBABLE:
@@ -195,7 +195,7 @@ class Table:
         self.heading = None
         cells = [name_of(file)]
         for answer in answers.values():
-            cells.append(str(answer.get("digit", answer.get("class"))))
+            cells.append(str(answer["class"]))
             if self.scores:
                 probabilities = answer.get("probabilities", {})
                 shown = [*probabilities.values()] or answer["scores"]

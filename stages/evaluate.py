@@ -148,7 +148,6 @@ def main(params: Params, variant: str, root: Path) -> None:
             f"`dvc repro evaluate@{variant}` makes both anew"
         )
 
-    noun = dataset.noun(names)
     classes = [names[label] for label in model.classes]
     shown = [drawable(names)[label] for label in model.classes]
     actual = np.searchsorted(model.classes, split.labels)
@@ -168,7 +167,7 @@ def main(params: Params, variant: str, root: Path) -> None:
     folder = root / "metrics" / variant
     write_tables(folder, counts, spread, classes)
     pictures = folder / "pictures"
-    plots.confusion(pictures / "confusion.png", counts, shown, variant, noun)
+    plots.confusion(pictures / "confusion.png", counts, shown, variant)
     plots.scores(
         pictures / "scores.png",
         spread.edges,
@@ -176,7 +175,6 @@ def main(params: Params, variant: str, root: Path) -> None:
         spread.thresholds,
         classes=shown,
         variant=variant,
-        noun=noun,
         of_margin=scores.shape[1] > 1,
     )
     if model.decision == "threshold" and len(classes) == 2:  # noqa: PLR2004

@@ -18,7 +18,7 @@ def draw(name, path):
                 path, rng.integers(0, 256, (5, 8, 8)), np.arange(5), DIGITS
             )
         case "confusion":
-            plots.confusion(path, np.diag([3, 0, 5]), ["1", "3", "8"], "toy", "digit")
+            plots.confusion(path, np.diag([3, 0, 5]), ["1", "3", "8"], "toy")
         case "scores":
             plots.scores(
                 path,
@@ -27,7 +27,6 @@ def draw(name, path):
                 np.array([0.3, 0.6]),
                 classes=["1", "3", "8"],
                 variant="toy",
-                noun="digit",
                 of_margin=False,
             )
         case _:
@@ -54,12 +53,12 @@ def figures(monkeypatch):
 
 
 def test_a_confusion_matrix_shows_every_count_in_its_cell(figures):
-    plots.confusion(None, np.array([[7, 1], [2, 30]]), ["3", "8"], "toy", "digit")
+    plots.confusion(None, np.array([[7, 1], [2, 30]]), ["3", "8"], "toy")
     axes = figures[0].axes[0]
     assert [text.get_text() for text in axes.texts] == ["7", "1", "2", "30"]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["3", "8"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["3", "8"]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted digit", "actual digit")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "actual class")
     # row 0, column 1 is drawn to the right, one up from row 1
     assert axes.texts[1].get_position() == (1, 0)
 
@@ -73,7 +72,6 @@ def test_each_row_of_scores_has_its_digit_its_counts_and_all_thresholds(figures)
         np.array([0.3, 0.6]),
         classes=["3", "8"],
         variant="toy",
-        noun="digit",
         of_margin=False,
     )
     axes = figures[0].axes[0]
@@ -128,7 +126,7 @@ def test_no_number_leaves_its_cell_and_no_name_lies_on_another(figures, n_classe
     counts = np.random.default_rng(0).integers(0, 10, (n_classes, n_classes))
     np.fill_diagonal(counts, 9999)
     names = [f"a class of number {i}" for i in range(n_classes)]
-    plots.confusion(None, counts, names, "toy", "class")
+    plots.confusion(None, counts, names, "toy")
     (figure,) = figures
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)

@@ -104,7 +104,7 @@ def test_json_has_the_scores_of_evaluate(run, project):
         with np.load(project.root / f"data/predictions/{name}.npz") as file:
             answer = answers[0]["variants"][name]
             np.testing.assert_allclose(answer["scores"], file["scores"][3], atol=1e-9)
-            assert answer["digit"] == file["predicted"][3]
+            assert answer["class"] == file["predicted"][3]
     probabilities = answers[0]["variants"]["multinomial"]["probabilities"]
     assert [*probabilities] == [str(digit) for digit in range(10)]
     assert sum(probabilities.values()) == pytest.approx(1)
@@ -165,7 +165,7 @@ def test_batches_change_no_answer_and_no_order(run, monkeypatch):
     files = [[answer["file"] for answer in json.loads(out)] for out in (expected, split)]
     assert files[0] == files[1]
     digits = [
-        [[v["digit"] for v in answer["variants"].values()] for answer in json.loads(out)]
+        [[v["class"] for v in answer["variants"].values()] for answer in json.loads(out)]
         for out in (expected, split)
     ]
     assert digits[0] == digits[1]
@@ -233,7 +233,7 @@ def test_the_test_images_as_pictures_get_the_answers_of_evaluate(
             if "binary" not in variant or label < 2
         ]
         with np.load(ROOT / f"data/predictions/{variant}.npz") as file:
-            assert [answer["digit"] for answer in chosen] == file["predicted"].tolist()
+            assert [answer["class"] for answer in chosen] == file["predicted"].tolist()
             scores = np.array([answer["scores"] for answer in chosen])
             np.testing.assert_allclose(scores, file["scores"], rtol=0, atol=1e-9)
     shutil.rmtree(tmp_path)

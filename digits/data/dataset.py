@@ -57,11 +57,6 @@ def class_name(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
-def noun(names: Sequence[str]) -> str:
-    """Return what a class is to be called: a digit, if all are digits."""
-    return "digit" if set(names) <= set(DIGITS) else "class"
-
-
 def from_arrays(
     arrays: dict[str, np.ndarray], origin: object, names: Sequence[str] | None = None
 ) -> Dataset:

@@ -21,13 +21,11 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"  # Okabe and Ito's palette,
 FEW = 20
 
 
-def confusion(
-    path: Path, counts: np.ndarray, classes: Sequence[str], variant: str, noun: str
-) -> None:
+def confusion(path: Path, counts: np.ndarray, classes: Sequence[str], variant: str) -> None:
     """Draw a confusion matrix: the number in each cell, shaded by share of its row.
 
     counts: (n_classes, n_classes), actual class by predicted class
-    classes: (n_classes,) what to write for each; noun: what to call one
+    classes: (n_classes,) what to write for each
     """
     n_classes = len(classes)
     few, more = n_classes <= FEW, room(classes)
@@ -53,7 +51,7 @@ def confusion(
     turned = 90 if more else 0
     axes.set_xticks(range(n_classes), classes, rotation=turned, fontsize=size)
     axes.set_yticks(range(n_classes), classes, fontsize=size)
-    axes.set(xlabel=f"predicted {noun}", ylabel=f"actual {noun}", title=variant)
+    axes.set(xlabel="predicted class", ylabel="actual class", title=variant)
     beside = _axes(
         figure, left=0.9 + more + side, bottom=0.65 + more, width=0.18, height=min(side, 3)
     )
@@ -70,14 +68,13 @@ def scores(
     *,
     classes: Sequence[str],
     variant: str,
-    noun: str,
     of_margin: bool,
 ) -> None:
     """Draw how the scores of each class's images are spread, with the thresholds.
 
     edges: (n_bins + 1,) bounds of the bins; counts: (n_classes, n_bins) images
     thresholds: (n_thresholds,) where the decision changes
-    classes: (n_classes,) what to write for each; noun: what to call one
+    classes: (n_classes,) what to write for each
     of_margin: the scores are margins, of the actual class above the best other
     """
     n_classes, more = len(classes), room(classes)
@@ -101,10 +98,10 @@ def scores(
     axes.set_yticks(floors + 0.35, classes)
     axes.tick_params(axis="y", length=0)
     axes.set(xlim=edges[[0, -1]], ylim=(0, n_classes))
-    axes.set_title(f"{variant}: scores of the test images, by actual {noun}")
+    axes.set_title(f"{variant}: scores of the test images, by actual class")
     _bare(axes)
     what = (
-        f"margin: the actual {noun}'s score minus the best other's; right of 0 is correct"
+        "margin: the actual class's score minus the best other's; right of 0 is correct"
         if of_margin
         else "score; the dashed lines are the thresholds"
     )
