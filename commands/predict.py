@@ -24,7 +24,7 @@ from digits.config.params import Params
 from digits.data import dataset
 from digits.errors import InputError, printable
 from digits.images import image_input
-from digits.images.mnist_format import CENTRED
+from digits.images.mnist_format import MNIST_LIKE
 from digits.models import Model
 
 log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ def find(path: Path) -> list[Path]:
         if file.suffix.lower() in image_input.SUFFIXES and not file.name.startswith(".")
     )
     if not found:
-        raise InputError(f"{path}: no picture is in this folder")
+        raise InputError(f"{path}: there is no image in this folder")
     return found
 
 
@@ -293,7 +293,7 @@ def main() -> int:
         checked = params.load(root / "params.yaml")
         variants = load(checked, arguments.variant, root)
         shape = frame(variants, root)
-    centred = checked.dataset.name in CENTRED
+    mnist_like = checked.dataset.name in MNIST_LIKE
     files: dict[Path, None] = {}
     complete = True
     for path in arguments.paths:
@@ -307,7 +307,7 @@ def main() -> int:
         list(files),
         variants,
         Json() if arguments.json else table,
-        lambda path: image_input.see(path, shape, centred=centred),
+        lambda path: image_input.load(path, shape, mnist_like=mnist_like),
     )
     return int(not complete)
 

@@ -23,7 +23,7 @@ from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
 from digits.figures import plots
-from digits.figures.labels import drawable
+from digits.figures.labels import plot_labels
 from digits.metrics import Distribution
 from digits.models import Model
 
@@ -149,7 +149,7 @@ def main(params: Params, variant: str, root: Path) -> None:
         )
 
     classes = [names[label] for label in model.classes]
-    shown = [drawable(names)[label] for label in model.classes]
+    shown = [plot_labels(names)[label] for label in model.classes]
     actual = np.searchsorted(model.classes, split.labels)
     scores = model.scores(split.images)
     if not models.sound(scores):

@@ -20,7 +20,7 @@ from digits.figures import sample_grid
 log = logging.getLogger(__name__)
 
 
-def labels_of(subset: Subset, data: Dataset) -> tuple[int, ...]:
+def subset_labels(subset: Subset, data: Dataset) -> tuple[int, ...]:
     """Return the labels of a subset's classes, as they are listed.
 
     Raises `InputError` if the data has no such class.
@@ -52,11 +52,11 @@ def keep(data: Dataset, labels: tuple[int, ...]) -> Dataset:
 def main(params: Params, subset: str, root: Path) -> None:
     """Load, filter, save."""
     whole = dataset.load(root / "data/raw")
-    data = keep(whole, labels_of(params.subsets[subset], whole))
+    data = keep(whole, subset_labels(params.subsets[subset], whole))
     dataset.save(root / "data/subsets" / subset, data)
     folder = root / "metrics/subsets" / subset
     files.write_json(folder / "summary.json", dataset.summary(data))
-    sample_grid.first_digits(folder / "first_digits.png", *data.train, data.names)
+    sample_grid.draw(folder / "first_digits.png", *data.train, data.names)
     n_images = (len(split.labels) for split in data.splits.values())
     log.info("%s: %d training and %d test images", subset, *n_images)
 

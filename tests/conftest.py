@@ -13,7 +13,7 @@ from tiny import ROOT, Project, generate, make
 
 from digits.data import dataset
 from digits.data.dataset import Dataset
-from digits.data.registry import KNOWN
+from digits.data.registry import DATASETS
 
 # The same examples each time, and no clock: a busy machine is no failure.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
@@ -87,8 +87,8 @@ def tiny() -> Dataset:
 @pytest.fixture
 def as_mnist(tiny, monkeypatch):
     """Let the tiny data pass for MNIST."""
-    passed = replace(KNOWN["mnist"], sha256=dataset.checksums(tiny))
-    monkeypatch.setitem(KNOWN, "mnist", passed)
+    passed = replace(DATASETS["mnist"], sha256=dataset.checksums(tiny))
+    monkeypatch.setitem(DATASETS, "mnist", passed)
     return tiny
 
 

@@ -32,7 +32,12 @@ MUTATIONS = [
     ("digits/data/readers.py", "len(values) != length", "len(values) > length", "sources"),
     ("digits/data/files.py", "if dtype.hasobject:", "if False:", "sources"),
     ("digits/data/files.py", "or promised != there", "", "sources"),
-    ("digits/data/files.py", "if unfolded > most_bytes(path):", "if False:", "sources"),
+    (
+        "digits/data/files.py",
+        "if unfolded > max_unpacked_bytes(path):",
+        "if False:",
+        "sources",
+    ),
     (
         "digits/data/files.py",
         "temporary.replace(path)",

@@ -70,10 +70,10 @@ def test_wider_integers_become_bytes(tiny):
 
 
 def test_one_changed_pixel_is_not_mnist(as_mnist):
-    registry.check_known("mnist", as_mnist, "here")
+    registry.verify_checksums("mnist", as_mnist, "here")
     as_mnist.test.images[3, 4, 5] ^= 1
     with pytest.raises(InputError, match="here: x_test is not MNIST's"):
-        registry.check_known("mnist", as_mnist, "here")
+        registry.verify_checksums("mnist", as_mnist, "here")
     as_mnist.test.images[3, 4, 5] ^= 1
 
 

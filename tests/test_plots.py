@@ -7,16 +7,14 @@ from matplotlib.image import imread
 
 from digits.data.dataset import DIGITS
 from digits.figures import plots, sample_grid
-from digits.figures.labels import LONGEST, drawable
+from digits.figures.labels import MAX_LENGTH, plot_labels
 
 
 def draw(name, path):
     rng = np.random.default_rng(0)
     match name:
         case "digits":
-            sample_grid.first_digits(
-                path, rng.integers(0, 256, (5, 8, 8)), np.arange(5), DIGITS
-            )
+            sample_grid.draw(path, rng.integers(0, 256, (5, 8, 8)), np.arange(5), DIGITS)
         case "confusion":
             plots.confusion(path, np.diag([3, 0, 5]), ["1", "3", "8"], "toy")
         case "scores":
@@ -96,7 +94,7 @@ def test_the_lines_of_the_sweep_are_what_their_labels_say(figures):
 
 
 def test_each_digit_of_the_gallery_has_its_label(figures, tiny):
-    sample_grid.first_digits(None, *tiny.train, tiny.names)
+    sample_grid.draw(None, *tiny.train, tiny.names)
     axes = figures[0].axes[0]
     assert [text.get_text() for text in axes.texts] == [str(d % 10) for d in range(12)]
     images = tiny.train.images[:12]
@@ -107,16 +105,16 @@ def test_each_digit_of_the_gallery_has_its_label(figures, tiny):
 
 
 def test_images_of_the_gallery_keep_their_shape(figures, tiny):
-    sample_grid.first_digits(None, tiny.train.images[:, :4], tiny.train.labels, tiny.names)
+    sample_grid.draw(None, tiny.train.images[:, :4], tiny.train.labels, tiny.names)
     left, right, bottom, top = figures[0].axes[0].images[0].get_extent()
     assert right - left == pytest.approx(2 * (top - bottom))
 
 
 def test_names_are_short_and_no_formula_and_have_letters_that_can_be_drawn():
     names = ("$x$", "a very long name of a class indeed", "שלום", "猫", "Ärmel")
-    shown = drawable(names)
+    shown = plot_labels(names)
     assert shown[0] == r"\$x\$"  # matplotlib takes the backslashes away
-    assert len(shown[1]) <= LONGEST
+    assert len(shown[1]) <= MAX_LENGTH
     assert shown[1].startswith("a very") and shown[1].endswith("indeed")  # noqa: PT018
     assert shown[2:] == ["שלום", "class 3", "Ärmel"]
 

@@ -120,8 +120,8 @@ def test_what_cannot_be_read_is_a_line_and_the_rest_is_answered(project):
     )  # fmt: skip
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
-        "error: empty: no picture is in this folder",
-        "error: text.png: is no picture (PNG, JPEG, WEBP, BMP, GIF)",
+        "error: empty: there is no image in this folder",
+        "error: text.png: is not an image (PNG, JPEG, WEBP, BMP, GIF)",
         "error: nosuch.png: No such file or directory",
     ]
     assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == [

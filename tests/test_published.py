@@ -18,7 +18,7 @@ from tiny import ROOT
 
 from commands import verify
 from digits.config import cli, params
-from digits.data.registry import KNOWN
+from digits.data.registry import DATASETS
 from digits.errors import InputError
 
 PUBLISHED = ROOT / "published"
@@ -34,7 +34,7 @@ def published(tmp_path):
     root = tmp_path / "published"
     root.mkdir()
     shutil.copy(PUBLISHED / "rows.yaml", root)
-    write(root / "metrics/dataset/summary.json", {"sha256": KNOWN["mnist"].sha256})
+    write(root / "metrics/dataset/summary.json", {"sha256": DATASETS["mnist"].sha256})
     checked = params.load(PUBLISHED / "params.yaml")
     for variant in checked.variants:
         confuse(root / f"metrics/{variant}", 309, 10_000)
@@ -78,7 +78,9 @@ def test_each_row_is_of_the_images_of_its_own_subset(published):
 
 def test_results_on_other_data_are_not_set_beside_mnists(published):
     checked, root = published
-    write(root / "metrics/dataset/summary.json", {"sha256": KNOWN["fashion_mnist"].sha256})
+    write(
+        root / "metrics/dataset/summary.json", {"sha256": DATASETS["fashion_mnist"].sha256}
+    )
     with pytest.raises(InputError, match="this is not MNIST"):
         table.main(checked, root)
     assert not (root / "table.md").exists()

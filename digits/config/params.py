@@ -29,7 +29,7 @@ from digits import methods
 from digits.config.blocks import Block, Evaluate, TrainBlock
 from digits.data import regular
 from digits.data.dataset import class_name
-from digits.data.registry import KNOWN
+from digits.data.registry import DATASETS
 from digits.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
@@ -71,7 +71,7 @@ class Dataset(Block):
     @property
     def names(self) -> tuple[str, ...] | None:
         """The classes' names, where they can be known without the data."""
-        return KNOWN[self.name].names if self.name in KNOWN else None
+        return DATASETS[self.name].names if self.name in DATASETS else None
 
     @model_validator(mode="after")
     def _source_can_be_used_and_watched(self) -> Self:

@@ -13,12 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from digits.data import dataset
-from digits.data.dataset import MOST_CLASSES, MOST_PIXELS, Dataset, Split, class_name
+from digits.data.dataset import MAX_CLASSES, MAX_SIDE, Dataset, Split, class_name
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
 from digits.images import image_input
 
-NUMBERS = tuple(map(str, range(MOST_CLASSES)))
+NUMBERS = tuple(map(str, range(MAX_CLASSES)))
 
 
 def read(root: Path, ignored: Ignored = NOTHING) -> Dataset:
@@ -56,11 +56,11 @@ def read(root: Path, ignored: Ignored = NOTHING) -> Dataset:
         if folder not in filled:
             raise InputError(f"{folder}: no picture is in this folder")
     first = min(train)[2]
-    size = image_input.size(first)
-    if max(size) > MOST_PIXELS:
+    size = image_input.image_size(first)
+    if max(size) > MAX_SIDE:
         raise InputError(
             f"{first}: is {_words(size)} pixels; make all pictures at most "
-            f"{MOST_PIXELS} by {MOST_PIXELS}"
+            f"{MAX_SIDE} by {MAX_SIDE}"
         )
     return Dataset(_split(train, size, first), _split(test, size, first), names)
 
@@ -71,13 +71,13 @@ def _split(files: list[tuple[int, int, Path]], size: tuple[int, int], first: Pat
     # One of each class in turn, so that a part of the images has all classes in it.
     bar = tqdm(sorted(files), unit=" pictures", leave=False, disable=None)
     for i, (_, label, path) in enumerate(bar):
-        other = image_input.size(path)  # before it takes the memory that it would
+        other = image_input.image_size(path)  # before it takes the memory that it would
         if other != size:
             raise InputError(
                 f"{path}: is {_words(other)} pixels, but {first} is {_words(size)}; "
                 "make all pictures of one size"
             )
-        images[i], labels[i] = image_input.grey(image_input.read(path)), label
+        images[i], labels[i] = image_input.to_grey(image_input.read_rgb(path)), label
     return Split(images, labels)
 
 

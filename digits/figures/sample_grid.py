@@ -7,20 +7,18 @@ import numpy as np
 
 from digits.data.files import write_png
 from digits.figures.canvas import Figure
-from digits.figures.labels import drawable
+from digits.figures.labels import plot_labels
 
 SHORT = 3  # letters of a title that may be large
 
 
-def first_digits(
-    path: Path, images: np.ndarray, labels: np.ndarray, names: Sequence[str]
-) -> None:
+def draw(path: Path, images: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> None:
     """Draw the first twelve images in a grid of 3 by 4, each titled with its class.
 
     images: (n_samples, height, width) uint8; labels: (n_samples,)
     names: of all classes; label i is `names[i]`
     """
-    shown = drawable(names)
+    shown = plot_labels(names)
     size = "large" if max(map(len, shown)) <= SHORT else "x-small"
     figure = Figure(figsize=(5, 4.4))
     axes = figure.add_axes((0, 0, 1, 1))  # one for all: its parts take most of the time

@@ -197,6 +197,6 @@ def form(dataset_name: str) -> dict[str, Any]:
     return {
         "box": mnist_format.BOX,
         "ink": mnist_format.INK,
-        "beyond": mnist_format.BEYOND,
-        "centred": dataset_name in mnist_format.CENTRED,
+        "beyond": mnist_format.CENTRE_OFFSET,
+        "centred": dataset_name in mnist_format.MNIST_LIKE,
     }
