@@ -32,7 +32,7 @@ def fetch(name: str, source: str, root: Path) -> Dataset:
     return registry.verify_checksums(name, readers.read(path, Ignored(root)), path)
 
 
-def find(name: str, folder: Path) -> Dataset | None:
+def load_existing(name: str, folder: Path) -> Dataset | None:
     """Return the known data set of that name if `folder` has it, to the byte."""
     try:
         data = dataset.load(folder)
@@ -45,7 +45,7 @@ def find(name: str, folder: Path) -> Dataset | None:
 def main(params: Params, root: Path) -> None:
     """Load, check, save."""
     name, raw = params.dataset.name, root / "data/raw"
-    data = find(name, raw) if params.dataset.source == "auto" else None
+    data = load_existing(name, raw) if params.dataset.source == "auto" else None
     if data:
         log.info("%s: already there, and its checksums are right", raw)
     else:

@@ -33,7 +33,7 @@ def subset_labels(subset: Subset, data: Dataset) -> tuple[int, ...]:
     return tuple(c if isinstance(c, int) else data.names.index(c) for c in subset.classes)
 
 
-def keep(data: Dataset, labels: tuple[int, ...]) -> Dataset:
+def keep_classes(data: Dataset, labels: tuple[int, ...]) -> Dataset:
     """Return the images of the classes with those `labels` in both splits.
 
     Raises `InputError` if a class has no training image or none is left to test.
@@ -52,7 +52,7 @@ def keep(data: Dataset, labels: tuple[int, ...]) -> Dataset:
 def main(params: Params, subset: str, root: Path) -> None:
     """Load, filter, save."""
     whole = dataset.load(root / "data/raw")
-    data = keep(whole, subset_labels(params.subsets[subset], whole))
+    data = keep_classes(whole, subset_labels(params.subsets[subset], whole))
     dataset.save(root / "data/subsets" / subset, data)
     folder = root / "metrics/subsets" / subset
     files.write_json(folder / "summary.json", dataset.summary(data))

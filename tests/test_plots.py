@@ -93,7 +93,7 @@ def test_the_lines_of_the_sweep_are_what_their_labels_say(figures):
         np.testing.assert_array_equal(lines[name], sweep[:, column])
 
 
-def test_each_digit_of_the_gallery_has_its_label(figures, tiny):
+def test_each_image_of_the_sample_grid_has_its_label(figures, tiny):
     sample_grid.draw(None, *tiny.train, tiny.names)
     axes = figures[0].axes[0]
     assert [text.get_text() for text in axes.texts] == [str(d % 10) for d in range(12)]
@@ -104,7 +104,7 @@ def test_each_digit_of_the_gallery_has_its_label(figures, tiny):
         assert title.get_position() == pytest.approx(((left + right) / 2, top), abs=0.1)
 
 
-def test_images_of_the_gallery_keep_their_shape(figures, tiny):
+def test_images_of_the_sample_grid_keep_their_shape(figures, tiny):
     sample_grid.draw(None, tiny.train.images[:, :4], tiny.train.labels, tiny.names)
     left, right, bottom, top = figures[0].axes[0].images[0].get_extent()
     assert right - left == pytest.approx(2 * (top - bottom))

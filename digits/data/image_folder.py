@@ -1,13 +1,14 @@
-"""Pictures in folders, a folder for each class, as labelled images.
+"""Images in folders, one folder for each class, as labelled images.
 
     mine/train/cat/1.png   mine/train/dog/1.png
     mine/test/cat/7.png    mine/test/dog/7.png
 
-The folders' names are the classes' names, and in this order they have the labels 0, 1,
-2, … If all are numbers from 0 to 99, they are the labels themselves.
+The names of the folders are the names of the classes. Sorted, they have the labels 0, 1,
+2, … If all are numbers from 0 to 99, the numbers are the labels.
 """
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -18,96 +19,143 @@ from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
 from digits.images import image_input
 
-NUMBERS = tuple(map(str, range(MAX_CLASSES)))
+NUMERIC_NAMES = tuple(map(str, range(MAX_CLASSES)))
+
+
+class _ImageFile(NamedTuple):
+    """A labelled image file.
+
+    Sorted, the files take one image of each class in turn, so that a part of them has
+    images of all classes.
+
+    Attributes:
+        position: The file's position in its folder.
+        label: The number of its class.
+        path: The file.
+    """
+
+    position: int
+    label: int
+    path: Path
 
 
 def read(root: Path, ignored: Ignored = NOTHING) -> Dataset:
-    """Read `train/` and `test/` in `root`, as grey values from 0 to 255.
+    """Read `train/` and `test/` in a folder, as grey values from 0 to 255.
 
-    What is hidden or `ignored` is left out, and so are the files of `dvc add`.
+    Args:
+        root: The folder.
+        ignored: What to leave out, in addition to hidden files and those of `dvc add`.
 
-    Raises `InputError` if a file is no picture, damaged, larger than 64 by 64 or of
-    another size than the first one; if a class has no training picture, or a test class
-    none at all; if there are fewer than 2 classes or more than 100; if a class's name is
-    one that is ignored.
+    Raises:
+        InputError: If a file is not an image, is damaged, larger than 64 by 64 or of
+            another size than the first one; if a class has no training image or no class
+            has a test image; if there are fewer than 2 classes or more than 100; if a
+            test class is not a training class; if .dvcignore lists a class's name.
     """
-    folders = _inside(root / "train", ignored)
+    folders = _class_folders(root / "train", ignored)
     names = dataset.check_names([folder.name for folder in folders], root / "train")
     labels = {name: label for label, name in enumerate(names)}
-    if all(name in NUMBERS for name in names):
+    if all(name in NUMERIC_NAMES for name in names):
         labels = {name: int(name) for name in names}
-        names = NUMBERS[: max(labels.values()) + 1]
-    train = [
-        (place, labels[class_name(folder.name)], path)
-        for folder in folders
-        for place, path in enumerate(_pictures(folder, ignored))
-    ]
-    test = []
-    for folder in _inside(root / "test", ignored):
-        name = class_name(folder.name)
-        if name not in labels:
-            raise InputError(f"{folder}: no class of {root / 'train'} has this name")
-        pictures_of = enumerate(_pictures(folder, ignored))
-        test += [(place, labels[name], path) for place, path in pictures_of]
+        names = NUMERIC_NAMES[: max(labels.values()) + 1]
+    train = _labelled_files(folders, labels, ignored)
+    _refuse_empty(folders, train)
+    test = _labelled_files(_test_folders(root, labels, ignored), labels, ignored)
     if not test:
-        raise InputError(f"{root / 'test'}: no picture is in this folder")
-    filled = {path.parent for *_, path in train}
-    for folder in folders:
-        if folder not in filled:
-            raise InputError(f"{folder}: no picture is in this folder")
-    first = min(train)[2]
+        raise InputError(f"{root / 'test'}: there is no image in this folder")
+    first = min(train).path
     size = image_input.image_size(first)
     if max(size) > MAX_SIDE:
         raise InputError(
-            f"{first}: is {_words(size)} pixels; make all pictures at most "
+            f"{first}: is {_words(size)} pixels; make all images at most "
             f"{MAX_SIDE} by {MAX_SIDE}"
         )
-    return Dataset(_split(train, size, first), _split(test, size, first), names)
+    return Dataset(_load(train, size, first), _load(test, size, first), names)
 
 
-def _split(files: list[tuple[int, int, Path]], size: tuple[int, int], first: Path) -> Split:
-    images = np.empty((len(files), *size), np.uint8)
-    labels = np.empty(len(files), np.uint8)
-    # One of each class in turn, so that a part of the images has all classes in it.
-    bar = tqdm(sorted(files), unit=" pictures", leave=False, disable=None)
+def _labelled_files(
+    folders: list[Path], labels: dict[str, int], ignored: Ignored
+) -> list[_ImageFile]:
+    """Return the image files in classes' folders.
+
+    Args:
+        folders: The folders.
+        labels: The label of each class, by its name.
+        ignored: What to leave out.
+    """
+    return [
+        _ImageFile(position, labels[class_name(folder.name)], path)
+        for folder in folders
+        for position, path in enumerate(_files(folder, ignored))
+    ]
+
+
+def _test_folders(root: Path, labels: dict[str, int], ignored: Ignored) -> list[Path]:
+    """Return the test classes' folders. Raises `InputError` if one is of no class."""
+    folders = _class_folders(root / "test", ignored)
+    for folder in folders:
+        if class_name(folder.name) not in labels:
+            raise InputError(f"{folder}: no class of {root / 'train'} has this name")
+    return folders
+
+
+def _refuse_empty(folders: list[Path], found: list[_ImageFile]) -> None:
+    """Raise `InputError` if a folder has none of the files."""
+    filled = {file.path.parent for file in found}
+    for folder in folders:
+        if folder not in filled:
+            raise InputError(f"{folder}: there is no image in this folder")
+
+
+def _load(found: list[_ImageFile], size: tuple[int, int], first: Path) -> Split:
+    """Read image files, all of which must have one size.
+
+    Args:
+        found: The files.
+        size: The height and width that they must have, in pixels.
+        first: The file whose size that is.
+    """
+    images = np.empty((len(found), *size), np.uint8)
+    labels = np.empty(len(found), np.uint8)
+    bar = tqdm(sorted(found), unit=" images", leave=False, disable=None)
     for i, (_, label, path) in enumerate(bar):
-        other = image_input.image_size(path)  # before it takes the memory that it would
+        other = image_input.image_size(path)  # before a large image takes memory
         if other != size:
             raise InputError(
                 f"{path}: is {_words(other)} pixels, but {first} is {_words(size)}; "
-                "make all pictures of one size"
+                "make all images the same size"
             )
         images[i], labels[i] = image_input.to_grey(image_input.read_rgb(path)), label
     return Split(images, labels)
 
 
-def _inside(folder: Path, ignored: Ignored) -> list[Path]:
+def _class_folders(folder: Path, ignored: Ignored) -> list[Path]:
     """Return the classes' folders. Raises `InputError` if there is anything else."""
     found = _visible(folder, ignored)
     for path in found:
         if not path.is_dir():
-            raise InputError(f"{path}: lies in no class's folder")
+            raise InputError(f"{path}: is not in the folder of a class")
         if ignored(path, folder=True):
             raise InputError(
-                f"{path}: DVC would not see this folder change, because .dvcignore lists "
-                "its name; give the class another name"
+                f"{path}: DVC would not notice changes of this folder, because .dvcignore "
+                "lists its name; give the class another name"
             )
     return found
 
 
-def _pictures(folder: Path, ignored: Ignored) -> list[Path]:
+def _files(folder: Path, ignored: Ignored) -> list[Path]:
     """Return a class's files. Raises `InputError` if there is a folder in the folder."""
     found = _visible(folder, ignored)
     for path in found:
         if path.is_dir():
             raise InputError(
-                f"{path}: is a folder in a class's folder; only pictures may be"
+                f"{path}: is a folder in the folder of a class, which may hold only images"
             )
     return found
 
 
 def _visible(folder: Path, ignored: Ignored) -> list[Path]:
-    """Return all files and folders but those that are hidden, ignored, or DVC's own."""
+    """Return all files and folders except those that are hidden, ignored, or DVC's own."""
     try:
         return sorted(
             path

@@ -1,33 +1,34 @@
-"""Names of classes, as matplotlib can draw them."""
+"""Names of classes as labels that matplotlib can draw."""
 
 from collections.abc import Sequence
 from functools import cache
 
 from digits.figures.canvas import FT2Font, get_data_path
 
-MAX_LENGTH = 24  # letters
+MAX_LENGTH = 24  # characters
 
 
 def plot_labels(names: Sequence[str]) -> list[str]:
-    """Return what to write in a picture for each class.
+    """Return the label of each class in a figure.
 
-    names: of all classes, in the order of their labels
+    A long name loses its middle. A name with characters that matplotlib's own font lacks
+    (which other fonts there are depends on the machine) becomes "class 3", after its
+    number. No name is read as a formula.
 
-    A long name loses its middle. One with letters that matplotlib's own font hasn't (other
-    fonts depend on the machine) is written as "class 3", by its label. No name is taken
-    for a formula.
+    Args:
+        names: The names of all classes, in the order of their numbers.
     """
-    return [_plot_label(name, label) for label, name in enumerate(names)]
+    return [_plot_label(name, number) for number, name in enumerate(names)]
 
 
-def label_width(names: Sequence[str]) -> float:
-    """Return how many inches more than a digit the longest of these names takes."""
-    return 0.085 * (max(map(len, names)) - 1)
+def label_width(labels: Sequence[str]) -> float:
+    """Return by how many inches the longest label is wider than one character."""
+    return 0.085 * (max(map(len, labels)) - 1)
 
 
-def _plot_label(name: str, label: int) -> str:
-    if not {ord(letter) for letter in name} <= _font_characters():
-        return f"class {label}"
+def _plot_label(name: str, number: int) -> str:
+    if not {ord(character) for character in name} <= _font_characters():
+        return f"class {number}"
     if len(name) > MAX_LENGTH:
         name = f"{name[: MAX_LENGTH - 9]}…{name[-8:]}"
     return name.replace("$", r"\$")
