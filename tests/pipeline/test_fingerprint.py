@@ -281,11 +281,11 @@ def test_download_touches_no_network_if_the_data_is_there(as_mnist, tmp_path, mo
     from digits.data import dataset  # noqa: PLC0415 (as above)
 
     dataset.save(tmp_path / "data/raw", as_mnist)
-    monkeypatch.setattr(download.sources, "fetch", lambda _: pytest.fail("fetched"))
+    monkeypatch.setattr(download.mirrors, "fetch", lambda _: pytest.fail("fetched"))
     (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     download.main(params.load(tmp_path / "params.yaml"), tmp_path)
     summary = json.loads((tmp_path / "metrics/dataset/summary.json").read_text())
-    assert summary["sha256"] == registry.KNOWN["mnist"].sha256
+    assert summary["sha256"] == registry.DATASETS["mnist"].sha256
 
     (tmp_path / "data/raw/test/labels.npy").unlink()
     with pytest.raises(pytest.fail.Exception, match="fetched"):

@@ -274,7 +274,7 @@ def test_reliability_of_a_model_that_is_as_good_as_it_says():
 def test_the_notebooks_figures_are_shown_for_its_own_parameters_alone():
     checked = params.load(PARAMS)
     for name, variant in checked.variants.items():
-        digits, cuts = checked.subsets[variant.subset].digits, variant.evaluate.cuts
+        digits, cuts = checked.subsets[variant.subset].classes, variant.evaluate.cuts
         known = notebook.figure(name, variant.train, digits, cuts)
         assert known == notebook.FIGURES.get(name)  # of lenet5 the notebook knows nothing
         assert notebook.figure(name, variant.train, digits[:-1], cuts) is None
