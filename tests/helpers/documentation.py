@@ -58,10 +58,9 @@ def blocks(page: str) -> list[Block]:
             commands = text.replace("\\\n", " ").splitlines()
         else:
             commands = []
+        language = language or "table" * bool(table)
         line = PAGES[page].count("\n", 0, match.start()) + 1
-        found.append(
-            Block(page, line, language or "table" * bool(table), (*commands,), match["reason"])
-        )
+        found.append(Block(page, line, language, (*commands,), match["reason"]))
     return found
 
 
