@@ -146,7 +146,7 @@ def prepare(page, project):
 
 def shape(line):
     """Return a line without what depends on the data: numbers, lengths, LeNet-5."""
-    line = re.sub(r"-?\d[\d.]*(e-\d+)?", "N", line).replace("lenet5", "")
+    line = re.sub(r"-?\d[\d.]*(e-\d+)?", "N", line.replace("lenet5", ""))
     return re.sub(r"\b(N(?: (?:to|or) N)?)( \1\b)+", r"\1", " ".join(line.split()))
 
 
