@@ -26,10 +26,10 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from digits import models  # noqa: E402 (found by the line above)
 from digits.config import params  # noqa: E402 (found by the line above)
 from digits.data import dataset  # noqa: E402 (found by the line above)
-from digits.models import Course  # noqa: E402 (likewise)
+from digits.models import serialization  # noqa: E402 (found by the line above)
+from digits.models.training_log import TrainingLog  # noqa: E402 (found by the line above)
 from stages import train  # noqa: E402 (likewise)
 
 VARIANT = "lenet5"
@@ -39,9 +39,10 @@ def fit(seed: int, path: Path) -> None:
     """Train the variant of params.yaml with another seed; print the last measures."""
     options = params.load(ROOT / "params.yaml").variants[VARIANT].train
     split = dataset.load_split(ROOT / "data/subsets/digits/train")
-    course = Course(scratch=path.parent / "scratch")
-    train.train(split, options.model_copy(update={"seed": seed}), course).save(path)
-    print(json.dumps({f"{m}, {of}": value for _, m, of, value in course.rows}))
+    training_log = TrainingLog(checkpoint_dir=path.parent / "checkpoint")
+    options = options.model_copy(update={"seed": seed})
+    serialization.save(train.train(split, options, training_log), path)
+    print(json.dumps({f"{m}, {of}": value for _, m, of, value in training_log.rows}))
 
 
 def measure(seed: int, path: Path, processors: set[int]) -> tuple[float, dict[str, float]]:
@@ -73,7 +74,7 @@ def main(n_seeds: int) -> None:
         first = ""
         for seed in range(n_seeds):
             took, measures = measure(seed, path, every)
-            model = models.load(path)
+            model = serialization.load(path)
             right = model.classes[model.scores(test.images).argmax(axis=1)] == test.labels
             held_out = measures["accuracy, validation"]
             seconds.append(took)

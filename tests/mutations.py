@@ -47,9 +47,9 @@ MUTATIONS = [
         "array.max() > highest + 1",
         "dataset",
     ),
-    ("digits/models/__init__.py", "scores[:, 0] > 0)", "scores[:, 0] < 0)", "models"),
+    ("digits/models/decision.py", "scores[:, 0] > 0)", "scores[:, 0] < 0)", "models"),
     (
-        "digits/models/__init__.py",
+        "digits/models/decision.py",
         "scores.argmax(axis=1)",
         "scores.argmin(axis=1)",
         "models",
@@ -74,13 +74,13 @@ MUTATIONS = [
         "wrong_params",
     ),
     (
-        "digits/methods/logistic_regression.py",
+        "digits/models/logistic.py",
         "C: Annotated[float, Field(ge=1e-8, le=1e6)] = Field(",
         "C: float = Field(",
         "bounds",
     ),
     ("stages/report.py", 'np.array_equal(held["actual"], actual)', "True", "damage"),
-    ("stages/evaluate.py", "if len(strange):", "if False:", "damage"),
+    ("stages/evaluate.py", "if len(unknown):", "if False:", "damage"),
     ("digits/process.py", "_dvc is not None and not _is_alive(_dvc)", "False", "cli"),
     ("digits/process.py", "and process.status() != psutil.STATUS_ZOMBIE", "", "files"),
     (

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import ROOT
 
-from digits import models
 from digits.data import dataset
+from digits.models import serialization
 from digits.normal_form import averaging, centre_of_mass, is_normal, normal_form
 
 
@@ -74,10 +74,10 @@ def test_every_mnist_image_is_normal_and_no_shifted_one():
 @pytest.mark.results
 def test_mnist_enlarged_and_brought_back_keeps_its_accuracy():
     split = dataset.load_split(ROOT / "data/raw/test")
-    model = models.load(ROOT / "data/models/multinomial.npz")
+    model = serialization.load(ROOT / "data/models/multinomial.npz")
     large = (np.kron(image, np.ones((9, 9), np.uint8)) for image in split.images)
     framed = np.array([normal_form(image) for image in large])
-    predicted = models.decide(model.scores(framed), model.decision)
+    predicted = model.decision.predict(model.scores(framed))
     assert np.mean(predicted == split.labels) > 0.92
     row, column = np.mean([centre_of_mass(image) for image in framed], axis=0)
     assert (row, column) == pytest.approx((14.5, 14.5), abs=0.1)

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 from tiny import ROOT
 
-from digits import models, pictures
+from digits import pictures
 from digits.data import dataset
 from digits.errors import InputError
+from digits.models import serialization
 from digits.normal_form import is_normal, normal_form
 
 FRAME = (28, 28)
@@ -158,7 +159,7 @@ def test_a_damaged_file_is_one_error_wherever_the_damage_is(tmp_path, suffix):
 
 @pytest.fixture(scope="module")
 def multinomial():
-    return models.load(ROOT / "data/models/multinomial.npz")
+    return serialization.load(ROOT / "data/models/multinomial.npz")
 
 
 @pytest.mark.results
@@ -167,7 +168,7 @@ def multinomial():
 def test_a_drawn_digit_is_called_what_it_is(tmp_path, multinomial, name, kind):
     seen = see(drawn.save(drawn.KINDS[kind](drawn.digit(name)), tmp_path))
     scores = multinomial.scores(seen[None])
-    assert multinomial.classes[models.decide(scores, "softmax")] == [name]
+    assert multinomial.classes[multinomial.decision.predict(scores)] == [name]
 
 
 @pytest.mark.results
@@ -182,5 +183,5 @@ def test_a_test_image_is_recognised_in_a_picture_of_any_kind(tmp_path, multinomi
         see(drawn.save(drawn.KINDS[kind](drawn.enlarge(split.images[i])), tmp_path))
         for i in chosen
     ]
-    called = models.decide(multinomial.scores(np.array(seen)), "softmax")
+    called = multinomial.decision.predict(multinomial.scores(np.array(seen)))
     assert np.mean(called == split.labels[chosen]) >= 0.98

@@ -12,11 +12,12 @@ import pytest
 from tiny import PARAMS, ROOT
 
 from commands import pipeline
-from digits import models, pictures, sources
+from digits import pictures, sources
 from digits.config import fingerprint, params
 from digits.data import dataset, files, regular
 from digits.data.ignore import Ignored
 from digits.errors import InputError
+from digits.models import serialization
 from digits.report import graph
 
 
@@ -132,7 +133,7 @@ READERS = {
     "names of your own in JSON": ("names.json", named),
     "what is ignored": (".dvcignore", lambda path: Ignored(path.parent)),
     "images": ("images.npy", lambda path: dataset.load_split(path.parent)),
-    "a model": ("model.npz", models.load),
+    "a model": ("model.npz", serialization.load),
     "data of your own": ("own.npz", sources.read),
     "a picture": ("picture.png", pictures.read),
     "a picture's size": ("picture.png", pictures.size),
