@@ -12,11 +12,15 @@ A module has
 - `MODEL`, only if the fitted model is not a `digits.models.linear.LinearModel`: its class,
   a subclass of `digits.models.base.Model` whose `model_type` is the module's name.
 
-A model has a decision rule of `digits.models.decision`, which says how many scores an
-image has: `Largest`, the default, and `Softmax` need one for each class, of two classes
-also. `y` has class indices, not labels. A library that is slow to import is imported in
-`fit`. A model that is linear in the pixels as they are has a `mean` of 0 and a `scale`
-of 1. Parameters that the data limits are checked in `fit`, which raises `InputError`.
+Things to know:
+
+- `data.y` has class indices from 0, not labels.
+- The model's decision rule, one of `digits.models.decision`, says how many scores an image
+  has. `Largest`, the default, takes one for each class, also for two classes; there
+  scikit-learn's linear classifiers fit a single one, s, which becomes -s and s.
+- A `LinearModel` on the pixels as they are has a `mean` of 0 and a `scale` of 1.
+- A library that is slow to import is imported in `fit`.
+- `fit` checks parameters whose limits depend on the data, and raises `InputError`.
 """
 
 import importlib
