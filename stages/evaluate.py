@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import metrics, plots
+from digits import metrics
 from digits.config import cli
 from digits.config.params import Params, Variant
 from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
-from digits.lettering import drawable
+from digits.figures import plots
+from digits.figures.labels import plot_labels
 from digits.metrics import ScoreHistogram
 from digits.models import serialization
 from digits.models.base import Model, are_finite
@@ -162,7 +163,6 @@ def write_figures(
     *,
     classes: Sequence[str],
     variant: str,
-    noun: str,
     of_margin: bool,
 ) -> None:
     """Plot the confusion matrix and the histogram.
@@ -173,10 +173,9 @@ def write_figures(
         histogram: of the scores.
         classes: (n_classes,) the names of the classes, as they can be drawn.
         variant: its name.
-        noun: what a class is called.
         of_margin: whether the histogram is one of margins.
     """
-    plots.confusion(folder / "confusion.png", counts, classes, variant, noun)
+    plots.confusion(folder / "confusion.png", counts, classes, variant)
     plots.scores(
         folder / "scores.png",
         histogram.edges,
@@ -184,7 +183,6 @@ def write_figures(
         histogram.thresholds,
         classes=classes,
         variant=variant,
-        noun=noun,
         of_margin=of_margin,
     )
 
@@ -275,9 +273,8 @@ def main(params: Params, variant: str, root: Path) -> None:
         figures,
         counts,
         histogram,
-        classes=[drawable(names)[label] for label in model.classes],
+        classes=[plot_labels(names)[label] for label in model.classes],
         variant=variant,
-        noun=dataset.noun(names),
         of_margin=not decision.has_single_score,
     )
     if len(thresholds) == 1:

@@ -1,0 +1,161 @@
+"""Figures of results: confusion matrix, score distributions, threshold sweep.
+
+Each function writes one PNG. The colours are sequential or differ much in lightness, so
+that they can be distinguished without colour vision.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from digits.data.files import write_png
+from digits.figures.canvas import Axes, Figure
+from digits.figures.labels import label_width
+
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"  # Okabe and Ito's palette, and grey
+
+# With more classes than this, a confusion matrix has smaller cells and the rows of the
+# score distributions are lower.
+FEW_CLASSES = 20
+
+
+def confusion(path: Path, counts: np.ndarray, classes: Sequence[str], variant: str) -> None:
+    """Draw a confusion matrix: the count in each cell, shaded by its share of the row.
+
+    Args:
+        path: The PNG file to write.
+        counts: (n_classes, n_classes) images, actual class by predicted class.
+        classes: (n_classes,) the label of each class, see `plot_labels`.
+        variant: The title.
+    """
+    n_classes = len(classes)
+    few, more = n_classes <= FEW_CLASSES, label_width(classes)
+    side = (0.5 if few else 0.27) * n_classes
+    figure = Figure(figsize=(max(side + 1.9 + more, 3.2), max(side + 1.1 + more, 2.4)))
+    axes = _axes(figure, left=0.7 + more, bottom=0.65 + more, width=side, height=side)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if not few and not count:
+            continue  # ten thousand zeros hide the rest, and take a minute to draw
+        colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004
+        axes.text(
+            column,
+            row,
+            str(count),
+            ha="center",
+            va="center",
+            color=colour if count else "#999999",
+            fontsize=9 if few else 6,
+        )
+    size = None if few else 8
+    turned = 90 if more else 0
+    axes.set_xticks(range(n_classes), classes, rotation=turned, fontsize=size)
+    axes.set_yticks(range(n_classes), classes, fontsize=size)
+    axes.set(xlabel="predicted class", ylabel="actual class", title=variant)
+    bar_axes = _axes(
+        figure, left=0.9 + more + side, bottom=0.65 + more, width=0.18, height=min(side, 3)
+    )
+    bar = figure.colorbar(image, cax=bar_axes, label="share of the row", ticks=[0, 0.5, 1])
+    bar.outline.set_visible(False)
+    write_png(path, figure)
+
+
+def scores(
+    path: Path,
+    edges: np.ndarray,
+    counts: np.ndarray,
+    thresholds: np.ndarray,
+    *,
+    classes: Sequence[str],
+    variant: str,
+    of_margin: bool,
+) -> None:
+    """Draw a histogram of the scores of each class's images, with the thresholds.
+
+    Args:
+        path: The PNG file to write.
+        edges: (n_bins + 1,) bounds of the bins.
+        counts: (n_classes, n_bins) images.
+        thresholds: (n_thresholds,) where the decision changes.
+        classes: (n_classes,) the label of each class, see `plot_labels`.
+        variant: The name in the title.
+        of_margin: Whether the scores are margins: the actual class's score minus the
+            highest other one.
+    """
+    n_classes, more = len(classes), label_width(classes)
+    high = (0.55 if n_classes <= FEW_CLASSES else 0.25) * n_classes
+    figure = Figure(figsize=(7 + more, high + 1.25))
+    axes = _axes(figure, left=0.5 + more, bottom=0.85, width=6.3, height=high)
+    floors = np.arange(n_classes)[::-1]
+    for floor, row in zip(floors, counts, strict=True):
+        heights = floor + 0.85 * row / max(row.max(), 1)
+        axes.stairs(heights, edges, baseline=floor, fill=True, color=BLUE)
+    axes.hlines(floors, *edges[[0, -1]], color=GREY, linewidth=0.8)
+    below = np.tile(floors, len(thresholds))
+    axes.vlines(
+        np.repeat(thresholds, n_classes),
+        below,
+        below + 0.9,
+        color=ORANGE,
+        linestyle="--",
+        linewidth=1.2 if n_classes <= FEW_CLASSES else 0.4,
+    )
+    axes.set_yticks(floors + 0.35, classes)
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlim=edges[[0, -1]], ylim=(0, n_classes))
+    axes.set_title(f"{variant}: scores of the test images, by actual class")
+    _bare(axes)
+    what = (
+        "margin: the actual class's score minus the best other's; right of 0 is correct"
+        if of_margin
+        else "score; the dashed lines are the thresholds"
+    )
+    axes.set_xlabel(
+        f"{what}\n(each row has its own scale; the outermost bars count all scores beyond)"
+    )
+    write_png(path, figure)
+
+
+def threshold_sweep(path: Path, sweep: np.ndarray, threshold: float, variant: str) -> None:
+    """Draw accuracy, precision and recall against the threshold.
+
+    Args:
+        path: The PNG file to write.
+        sweep: (n_thresholds, 4) as `metrics.threshold_sweep` returns it.
+        threshold: The threshold in use.
+        variant: The name in the title.
+    """
+    figure = Figure(figsize=(7, 3.8))
+    axes = _axes(figure, left=0.7, bottom=0.6, width=6.1, height=2.8)
+    for column, (label, colour, style) in enumerate(
+        [("accuracy", BLUE, "-"), ("precision", ORANGE, "--"), ("recall", GREY, ":")], 1
+    ):
+        axes.plot(sweep[:, 0], sweep[:, column], style, color=colour, label=label)
+    axes.axvline(threshold, color="black", linewidth=0.8)
+    axes.annotate(
+        f"in use: {threshold:g}",
+        (threshold, 0),
+        (4, 6),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+    )
+    axes.set(
+        xlabel="threshold", ylabel="share", title=f"{variant}: effect of the threshold"
+    )
+    axes.legend(loc="lower left", bbox_to_anchor=(0.15, 0.08), frameon=False)
+    _bare(axes)
+    write_png(path, figure)
+
+
+def _axes(
+    figure: Figure, *, left: float, bottom: float, width: float, height: float
+) -> Axes:
+    """Add axes at a position in inches; matplotlib's own layouts draw everything twice."""
+    across, up = figure.get_size_inches()
+    return figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+
+def _bare(axes: Axes) -> None:
+    axes.spines[["top", "right", "left"]].set_visible(False)

@@ -1,0 +1,263 @@
+"""Run the pipeline in environments that must not matter, and compare the results.
+
+    python -m tests.stress.determinism               on generated data
+    python -m tests.stress.determinism --mnist       on MNIST, from data/raw
+    python -m tests.stress.determinism --python python3.13
+                          also with another Python (needs uv's cache or a package index)
+
+Other threads, stage orders, paths, languages, time zones and settings of Python and of
+libraries must give the same bytes, that is the same dvc.lock.
+Another BLAS kernel, as on another processor, or another Python must give the same files
+under metrics/, where a rounded number may differ by one in its sixth decimal. Learning
+curves are not compared, since another kernel takes other steps to the same optimum.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.helpers.project import ROOT, Project, generate, make, on_mnist
+
+PYTHON = {
+    "COLUMNS": "20",
+    "FORCE_COLOR": "1",
+    "NO_COLOR": "1",
+    "PYTHONDEVMODE": "1",
+    "PYTHONHASHSEED": "7",
+    "PYTHONINTMAXSTRDIGITS": "640",
+    "PYTHONIOENCODING": "latin-1",
+    "PYTHONMALLOC": "debug",
+    "PYTHONOPTIMIZE": "1",
+    "PYTHONSTARTUP": "/nothing",
+    "SOURCE_DATE_EPOCH": "1",
+}
+LIBRARIES = {
+    "JOBLIB_MULTIPROCESSING": "0",
+    "MPLBACKEND": "svg",
+    "MPLCONFIGDIR": "/proc/nothing",
+    "OMP_DYNAMIC": "true",
+    "OPENBLAS_NUM_THREADS": "-3",
+    "PILLOW_ALIGNMENT": "64",
+    "PILLOW_BLOCK_SIZE": "4k",
+    "SCIPY_ARRAY_API": "1",
+    "SCIPY_DEFAULT_DTYPE": "float32",
+    "SKLEARN_ASSUME_FINITE": "1",
+    "SKLEARN_PAIRWISE_DIST_CHUNK_SIZE": "3",
+    "SKLEARN_WORKING_MEMORY": "1",
+}
+TENSORFLOW = {
+    "KERAS_BACKEND": "jax",
+    "KERAS_MAX_EPOCHS": "1",
+    "KERAS_NNX_ENABLED": "1",
+    "ONEDNN_DEFAULT_FPMATH_MODE": "BF16",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL": "0",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_NUM_INTRAOP_THREADS": "1",
+    "TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit",
+    "XLA_FLAGS": "--xla_cpu_enable_fast_math=true",
+}
+KERNELS = ("Nehalem", "Sandybridge", "Haswell", "SkylakeX")
+
+
+@dataclass
+class Variation:
+    """How a run differs from the usual one.
+
+    Attributes:
+        name: the description that is printed.
+        same: "bytes" if dvc.lock must be the same, "metrics" if only metrics/ must.
+        folder: the name of the project's folder.
+        environment: environment variables to set.
+        reverse: whether to run the stages of each kind in reverse order.
+        python: the Python to run.
+    """
+
+    name: str
+    same: str = "bytes"
+    folder: str = "project"
+    environment: dict[str, str] = field(default_factory=dict)
+    reverse: bool = False
+    python: Path = Path(sys.executable)
+
+
+def turkish(top: Path) -> dict[str, str]:
+    """Build the Turkish locale, in which the capital of i is not I.
+
+    Args:
+        top: the folder for the compiled locale.
+
+    Returns:
+        The environment variables that select it. Needs Debian's package `locales`.
+    """
+    name = "tr_TR.UTF-8"
+    command = ["localedef", "-i", "tr_TR", "-f", "UTF-8", str(top / name)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        print("    no Turkish locale (Debian: apt install locales), so this tests C")
+    return {"LOCPATH": str(top), "LC_ALL": name}
+
+
+def variations(top: Path) -> Iterator[Variation]:
+    """Yield the variations; write the files that some of them need to `top`."""
+    yield Variation("another clone")
+    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    for n in (1, 2):
+        yield Variation(f"threads: {n}", environment=dict.fromkeys(threads, str(n)))
+    yield Variation("stages in another order", reverse=True)
+    yield Variation("a path with spaces, ä and ☃", folder="a path with spaces, ä and ☃")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    zone = {"TZ": "Pacific/Kiritimati"}
+    yield Variation("only ASCII, another time zone", environment=plain | zone)
+    yield Variation("Turkish", environment=turkish(top))
+    yield Variation("settings of Python", environment=PYTHON)
+    yield Variation("settings of libraries", environment=LIBRARIES)
+    yield Variation("settings of TensorFlow", environment=TENSORFLOW)
+    (top / "matplotlibrc").write_text("text.usetex: True\nfont.size: 20\n")
+    (top / ".keras").mkdir()
+    (top / ".keras/keras.json").write_text('{"floatx": "float64", "backend": "jax"}')
+    home = {"MATPLOTLIBRC": str(top / "matplotlibrc"), "HOME": str(top)}
+    yield Variation("settings in files", environment=home)
+    for kernel in KERNELS:
+        yield Variation(
+            f"BLAS for {kernel}", "metrics", environment={"OPENBLAS_CORETYPE": kernel}
+        )
+
+
+def other_python(name: str, root: Path) -> Variation:
+    """Return a run with another Python, in an environment from requirements.lock."""
+    uv = ("uv", "--quiet")
+    subprocess.run([*uv, "venv", "--python", name, root], check=True)
+    python = root / "bin/python"
+    lock = ROOT / "requirements.lock"
+    pins = ("--require-hashes", "--require-build-hashes", "--build-constraints", lock)
+    install = ("pip", "install", "--python", python, *pins, "--requirement", lock)
+    subprocess.run([*uv, *install], check=True)
+    version = subprocess.run(
+        [python, "--version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    return Variation(version, "metrics", python=python)
+
+
+def run(project: Project, variation: Variation) -> None:
+    """Run all stages without the cache of earlier runs."""
+    path = f"{variation.python.parent}:{os.environ['PATH']}"
+    command = ["dvc", "repro", "--no-run-cache"]
+    if variation.reverse:
+        listed = project.run("dvc", "stage", "list", "--name-only").stdout.split()
+        kinds = ("check", "download", "filter", "train", "evaluate", "report")
+        for kind in kinds:
+            names = [name for name in listed if name.partition("@")[0] == kind]
+            command += reversed(names)
+        command.insert(2, "--single-item")
+    subprocess.run(
+        command,
+        cwd=project.root,
+        env=os.environ | {"PATH": path} | variation.environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def metrics(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in (root / "metrics").rglob("*")
+        if path.is_file()
+    }
+
+
+def last_decimal(a: bytes | None, b: bytes | None) -> bool:
+    """Return whether two files of metrics differ only by rounding.
+
+    Args:
+        a: the content of one JSON file; None if it is missing.
+        b: the content of the other.
+    """
+    one, other = ({} if text is None else json.loads(text) for text in (a, b))
+    return one.keys() == other.keys() and all(
+        abs(one[key] - other[key]) < 1.5e-6 for key in one
+    )
+
+
+def recorded(root: Path) -> dict[str, Any]:
+    """Return dvc.lock as a mapping, in which the order of the stages does not count."""
+    return yaml.safe_load((root / "dvc.lock").read_text())
+
+
+def compare(project: Project, usual: Project, variation: Variation) -> tuple[bool, str]:
+    """Compare the results of a run with those of the usual one.
+
+    Args:
+        project: the project after the run.
+        usual: the project after the usual run.
+        variation: how the run differed.
+
+    Returns:
+        Whether the results are as equal as they must be, and how equal they are.
+    """
+    same_bytes = recorded(project.root) == recorded(usual.root)
+    found, expected = metrics(project.root), metrics(usual.root)
+    differ = sorted(dict(found.items() ^ expected.items()))
+    only_rounding = all(
+        path.endswith("/training/curve.csv")
+        or (path.endswith(".json") and last_decimal(found.get(path), expected.get(path)))
+        for path in differ
+    )
+    good = same_bytes or (variation.same == "metrics" and only_rounding)
+    if differ:
+        how = "up to rounding and learning curves in" if good else "except"
+        return good, f"the same metrics, {how} {', '.join(differ)}"
+    return good, "the same bytes" if same_bytes else "the same metrics"
+
+
+def main() -> None:
+    """Print for each variation whether the results are the same; status 1 if not."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--mnist", action="store_true", help="run on MNIST")
+    parser.add_argument(
+        "--python", action="append", default=[], help="also run this Python (repeatable)"
+    )
+    parser.add_argument(
+        "--only", default="", help="only variations whose name contains this"
+    )
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        if arguments.mnist:
+            fresh = on_mnist(top / "fresh")
+        else:
+            fresh = make(top / "fresh", generate(300, 120), lenet5=True)
+        usual = fresh.copy(top / "usual")
+        run(usual, Variation("usual"))
+        chosen = [one for one in variations(top) if arguments.only in one.name]
+        for i, python in enumerate(arguments.python):
+            chosen.append(other_python(python, top / f"python{i}"))
+
+        def check(number: int) -> bool:
+            variation = chosen[number]
+            project = fresh.copy(top / str(number) / variation.folder)
+            run(project, variation)
+            good, message = compare(project, usual, variation)
+            print(f"{'ok ' if good else 'BAD'} {variation.name}: {message}", flush=True)
+            return good
+
+        # Each run is mostly sequential, so two of them share the processors well.
+        with ThreadPoolExecutor(2) as pool:
+            good = [*pool.map(check, range(len(chosen)))]
+    sys.exit(not all(good))
+
+
+if __name__ == "__main__":
+    main()
