@@ -368,17 +368,20 @@ def test_a_sampled_hessian_is_near_the_exact_one(dtype):
     X, y = data(n_samples=40_000, n_classes=3)
     matrix = StandardizedMatrix(X[:, :5].astype(dtype), InOrder(), 1)
     problem = LogisticProblem(matrix, one_hot(y) == 1, SoftmaxLoss(), 0.5)
-    point = problem.origin()
+    p = softmax([1.0, 0.0, -1.0])  # of all samples, by the intercepts
+    R = matrix.to_blocks(p - one_hot(y))
+    point = Point(np.zeros((3, matrix.n_columns)), R, R, np.zeros(1))
     preconditioner = SharedBlock(cholesky(0.1 * matrix.gram()))
     sampler = HessianSampler(problem)
-    exact = matrix.gram()
-    classes = sampler.class_grams([0, 2], point, preconditioner)
-    pairs = sampler.pair_grams([(1, 0), (2, 0), (2, 1)], point, preconditioner)
+    pairs = [(1, 0), (2, 0), (2, 1)]
+    of_classes = sampler.class_grams([0, 2], point, preconditioner)
+    of_pairs = sampler.pair_grams(pairs, point, preconditioner)
     assert sampler.n_rows == int(int(4000 * 1.05) * 1.05)
-    for grams, curvature in ((classes, 0.5 * 2 / 9), (pairs, 0.5 / 9)):
-        for gram in grams:
-            ratios = eigvalsh(gram, curvature * exact)
-            assert 0.5 < ratios.min() <= ratios.max() < 2
+    weights = [p[c] * (1 - p[c]) for c in (0, 2)] + [p[c] * p[d] for c, d in pairs]
+    exact = 0.5 * matrix.gram()
+    for gram, weight in zip(of_classes + of_pairs, weights, strict=True):
+        ratios = eigvalsh(gram, weight * exact)
+        assert 0.5 < ratios.min() <= ratios.max() < 2
 
 
 FIT = """
