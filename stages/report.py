@@ -21,7 +21,7 @@ from digits.config.params import Params
 from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
-from digits.report import arrays, content, graph, render
+from digits.report import content, graph, packed_arrays, render
 from digits.report.content import Result
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def main(params: Params, root: Path) -> None:
     results = load_results(params, raw.test, root)
     name = params.dataset.name
     held = content.packed(results, *raw.test)
-    block = arrays.pack(held)
+    block = packed_arrays.pack(held)
     height, width = raw.test.images.shape[1:]
     page = render.render(
         PAGE,

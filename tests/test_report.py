@@ -20,7 +20,7 @@ from digits.data import dataset
 from digits.data.dataset import DIGITS
 from digits.errors import InputError
 from digits.models.linear import LinearModel
-from digits.report import arrays, content, graph, notebook, render
+from digits.report import content, graph, notebook_results, packed_arrays, render
 from digits.report.calibration import reliability
 from digits.report.content import Result
 from stages import report
@@ -76,7 +76,7 @@ def stages():
 def page_of(results, split, **changes):
     """Return the page of some variants, as the stage makes it."""
     held = content.packed(results, *split)
-    block = arrays.pack(held)
+    block = packed_arrays.pack(held)
     height, width = split.images.shape[1:]
     data = {
         "name": "custom", "title": "Own", "source": "data/own", "names": DIGITS,
@@ -208,7 +208,7 @@ def test_arrays_come_out_of_the_block_as_they_went_in():
         "c": rng.normal(size=7).astype(np.float32),
         "d": np.array([], np.uint32),
     }
-    packed = arrays.pack(held)
+    packed = packed_arrays.pack(held)
     block = zlib.decompress(b64decode(packed.text))
     for name, array in held.items():
         kind, start, length = packed.layout[name]
@@ -221,7 +221,7 @@ def test_too_many_images_keep_each_variants_worst_mistakes():
     images = np.random.default_rng(0).integers(0, 256, (200, 8, 8)).astype(np.uint8)
     worst = [np.array([150, 3, 77]), np.array([4, 150, 199])]
     kept = content.chosen_images(images, worst, limit=2000)
-    assert len(arrays.deflate(images[kept].tobytes())) <= 2000
+    assert len(packed_arrays.deflate(images[kept].tobytes())) <= 2000
     assert len(kept) < 40
     assert {150, 3, 77, 4, 199} <= set(kept.tolist())
     assert (np.diff(kept) > 0).all()
@@ -275,13 +275,15 @@ def test_the_notebooks_figures_are_shown_for_its_own_parameters_alone():
     checked = params.load(PARAMS)
     for name, variant in checked.variants.items():
         digits, cuts = checked.subsets[variant.subset].digits, variant.evaluate.cuts
-        known = notebook.figure(name, variant.train, digits, cuts)
-        assert known == notebook.FIGURES.get(name)  # of lenet5 the notebook knows nothing
-        assert notebook.figure(name, variant.train, digits[:-1], cuts) is None
-        assert notebook.figure(f"{name}_2", variant.train, digits, cuts) is None
-        assert notebook.figure(name, variant.train, digits, (0.3,)) is None
+        known = notebook_results.figure(name, variant.train, digits, cuts)
+        assert known == notebook_results.FIGURES.get(
+            name
+        )  # of lenet5 the notebook knows nothing
+        assert notebook_results.figure(name, variant.train, digits[:-1], cuts) is None
+        assert notebook_results.figure(f"{name}_2", variant.train, digits, cuts) is None
+        assert notebook_results.figure(name, variant.train, digits, (0.3,)) is None
     other = options("logistic_regression", C=1.0, max_iter=9, tol=0.1)
-    assert notebook.figure("logistic_binary", other, (0, 1), ()) is None
+    assert notebook_results.figure("logistic_binary", other, (0, 1), ()) is None
 
 
 def test_the_graph_is_that_of_dvc_yaml():

@@ -10,7 +10,7 @@ from digits import metrics, models, normal_form
 from digits.config.params import Train
 from digits.methods.logistic_regression import LogisticBlock
 from digits.models import Decision, Model
-from digits.report import arrays, notebook
+from digits.report import notebook_results, packed_arrays
 from digits.report.calibration import Reliability, reliability
 
 # What the images on the page may take, deflated. In base64 they grow by a third, and
@@ -64,7 +64,9 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
     actual, predicted = result.indices
     counts = metrics.confusion(actual, predicted, len(digits))
     scalars = metrics.scalars(counts)
-    known = is_mnist and notebook.figure(result.name, result.train, digits, result.cuts)
+    known = is_mnist and notebook_results.figure(
+        result.name, result.train, digits, result.cuts
+    )
     values: dict[str, Any] = {
         "name": result.name,
         "subset": result.subset,
@@ -146,7 +148,7 @@ def chosen_images(
     images: (n_samples, height, width) uint8
     misclassified: for each variant its misclassified images, the worst first
     """
-    n_bytes = len(arrays.deflate(images.tobytes()))
+    n_bytes = len(packed_arrays.deflate(images.tobytes()))
     if n_bytes <= limit:
         return np.arange(len(images))
     rank = np.full(len(images), len(images))
@@ -154,7 +156,10 @@ def chosen_images(
         rank[rows] = np.minimum(rank[rows], np.arange(len(rows)))
     order = np.argsort(rank, kind="stable")
     n_kept = int(len(images) * limit / n_bytes)
-    while n_kept and len(arrays.deflate(images[np.sort(order[:n_kept])].tobytes())) > limit:
+    while (
+        n_kept
+        and len(packed_arrays.deflate(images[np.sort(order[:n_kept])].tobytes())) > limit
+    ):
         n_kept = n_kept * 9 // 10
     return np.sort(order[:n_kept])
 
