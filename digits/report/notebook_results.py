@@ -1,4 +1,4 @@
-"""What the notebook's own steps gave: the figures that the pipeline is held against.
+"""The results of the reference notebook, with which the pipeline's are compared.
 
 They were measured with scikit-learn 1.9.1, at its default tolerance, on MNIST.
 """
@@ -10,50 +10,59 @@ from digits.config.params import Train
 
 
 @dataclass(frozen=True)
-class Figure:
-    """The result of one of the notebook's variants, and the parameters it is of."""
+class NotebookResult:
+    """The result of one of the notebook's variants, and its parameters.
+
+    Attributes:
+        model: The value of `train.model`.
+        C: The inverse penalty; None for models without one.
+        classes: The labels, ascending.
+        thresholds: Ascending; empty for models without thresholds.
+        correct: The number of test images that are classified correctly.
+        n_images: The number of test images.
+    """
 
     model: str
     C: float | None
-    digits: tuple[int, ...]
-    cuts: tuple[float, ...]
-    right: int  # test images
+    classes: tuple[int, ...]
+    thresholds: tuple[float, ...]
+    correct: int
     n_images: int
 
     @property
     def accuracy(self) -> float:
-        """The share of the test images that is right, from 0 to 1."""
-        return self.right / self.n_images
+        """The share of the test images that is correct, from 0 to 1."""
+        return self.correct / self.n_images
 
 
 _TEN = tuple(range(10))
-FIGURES = {
-    "linear_binary": Figure("linear_regression", None, (0, 1), (0.49,), 2103, 2115),
-    "logistic_binary": Figure("logistic_regression", 0.01, (0, 1), (), 2114, 2115),
-    "linear_digits": Figure(
-        "linear_regression", None, _TEN, tuple(i + 0.5 for i in range(9)), 2303, 10000
-    ),
-    "one_vs_rest": Figure("one_vs_rest_logistic", 1.0, _TEN, (), 9178, 10000),
-    "multinomial": Figure("multinomial_logistic", 1.0, _TEN, (), 9218, 10000),
+_HALVES = tuple(i + 0.5 for i in range(9))
+RESULTS = {
+    "linear_binary": NotebookResult("linear_regression", None, (0, 1), (0.49,), 2103, 2115),
+    "logistic_binary": NotebookResult("logistic_regression", 0.01, (0, 1), (), 2114, 2115),
+    "linear_digits": NotebookResult("linear_regression", None, _TEN, _HALVES, 2303, 10000),
+    "one_vs_rest": NotebookResult("one_vs_rest_logistic", 1.0, _TEN, (), 9178, 10000),
+    "multinomial": NotebookResult("multinomial_logistic", 1.0, _TEN, (), 9218, 10000),
 }
 
 
-def figure(
+def find(
     name: str,
     train: Train,
-    digits: Sequence[int],
-    cuts: Sequence[float],
-) -> Figure | None:
-    """Return the notebook's figure of a variant on MNIST, None if it has none.
+    classes: Sequence[int],
+    thresholds: Sequence[float],
+) -> NotebookResult | None:
+    """Return the notebook's result for a variant on MNIST; None if it has none.
 
-    A variant of the same name with other digits, thresholds or penalty is another one.
+    A variant of the same name with other classes, thresholds, preprocessing or penalty is
+    a different one.
     """
-    known = None if train.preprocess else FIGURES.get(name)
+    result = None if train.preprocess else RESULTS.get(name)
     C = getattr(train, "C", None)
-    same = known and (known.model, known.C, known.digits, known.cuts) == (
+    same = result and (result.model, result.C, result.classes, result.thresholds) == (
         train.model,
         C,
-        tuple(sorted(digits)),
-        tuple(cuts),
+        tuple(sorted(classes)),
+        tuple(thresholds),
     )
-    return known if same else None
+    return result if same else None

@@ -1,54 +1,68 @@
-// A confusion matrix whose cells can be chosen.
+// A confusion matrix whose cells are buttons.
 
-const FEW = 20; // classes. With more, cells are small, and what never happens stays blank.
-
-/** Make one in `container`. Returns `show(counts, cell)`, which fills it. */
-function confusionMatrix(container, { digits, names }, caption, onCell) {
-  const many = digits.length > FEW;
-  const cells = digits.map((actual, i) => digits.map((predicted, j) => {
-    const button = element("button", { type: "button", value: `${actual}-${predicted}`,
-      className: i === j ? "cell right" : "cell wrong" });
-    return button;
-  }));
-  const head = element("tr", {}, element("td", { className: "corner" }, "true ↓", element("br"), "answer →"),
-    ...names.map((name) => element("th", { scope: "col", title: name }, element("span", {}, name))));
+/**
+ * Make one.
+ *
+ * @param {HTMLElement} container
+ * @param {Variant} variant
+ * @param {string} caption
+ * @param {(cell: string) => void} onCell called with `<actual label>-<predicted label>`
+ * @returns {(counts: number[][], cell: string) => void} fills it and marks the chosen cell
+ */
+function confusionMatrix(container, { classes, names }, caption, onCell) {
+  const many = classes.length > payload.few_classes;
+  const cells = classes.map((actual, i) => classes.map((predicted, j) =>
+    element("button", { type: "button", value: `${actual}-${predicted}`,
+      className: i === j ? "cell correct" : "cell wrong" })));
+  const columnHeads = names.map((name) =>
+    element("th", { scope: "col", title: name }, element("span", {}, name)));
+  const corner = element("td", { className: "corner" }, "actual ↓", element("br"), "predicted →");
   const rows = cells.map((row, i) => element("tr", {},
-    element("th", { scope: "row", title: names[i] }, names[i]), ...row.map((button) => element("td", {}, button))));
+    element("th", { scope: "row", title: names[i] }, names[i]),
+    ...row.map((button) => element("td", {}, button))));
   const table = element("table", { className: many ? "matrix many" : "matrix" },
     element("caption", { className: "hidden" }, caption),
-    element("thead", {}, head), element("tbody", {}, ...rows));
+    element("thead", {}, element("tr", {}, corner, ...columnHeads)),
+    element("tbody", {}, ...rows));
   container.replaceChildren(table);
-  const rove = roving(table, "button", () => digits.length);
+  const resetTabStop = rovingTabindex(table, () => classes.length);
   table.addEventListener("click", (event) => {
-    const button = event.target.closest("button");
+    const button = clickedButton(event);
     if (button) onCell(button.value);
   });
 
   return (counts, cell) => {
-    const totals = counts.map((row) => row.reduce((a, b) => a + b, 0));
+    const totals = counts.map(sum);
     cells.forEach((row, i) => row.forEach((button, j) => {
       const count = counts[i][j];
       button.textContent = many && !count ? "" : formatCount(count);
-      button.ariaLabel = `${names[i]} called ${names[j]}: ${plural(count, "image")}`;
+      button.ariaLabel = `actual ${names[i]}, predicted ${names[j]}: ${plural(count, "image")}`;
       if (many) button.title = button.ariaLabel;
       button.ariaPressed = String(button.value === cell);
-      // A root, so that rare mistakes can be told from none.
-      button.style.setProperty("--share", ((count / Math.max(totals[i], 1)) ** 0.4).toFixed(3));
+      // A power below 1, so that rare mistakes are visible.
+      const share = (count / Math.max(totals[i], 1)) ** 0.4;
+      button.style.setProperty("--share", share.toFixed(3));
       button.classList.toggle("none", count === 0);
     }));
-    rove();
+    resetTabStop();
   };
 }
 
-/** The title above a cell's images, and the images. */
-function showCell(variant, predicted, cell, title, container) {
-  const [actual, answer] = cell;
+/**
+ * Show the images of a cell, and their number in the title above them.
+ *
+ * @param {Variant} variant
+ * @param {Uint8Array} predicted the class index of each row
+ * @param {Cell} cell
+ * @param {HTMLElement} title
+ * @param {ShowImages} showImages
+ */
+function showCell(variant, predicted, [i, j], title, showImages) {
   const images = variant.images.filter((_, row) =>
-    variant.actual[row] === actual && predicted[row] === answer);
-  const [is, called] = [variant.digits[actual], variant.digits[answer]];
-  const left = showImages(container, images, (image) => ({
-    label: `Test image ${image}: ${oneOf(is)}, called ${nameOf(called)}`,
-  }));
-  title.textContent = `${plural(images.length, "image")} of ${nameOf(is)} called ${nameOf(called)}`
-    + (left ? ` (${formatCount(left)} of them not on this page)` : "");
+    variant.actual[row] === i && predicted[row] === j);
+  showImages(images, (image) => ({ label: imageLabel(variant, image, i, j), caption: "" }));
+  const missing = images.length - images.filter(isIncluded).length;
+  title.textContent = `Actual ${variant.names[i]}, predicted ${variant.names[j]}: `
+    + plural(images.length, "image")
+    + (missing ? ` (${formatCount(missing)} of them not included in this page)` : "");
 }

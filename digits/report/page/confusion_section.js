@@ -1,32 +1,44 @@
-// What is taken for what: a variant's confusion matrix and a cell's images.
+// A variant's confusion matrix, and the images of a cell.
 
-/** The cell with most mistakes, or the first one if there is none. */
+/**
+ * @param {Variant} variant
+ * @returns {Cell} the one with most mistakes, or the first one if there are no mistakes
+ */
 function worstCell(variant) {
+  /** @type {Cell} */
   let worst = [0, 0];
   let most = 0;
-  variant.counts.forEach((row, i) => row.forEach((count, j) => {
+  variant.confusion.forEach((row, i) => row.forEach((count, j) => {
     if (i !== j && count > most) [worst, most] = [[i, j], count];
   }));
   return worst;
 }
 
-const cellName = (variant, [i, j]) => `${variant.digits[i]}-${variant.digits[j]}`;
+/**
+ * @param {Variant} variant
+ * @param {Cell} cell
+ */
+const cellName = (variant, [i, j]) => `${variant.classes[i]}-${variant.classes[j]}`;
 
-whenIdle("confusion", () => {
+fillLater("confusion", () => {
+  const showImages = imageButtons(byId("cell-images"));
+  const select = byId("confusion-variant", HTMLSelectElement);
+  /** @type {Variant | undefined} */
   let shown;
-  let show;
-  const select = byId("confusion-variant");
-  select.addEventListener("change", () => choose({ variant: select.value, cell: "", compare: "" }));
-  whenChanged(["variant", "cell"], (chosen) => {
+  /** @type {ReturnType<typeof confusionMatrix>} */
+  let showMatrix;
+  select.addEventListener("change", () =>
+    setState({ variant: select.value, cell: "", compare: "" }));
+  onChange(["variant", "cell"], (chosen) => {
     const variant = variantOf(chosen.variant);
     select.value = variant.name;
     if (shown !== variant) {
-      show = confusionMatrix(byId("confusion-matrix"), variant,
-        `Confusion matrix of ${variant.name}`, (cell) => choose({ cell, at: "confusion" }));
+      showMatrix = confusionMatrix(byId("confusion-matrix"), variant,
+        `Confusion matrix of ${variant.name}`, (cell) => setState({ cell, section: "confusion" }));
       shown = variant;
     }
     const cell = cellOf(variant, chosen.cell) ?? worstCell(variant);
-    show(variant.counts, cellName(variant, cell));
-    showCell(variant, variant.predicted, cell, byId("cell-title"), byId("cell-images"));
+    showMatrix(variant.confusion, cellName(variant, cell));
+    showCell(variant, variant.predicted, cell, byId("cell-title"), showImages);
   });
 });

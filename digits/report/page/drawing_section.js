@@ -1,147 +1,113 @@
-// A drawing area. What is on it is brought to the data's form, and the variants answer.
+// A drawing area. What is on it is converted to the format of the training images, and all
+// variants that can be run here classify it.
 
-/** A generator of numbers from 0 to 1 (mulberry32), the same for the same seed. */
-function random(seed) {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
+const canvas = byId("canvas", HTMLCanvasElement);
+const CANVAS_SIDE = 280; // the longer side, in the canvas's own pixels
+const PEN_WIDTH = 22; // about MNIST's strokes
+canvas.width = Math.round((CANVAS_SIDE * width) / Math.max(width, height));
+canvas.height = Math.round((CANVAS_SIDE * height) / Math.max(width, height));
+
+/** @returns {CanvasRenderingContext2D} */
+function penContext() {
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context) throw new Error("this browser has no 2D canvas");
+  context.lineWidth = PEN_WIDTH;
+  context.lineCap = "round";
+  context.lineJoin = "round";
+  return context;
 }
 
-const canvas = byId("canvas");
-const IDLE = noun === "digit" ? "draw a digit" : "draw something";
-const MOST_ROWS = 10; // of more classes the likeliest are listed
-const SIDE = 280; // of the drawing area, in its own pixels
-const PEN = 22; // as wide as MNIST's strokes, next to its digits
-canvas.width = Math.round((SIDE * width) / Math.max(width, height));
-canvas.height = Math.round((SIDE * height) / Math.max(width, height));
-const ink = canvas.getContext("2d", { willReadFrequently: true });
-ink.lineWidth = PEN;
-ink.lineCap = "round";
-ink.lineJoin = "round";
+const pen = penContext();
+const cards = runnable.map((variant) => new PredictionCard(variant));
+byId("predictions").append(...cards.map((card) => card.element));
 
-/** What the models see now, as grey values; null while there is nothing. */
-let seen = null;
-let speaking;
+/**
+ * The grey values that the models classify now; null while there are none.
+ *
+ * @type {Uint8Array | null}
+ */
+let modelInput = null;
+/** @type {number | undefined} */
+let announceTimer;
 
-function look(pixels, caption) {
-  seen = pixels;
-  byId("seen").replaceChildren(inkPicture(pixels ?? new Uint8Array(height * width)));
-  byId("seen-caption").textContent = caption;
-  answer();
-}
-
-function lookAtDrawing() {
-  const { data } = ink.getImageData(0, 0, canvas.width, canvas.height);
-  const grey = new Uint8Array(data.length / 4).map((_, i) => data[4 * i + 3]);
-  look(normalForm(grey, canvas.height, canvas.width), `As the models see it, ${width}\u00a0×\u00a0${height}.`);
-}
-
-function wipe() {
-  ink.clearRect(0, 0, canvas.width, canvas.height);
-}
-
-/** Put an image of the data's own size on the drawing area; models take it as it is. */
-function put(pixels, caption) {
-  wipe();
-  ink.imageSmoothingEnabled = false;
-  ink.drawImage(inkPicture(pixels), 0, 0, canvas.width, canvas.height);
-  look(pixels, caption);
-}
-
-function noise(seed) {
-  const next = random(seed);
-  return new Uint8Array(height * width).map(() => 256 * next());
-}
-
-const answers = asked.map((variant) => {
-  const verdict = element("strong", { className: "verdict" }, "–");
-  const sure = element("span", { className: "sure" }, IDLE);
-  const many = variant.decision !== "threshold";
-  const hidden = variant.decision === "largest"; // no probability follows
-  const rows = many ? variant.names.slice(0, MOST_ROWS).map((name) => ({
-    head: element("th", { scope: "row", title: name }, name),
-    bar: element("span", { className: "bar" }),
-    value: element("td", { className: "number", hidden }, "–"),
-    score: element("td", { className: "number" }, "–"),
-  })) : [];
-  const table = element("table", { hidden: !many },
-    element("caption", { className: "hidden" }, `Answers of ${variant.name}`),
-    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, element("span", { className: "hidden" }, capital(noun))),
-      element("td", {}), element("th", { scope: "col", className: "number", hidden }, "sure"),
-      element("th", { scope: "col", className: "number" }, variant.decision === "sigmoid" ? "log-odds" : "score"))),
-    element("tbody", {}, ...rows.map((row) => element("tr", {},
-      row.head, element("td", { className: "track" }, row.bar), row.value, row.score))));
-  const pin = element("span", { className: "pin" });
-  const stretch = element("div", { className: "stretch", hidden: many, ariaHidden: "true" },
-    ...variant.names.map((name) => element("span", { title: name }, variant.names.length > MOST_ROWS ? "" : name)), pin);
-  const card = element("article", { className: "answer" },
-    element("header", {}, element("h3", {}, variant.name), verdict), sure, table, stretch);
-  return { variant, card, verdict, sure, rows, pin };
-});
-byId("answers").append(...answers.map(({ card }) => card));
-
-/** Where a score lies on a stretch with one cell for each class, from 0 to 1. */
-function along(score, cuts) {
-  const index = cut(score, cuts);
-  const first = cuts[0] - 1;
-  const bounds = [first, ...cuts, cuts.at(-1) + 1];
-  const share = (score - bounds[index]) / (bounds[index + 1] - bounds[index]);
-  return (index + Math.min(Math.max(share, 0.04), 0.96)) / (cuts.length + 1);
-}
-
-function answer() {
-  for (const { variant, card, verdict, sure, rows, pin } of answers) {
-    card.classList.toggle("empty", !seen);
-    if (!seen) {
-      verdict.textContent = "–";
-      sure.textContent = IDLE;
-      for (const row of rows) row.value.textContent = row.score.textContent = "–";
-      for (const row of rows) row.bar.style.setProperty("--share", 0);
-      continue;
-    }
-    const scores = scoresOf(variant, seen);
-    const index = decide(variant, scores);
-    const probabilities = probabilitiesOf(variant, scores);
-    verdict.textContent = variant.names[index];
-    sure.textContent = probabilities
-      ? `${percent(probabilities[index], 1)} sure` : `score ${signed(scores.length > 1 ? scores[index] : scores[0])}`;
-    const values = probabilities ?? scores;
-    const order = variant.digits.map((_, i) => i);
-    if (order.length > rows.length) order.sort((a, b) => values[b] - values[a]);
-    rows.forEach((row, place) => {
-      const i = order[place];
-      row.head.textContent = row.head.title = variant.names[i];
-      // Scores that are no probabilities were fitted to 1 for the right class, else 0.
-      const share = probabilities ? probabilities[i] : Math.min(Math.max(scores[i], 0), 1);
-      row.bar.style.setProperty("--share", share.toFixed(4));
-      row.bar.parentElement.parentElement.classList.toggle("chosen", i === index);
-      if (probabilities) row.value.textContent = percent(probabilities[i], 1);
-      const score = variant.decision === "sigmoid" ? (i ? scores[0] : -scores[0]) : scores[i];
-      row.score.textContent = signed(score, 1);
-    });
-    if (variant.decision === "threshold") pin.style.setProperty("--share", along(scores[0], variant.cuts).toFixed(4));
-  }
-  clearTimeout(speaking);
-  speaking = setTimeout(() => {
-    byId("verdicts").textContent = seen
-      ? answers.map(({ variant, verdict }) => `${variant.name} says ${verdict.textContent}`).join(", ") : "";
+/** Tell screen readers all predictions, once the input has been the same for a while. */
+function announce() {
+  clearTimeout(announceTimer);
+  announceTimer = setTimeout(() => {
+    byId("announcement").textContent = modelInput
+      ? cards.map(({ variant, verdict }) => `${variant.name} predicts ${verdict.textContent}`).join(", ")
+      : "";
   }, 600);
 }
 
-// A pointer draws as long as it is down.
-let last = null;
-
-function stroke(from, to) {
-  ink.beginPath();
-  ink.moveTo(...from);
-  ink.lineTo(...to);
-  ink.stroke();
+/**
+ * @param {Uint8Array | null} pixels
+ * @param {string} caption
+ */
+function classify(pixels, caption) {
+  modelInput = pixels;
+  byId("model-input").replaceChildren(imageCanvas(pixels ?? new Uint8Array(height * width)));
+  byId("model-input-caption").textContent = caption;
+  for (const card of cards) {
+    if (pixels) card.show(pixels);
+    else card.clear();
+  }
+  announce();
 }
 
+function classifyDrawing() {
+  const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
+  const grey = new Uint8Array(data.length / 4).map((_, i) => data[4 * i + 3]);
+  classify(toImageFormat(grey, canvas.height, canvas.width),
+    `The input of the models, ${width}\u00a0×\u00a0${height}.`);
+}
+
+function clearCanvas() {
+  pen.clearRect(0, 0, canvas.width, canvas.height);
+}
+
+/**
+ * Put an image of the data's own size on the drawing area; it is classified as it is.
+ *
+ * @param {Uint8Array} pixels
+ * @param {string} caption
+ */
+function put(pixels, caption) {
+  clearCanvas();
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(imageCanvas(pixels), 0, 0, canvas.width, canvas.height);
+  classify(pixels, caption);
+}
+
+/** @typedef {[x: number, y: number]} Point on the canvas, in its own pixels */
+
+/**
+ * @param {Point} from
+ * @param {Point} to
+ */
+function stroke(from, to) {
+  pen.beginPath();
+  pen.moveTo(...from);
+  pen.lineTo(...to);
+  pen.stroke();
+}
+
+/** Before the first stroke on noise or a test image: start with an empty canvas. */
+function startDrawing() {
+  if (state.drawing) {
+    clearCanvas();
+    setState({ drawing: "" });
+  }
+}
+
+// A pointer draws while it is down.
+/** @type {Point | null} */
+let lastPoint = null;
+
+/**
+ * @param {PointerEvent} event
+ * @returns {Point}
+ */
 function pointOf(event) {
   const box = canvas.getBoundingClientRect();
   return [
@@ -150,90 +116,128 @@ function pointOf(event) {
   ];
 }
 
-function startDrawing() {
-  if (state.given) {
-    wipe();
-    choose({ given: "" });
-  }
-}
-
 canvas.addEventListener("pointerdown", (event) => {
   canvas.setPointerCapture(event.pointerId);
   startDrawing();
-  last = pointOf(event);
-  stroke(last, last);
-  lookAtDrawing();
+  lastPoint = pointOf(event);
+  stroke(lastPoint, lastPoint);
+  classifyDrawing();
 });
 canvas.addEventListener("pointermove", (event) => {
-  if (!last) return;
+  if (!lastPoint) return;
   for (const move of event.getCoalescedEvents?.() ?? [event]) {
     const to = pointOf(move);
-    stroke(last, to);
-    last = to;
+    stroke(lastPoint, to);
+    lastPoint = to;
   }
-  lookAtDrawing();
+  classifyDrawing();
 });
 for (const name of ["pointerup", "pointercancel"]) {
-  canvas.addEventListener(name, () => { last = null; });
+  canvas.addEventListener(name, () => { lastPoint = null; });
 }
 
-// The same by keyboard: a cursor that arrow keys move, and that Space lets draw.
+// By keyboard: arrow keys move a cursor, and Space puts the pen down and lifts it.
 const cursor = byId("cursor");
-let at = [canvas.width / 2, canvas.height / 2];
+/** @type {Point} */
+let cursorPoint = [canvas.width / 2, canvas.height / 2];
 let penDown = false;
 
 function showCursor() {
   cursor.hidden = !canvas.matches(":focus-visible"); // a pointer needs no cursor
-  cursor.style.left = percent(at[0] / canvas.width);
-  cursor.style.top = percent(at[1] / canvas.height);
+  cursor.style.left = percent(cursorPoint[0] / canvas.width);
+  cursor.style.top = percent(cursorPoint[1] / canvas.height);
   cursor.classList.toggle("down", penDown);
 }
 
+/** @type {Record<string, Point>} */
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+/**
+ * @param {Point} direction
+ * @param {number} distance
+ */
+function moveCursor([dx, dy], distance) {
+  /** @type {Point} */
+  const to = [
+    clamp(cursorPoint[0] + dx * distance, 0, canvas.width),
+    clamp(cursorPoint[1] + dy * distance, 0, canvas.height),
+  ];
+  if (penDown) stroke(cursorPoint, to);
+  cursorPoint = to;
+  if (penDown) classifyDrawing();
+}
+
+function togglePen() {
+  penDown = !penDown;
+  if (!penDown) return;
+  startDrawing();
+  stroke(cursorPoint, cursorPoint);
+  classifyDrawing();
+}
+
 canvas.addEventListener("keydown", (event) => {
-  const side = event.shiftKey ? 30 : 10;
-  const move = { ArrowLeft: [-side, 0], ArrowRight: [side, 0], ArrowUp: [0, -side], ArrowDown: [0, side] }[event.key];
-  if (move) {
-    const to = [canvas.width, canvas.height].map((most, i) => Math.min(Math.max(at[i] + move[i], 0), most));
-    if (penDown) stroke(at, to);
-    at = to;
-    if (penDown) lookAtDrawing();
-  } else if (event.key === " ") {
-    penDown = !penDown;
-    if (penDown) {
-      startDrawing();
-      stroke(at, at);
-      lookAtDrawing();
-    }
-  } else if (event.key === "Delete" || event.key === "Backspace") byId("clear").click();
+  if (event.key in ARROWS) moveCursor(ARROWS[event.key], event.shiftKey ? 30 : 10);
+  else if (event.key === " ") togglePen();
+  else if (event.key === "Delete" || event.key === "Backspace") byId("clear").click();
   else return;
   event.preventDefault();
   showCursor();
 });
-for (const name of ["focus", "blur"]) canvas.addEventListener(name, () => { penDown = false; showCursor(); });
+for (const name of ["focus", "blur"]) {
+  canvas.addEventListener(name, () => {
+    penDown = false;
+    showCursor();
+  });
+}
 canvas.addEventListener("pointerdown", () => { cursor.hidden = true; });
 
-byId("clear").addEventListener("click", () => {
-  choose({ given: "" });
-  wipe();
-  lookAtDrawing();
-});
+/**
+ * A generator of numbers from 0 to 1 (mulberry32), the same for the same seed.
+ *
+ * @param {number} seed
+ * @returns {() => number}
+ */
+function randomNumbers(seed) {
+  let bits = seed | 0;
+  return () => {
+    bits = (bits + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(bits ^ (bits >>> 15), 1 | bits);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/**
+ * @param {number} seed
+ * @returns {Uint8Array} an image
+ */
+function noise(seed) {
+  const next = randomNumbers(seed);
+  return new Uint8Array(height * width).map(() => 256 * next());
+}
+
 let seed = 0;
-byId("noise").addEventListener("click", () => {
-  seed += 1;
-  choose({ given: `noise-${seed}`, at: "draw" });
+byId("clear").addEventListener("click", () => {
+  setState({ drawing: "" });
+  clearCanvas();
+  classifyDrawing();
 });
-byId("give").addEventListener("click", () => {
-  choose({ given: `image-${kept[Math.floor(Math.random() * kept.length)]}`, at: "draw" });
+byId("noise").addEventListener("click", () => {
+  setState({ drawing: `noise-${seed + 1}`, section: "draw" });
+});
+byId("random-image").addEventListener("click", () => {
+  const image = includedImages[Math.floor(Math.random() * includedImages.length)];
+  setState({ drawing: `image-${image}`, section: "draw" });
 });
 
-whenChanged(["given"], ({ given }) => {
-  const [kind, text] = given.split("-");
+onChange(["drawing"], ({ drawing }) => {
+  const [kind, text] = drawing.split("-");
   const number = Number(text);
   if (kind === "noise" && Number.isInteger(number)) {
     seed = number;
-    put(noise(number), "Noise: each pixel is any grey value.");
-  } else if (kind === "image" && placeOfImage.has(number)) {
-    put(pixelsOf(number), `Test image ${number}, ${oneOf(labels[number])}.`);
+    put(noise(number), "Noise: each pixel is a random grey value.");
+  } else if (kind === "image" && isIncluded(number)) {
+    put(pixelsOf(number), `Test image ${number}, class ${nameOf(labels[number])}.`);
   }
 });
-if (!seen) lookAtDrawing();
+if (!modelInput) classifyDrawing();

@@ -1,17 +1,27 @@
-// The scores of LeNet-5, as in digits/methods/lenet5.py: see there for the reasons.
+// LeNet-5's scores, as in digits/methods/lenet5.py.
 
-const LEAST_SIDE = 32;
-const LEAST_MARGIN = 2;
-const KERNEL_SIDE = 5;
+/**
+ * Maps of one height and width; at each place the values of all maps.
+ *
+ * @typedef {{ values: Float64Array, high: number, wide: number }} Maps
+ */
 
-/** How many black pixels go before an image's side, and how long that side is then. */
-function margin(side) {
-  const whole = Math.max(LEAST_SIDE - side, 2 * LEAST_MARGIN);
-  return [Math.floor(whole / 2), side + whole];
+/**
+ * @param {number} side of an image, in pixels
+ * @returns {[before: number, padded: number]} the padding before it, and the padded side
+ */
+function padding(side) {
+  const { min_side: minSide, min_padding: minPadding } = payload.lenet5;
+  const total = Math.max(minSide - side, 2 * minPadding);
+  return [Math.floor(total / 2), side + total];
 }
 
-function padded(pixels) {
-  const [[top, high], [left, wide]] = [margin(height), margin(width)];
+/**
+ * @param {Uint8Array} pixels
+ * @returns {Maps}
+ */
+function paddedImage(pixels) {
+  const [[top, high], [left, wide]] = [padding(height), padding(width)];
   const values = new Float64Array(high * wide);
   pixels.forEach((pixel, i) => {
     values[(top + Math.floor(i / width)) * wide + left + (i % width)] = pixel / 255;
@@ -19,27 +29,67 @@ function padded(pixels) {
   return { values, high, wide };
 }
 
-/** Maps convolved, rectified, and of each two by two the largest: those start at 0. */
-function convolved({ values, high, wide }, kernel, bias) {
+/**
+ * @param {Float32Array} kernel
+ * @param {number} pairs the number of inputs times that of outputs
+ * @returns {number} its height and width, in pixels
+ */
+const kernelSide = (kernel, pairs) => Math.sqrt(kernel.length / pairs);
+
+/**
+ * The kernels of all outputs applied at one place, with the bias.
+ *
+ * @param {Maps} maps
+ * @param {number} y
+ * @param {number} x
+ * @param {Float32Array} kernel (side, side, nIn, nOut)
+ * @param {Float32Array} bias (nOut)
+ * @returns {Float64Array} (nOut)
+ */
+function convolvedAt({ values, high, wide }, y, x, kernel, bias) {
   const [nOut, nIn] = [bias.length, values.length / (high * wide)];
-  const [rows, columns] = [high, wide].map((side) => (side - KERNEL_SIDE + 1) >> 1);
-  const largest = new Float64Array(rows * columns * nOut);
-  for (let y = 0; y < 2 * rows; y += 1) {
-    for (let x = 0; x < 2 * columns; x += 1) {
-      const sums = Float64Array.from(bias);
-      for (let i = 0; i < KERNEL_SIDE * KERNEL_SIDE * nIn; i += 1) {
-        const at = Math.floor(i / nIn);
-        const row = y + Math.floor(at / KERNEL_SIDE);
-        const value = values[(row * wide + x + (at % KERNEL_SIDE)) * nIn + (i % nIn)];
-        if (value) for (let n = 0; n < nOut; n += 1) sums[n] += value * kernel[i * nOut + n];
-      }
-      const to = ((y >> 1) * columns + (x >> 1)) * nOut;
-      sums.forEach((sum, n) => { largest[to + n] = Math.max(largest[to + n], sum); });
-    }
+  const side = kernelSide(kernel, nIn * nOut);
+  const sums = Float64Array.from(bias);
+  for (let i = 0; i < side * side * nIn; i += 1) {
+    const at = Math.floor(i / nIn);
+    const row = y + Math.floor(at / side);
+    const value = values[(row * wide + x + (at % side)) * nIn + (i % nIn)];
+    if (value) for (let n = 0; n < nOut; n += 1) sums[n] += value * kernel[i * nOut + n];
   }
-  return { values: largest, high: rows, wide: columns };
+  return sums;
 }
 
+/**
+ * A convolution, ReLU, and max pooling of two by two. The maxima start at 0, which is ReLU.
+ *
+ * @param {Maps} maps
+ * @param {Float32Array} kernel (side, side, nIn, nOut)
+ * @param {Float32Array} bias (nOut)
+ * @returns {Maps}
+ */
+function convolved(maps, kernel, bias) {
+  const { values, high, wide } = maps;
+  const [nOut, nIn] = [bias.length, values.length / (high * wide)];
+  const side = kernelSide(kernel, nIn * nOut);
+  const [rows, columns] = [high, wide].map((length) => (length - side + 1) >> 1);
+  const maxima = new Float64Array(rows * columns * nOut);
+  for (let y = 0; y < 2 * rows; y += 1) {
+    for (let x = 0; x < 2 * columns; x += 1) {
+      const to = ((y >> 1) * columns + (x >> 1)) * nOut;
+      convolvedAt(maps, y, x, kernel, bias).forEach((value, n) => {
+        maxima[to + n] = Math.max(maxima[to + n], value);
+      });
+    }
+  }
+  return { values: maxima, high: rows, wide: columns };
+}
+
+/**
+ * @param {Float64Array} values (nIn)
+ * @param {Float32Array} weights (nIn, nOut)
+ * @param {Float32Array} bias (nOut)
+ * @returns {Float64Array} (nOut)
+ */
 function dense(values, weights, bias) {
   const sums = Float64Array.from(bias);
   values.forEach((value, i) => {
@@ -48,13 +98,19 @@ function dense(values, weights, bias) {
   return sums;
 }
 
-const rectified = (values) => values.map((value) => Math.max(value, 0));
+/** @param {Float64Array} values */
+const relu = (values) => values.map((value) => Math.max(value, 0));
 
-function networkScores(variant, pixels) {
-  let maps = padded(pixels);
-  maps = convolved(maps, variant.kernel_1, variant.bias_1);
-  maps = convolved(maps, variant.kernel_2, variant.bias_2);
-  let hidden = rectified(dense(maps.values, variant.dense_1, variant.bias_3));
-  hidden = rectified(dense(hidden, variant.dense_2, variant.bias_4));
-  return Array.from(dense(hidden, variant.dense_3, variant.bias_5));
+/**
+ * @param {Record<string, Float32Array>} arrays the kernels, weights and biases
+ * @param {Uint8Array} pixels
+ * @returns {number[]} the logit of each class
+ */
+function lenet5Scores(arrays, pixels) {
+  let maps = paddedImage(pixels);
+  maps = convolved(maps, arrays.kernel_1, arrays.bias_1);
+  maps = convolved(maps, arrays.kernel_2, arrays.bias_2);
+  let hidden = relu(dense(maps.values, arrays.dense_1, arrays.bias_3));
+  hidden = relu(dense(hidden, arrays.dense_2, arrays.bias_4));
+  return Array.from(dense(hidden, arrays.dense_3, arrays.bias_5));
 }

@@ -1,18 +1,30 @@
-// The form of the training images, as in digits/normal_form.py: see there for the reasons.
+// A drawing is converted to the format of the training images, with the constants of
+// `image_format` in the payload. The same is done in Python when an image file is classified.
 
-const round = (value) => Math.floor(value + 0.5);
+/** @param {number} value */
+const roundHalfUp = (value) => Math.floor(value + 0.5);
 
-/** The matrix, a row for each cell, that averages nIn pixels over nOut cells. */
-function averaging(nIn, nOut) {
+/**
+ * The matrix, a row for each cell, that averages nIn pixels over nOut cells.
+ *
+ * @param {number} nIn
+ * @param {number} nOut
+ * @returns {number[][]}
+ */
+function averagingMatrix(nIn, nOut) {
   const side = nIn / nOut;
   return Array.from({ length: nOut }, (_, cell) =>
-    Array.from({ length: nIn }, (_, pixel) => {
+    Array.from({ length: nIn }, (__, pixel) => {
       const low = Math.max(cell * side, pixel);
       const high = Math.min((cell + 1) * side, pixel + 1);
       return Math.max(high - low, 0) / side;
     }));
 }
 
+/**
+ * @param {number[][]} rows grey values
+ * @returns {[row: number, column: number]} from the upper left edge
+ */
 function centreOfMass(rows) {
   let mass = 0;
   let row = 0;
@@ -25,8 +37,18 @@ function centreOfMass(rows) {
   return [row / mass, column / mass];
 }
 
-function crop(rows) {
-  const ink = page.form.ink * Math.max(...rows.map((row) => Math.max(...row)));
+/** @param {number[][]} rows */
+const maximum = (rows) => Math.max(...rows.map((row) => Math.max(...row)));
+
+/**
+ * The smallest part that has all ink.
+ *
+ * @param {number[][]} rows
+ * @returns {number[][]}
+ */
+function croppedToInk(rows) {
+  const ink = payload.image_format.ink * maximum(rows);
+  /** @param {number} value */
   const isInk = (value) => value > ink;
   const top = rows.findIndex((row) => row.some(isInk));
   const bottom = rows.findLastIndex((row) => row.some(isInk));
@@ -35,36 +57,53 @@ function crop(rows) {
   return rows.slice(top, bottom + 1).map((row) => row.slice(left, right + 1));
 }
 
-/** A drawing (grey values, high × wide, light ink on dark) in the data's form, or null. */
-function normalForm(drawing, high, wide) {
+/**
+ * @param {number[][]} rows
+ * @param {number} high
+ * @param {number} wide
+ * @returns {number[][]} the same image, high × wide
+ */
+function resized(rows, high, wide) {
+  const down = averagingMatrix(rows.length, high);
+  const across = averagingMatrix(rows[0].length, wide);
+  const half = down.map((weights) =>
+    rows[0].map((_, x) => weights.reduce((total, w, y) => total + (w && w * rows[y][x]), 0)));
+  return half.map((row) =>
+    across.map((weights) => weights.reduce((total, w, x) => total + (w && w * row[x]), 0)));
+}
+
+/**
+ * A drawing in the format of the training images; null if it is empty.
+ *
+ * @param {Uint8Array} drawing grey values, light ink on a dark ground
+ * @param {number} high
+ * @param {number} wide
+ * @returns {Uint8Array | null} height × width
+ */
+function toImageFormat(drawing, high, wide) {
   if (!drawing.some((value) => value > 0)) return null;
-  const { box, beyond, centred } = page.form;
+  const { box, centre_offset: centreOffset, centred } = payload.image_format;
   const all = Array.from({ length: high }, (_, y) =>
     Array.from(drawing.subarray(y * wide, (y + 1) * wide)));
-  const ink = centred ? crop(all) : all;
+  const ink = centred ? croppedToInk(all) : all;
   const sides = [ink.length, ink[0].length];
   const frame = [height, width];
   const scale = Math.min(...frame.map((side, axis) => ((centred ? box : 1) * side) / sides[axis]));
-  const [tall, broad] = sides.map((side) => Math.max(1, round(scale * side)));
-  const rows = averaging(sides[0], tall);
-  const columns = averaging(sides[1], broad);
-  const half = rows.map((weights) =>
-    Float64Array.from(ink[0], (_, x) => weights.reduce((sum, w, y) => sum + (w && w * ink[y][x]), 0)));
-  let small = half.map((row) =>
-    columns.map((weights) => weights.reduce((sum, w, x) => sum + (w && w * row[x]), 0)));
+  const [tall, broad] = sides.map((side) => Math.max(1, roundHalfUp(scale * side)));
+  let small = resized(ink, tall, broad);
   let middle = [tall / 2, broad / 2];
   if (centred) {
-    const highest = Math.max(...small.map((row) => Math.max(...row)));
+    const highest = maximum(small);
     small = small.map((row) => row.map((value) => (value * 255) / highest));
     middle = centreOfMass(small);
   }
   const [top, left] = frame.map((side, axis) => {
-    const at = round(side / 2 + (centred ? beyond : 0) - middle[axis]);
+    const at = roundHalfUp(side / 2 + (centred ? centreOffset : 0) - middle[axis]);
     return Math.min(Math.max(at, 0), side - [tall, broad][axis]);
   });
   const framed = new Uint8Array(height * width);
   small.forEach((row, y) => row.forEach((value, x) => {
-    framed[(top + y) * width + left + x] = round(value);
+    framed[(top + y) * width + left + x] = roundHalfUp(value);
   }));
   return framed;
 }
