@@ -17,7 +17,7 @@ REACH := %INDEX %INDEX_URL %INDEX_STRATEGY UV_INDEX_% %FIND_LINKS %ENDPOINT_URL 
   %USE_FEATURE %USE_DEPRECATED %LINK_MODE UV_CONCURRENT_%
 unexport $(filter-out PYTHON $(REACH),$(filter PYTHON% PIP_% UV_%,$(.VARIABLES)))
 
-.PHONY: help setup environment hard repro test test-fast test-slow test-results test-hard audit check verify \
+.PHONY: help setup environment hard repro test test-fast test-slow test-results test-hard audit check check-js verify \
   format bench lock page screenshots clean
 
 help:  ## list the targets
@@ -93,10 +93,20 @@ test-slow: setup  ## run the slow tests, on small generated data
 test-results: repro  ## check the published results: README.md, metrics/, MNIST, the notebook's figures
 	pytest -m results
 
-check: setup  ## lint, check the format and the types
+check: setup check-js  ## lint, check the format and the types
 	ruff check
 	ruff format --check
 	mypy
+
+# node_modules is of one lock file. Without npm there is only a note, but an error in CI.
+check-js:  ## lint and type-check the JavaScript of the report page (needs npm)
+	@if command -v npm > /dev/null; then \
+	  { cmp -s package-lock.json node_modules/complete \
+	    || { npm ci && cp package-lock.json node_modules/complete; }; } && npm run check; \
+	else \
+	  echo 'JavaScript is not checked: npm is not installed (on Debian and Ubuntu: apt install npm)' >&2; \
+	  exit $(if $(CI),1,0); \
+	fi
 
 # Of DVC projects in folders, those that were run here.
 PROJECTS_RUN = $(sort $(patsubst %/data/models/,%,$(dir $(wildcard */data/models/*.npz))))
@@ -151,4 +161,4 @@ screenshots: repro  ## take the pictures of the report page again (needs Chromiu
 -include published/targets.mk
 
 clean:  ## remove the environment and the caches of the tools; results stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

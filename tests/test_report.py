@@ -228,7 +228,7 @@ def test_a_page_that_holds_few_images_says_so_and_counts_all(tiny, monkeypatch):
     page = page_of([each], tiny.test)
     held = json.loads(re.search(r'id="payload">(.*?)</script>', page)[1])
     assert held["dataset"]["n_included"] < 120
-    assert f"holds {held['dataset']['n_included']} of the 120" in page
+    assert f"includes {held['dataset']['n_included']} of the 120" in page
     assert np.sum(held["variants"][0]["confusion"]) == 120
 
 
