@@ -17,12 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from digits.data import dataset
+from digits.solvers.least_squares import LinearRegression
+from digits.solvers.logistic import LogisticRegression
 
-from digits.data import dataset  # noqa: E402 (found by the line above)
-from digits.solvers.least_squares import LinearRegression  # noqa: E402 (found by the line above)
-from digits.solvers.logistic import LogisticRegression  # noqa: E402 (found by the line above)
+ROOT = Path(__file__).parents[1]
 
 SHIFTS = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1),
           (0, 2)]  # fmt: skip

@@ -22,10 +22,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from digits.data import dataset
 
-from digits.data import dataset  # noqa: E402 (found by the line above)
+ROOT = Path(__file__).parents[1]
 
 Steps = list[tuple[str, float]]
 

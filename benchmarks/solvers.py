@@ -20,12 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from digits.data import dataset
+from digits.solvers.least_squares import LinearRegression
+from digits.solvers.logistic import LogisticRegression
 
-from digits.data import dataset  # noqa: E402 (found by the line above)
-from digits.solvers.least_squares import LinearRegression  # noqa: E402 (found by the line above)
-from digits.solvers.logistic import LogisticRegression  # noqa: E402 (found by the line above)
+ROOT = Path(__file__).parents[1]
 
 OPTIONS = {"one_vs_rest": {"multi_class": "one_vs_rest"}, "multinomial": {}}
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from digits import models
+from digits.config import params
+from digits.data import dataset
+from digits.data.dataset import Split
+from stages import train
 
-from digits import models  # noqa: E402 (found by the line above)
-from digits.config import params  # noqa: E402 (found by the line above)
-from digits.data import dataset  # noqa: E402 (found by the line above)
-from digits.data.dataset import Split  # noqa: E402
-from stages import train  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 N_VALIDATION = 10_000
 ALTERNATIVES = {

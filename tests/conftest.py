@@ -9,11 +9,11 @@ from dataclasses import replace
 import hypothesis
 import pytest
 from playwright.sync_api import sync_playwright
-from tiny import ROOT, Project, generate, make
 
 from digits.data import dataset
 from digits.data.dataset import Dataset
 from digits.data.registry import KNOWN
+from tests.helpers.project import ROOT, Project, generate, make
 
 # The same examples each time, and no clock: a busy machine is no failure.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)

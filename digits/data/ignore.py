@@ -1,7 +1,7 @@
 """What .dvcignore lists: files that are no part of the project, wherever they appear.
 
 DVC leaves them out of every hash. So the readers of data, the guard of a stage's inputs
-and `commands.verify` must leave them out as well.
+and `digits verify` must leave them out as well.
 """
 
 import os

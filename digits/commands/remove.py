@@ -1,0 +1,356 @@
+"""Remove variants or subsets, with all that belongs to them.
+
+That is: the block in params.yaml, its entries under `plots` in dvc.yaml, its stages in
+dvc.lock, and its files under data/ and metrics/. Everything else stays, also comments.
+Copies stay in DVC's cache until `dvc gc`, and in Git's history.
+"""
+
+import argparse
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from digits import locks, pipeline
+from digits.config import cli, params
+from digits.data import files
+from digits.data.ignore import Ignored
+from digits.errors import InputError
+from digits.pipeline import Pipeline
+
+EXAMPLES = """\
+examples:
+  digits remove linear_binary            a variant
+  digits remove linear_binary binary     a variant, and the subset it used
+  digits remove subsets.digits           if a variant has the same name
+  digits remove --leftovers              the rest of one that was deleted by hand
+  digits remove --dry-run linear_binary  only print what would be removed
+
+Then `dvc repro` runs only the stage `report`.
+
+exit status: 0; 1 if nothing was removed, for instance because a name is unknown
+"""
+STATUS = 1  # of a user's mistake
+
+Key = tuple[str | int, ...]  # the path of a block: keys, and positions in lists
+
+
+@dataclass
+class Removal:
+    """A plan: blocks of YAML files by their keys, stages in dvc.lock, files."""
+
+    blocks: dict[str, list[Key]] = field(default_factory=dict)
+    stages: list[str] = field(default_factory=list)
+    paths: list[Path] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything to remove."""
+        return bool(any(self.blocks.values()) or self.stages or self.paths)
+
+
+def plan(found: Pipeline, names: list[str], *, leftovers: bool) -> Removal:
+    """Return what is to be removed.
+
+    Args:
+        found: The pipeline.
+        names: Variants or subsets, also as `variants.<name>`.
+        leftovers: Whether to remove also results that no stage makes any more.
+
+    Raises:
+        InputError: If a name is unknown or ambiguous, if a remaining variant uses a subset,
+            or if no variant or subset would remain.
+    """
+    members = dict.fromkeys(_resolve(found, name) for name in names)
+    if leftovers:
+        for group in sorted(found.groups):
+            members |= {(group, name): None for name in found.left_over_members(group)}
+    for group in sorted(found.groups):
+        present = found.members(group)
+        named = {name for of, name in members if of == group and name in present}
+        if named and not set(present) - named:
+            raise InputError(
+                f"{found.root / 'params.yaml'}: needs at least one block under {group}, so "
+                f"the last cannot be removed ({', '.join(sorted(named))})"
+            )
+    for group, name in members:
+        users = [
+            variant
+            for variant, block in (found.params.get("variants") or {}).items()
+            if group == "subsets" and ("variants", variant) not in members
+            if isinstance(block, dict) and block.get("subset") == name
+        ]
+        if users:
+            raise InputError(
+                f"{found.root / 'params.yaml'}: subset {name} is used by "
+                f"{', '.join(users)}; to remove these as well, name them"
+            )
+    removal = Removal()
+    removal.blocks["params.yaml"] = [
+        (group, name) for group, name in members if name in found.members(group)
+    ]
+    parts = [found.recorded_of(*member) for member in members]
+    parts += [found.left_over()] if leftovers else []
+    removal.stages = [*dict.fromkeys(stage for stages, _ in parts for stage in stages)]
+    removal.paths = [*dict.fromkeys(path for _, paths in parts for path in paths)]
+    own = {path for member in members for path in found.files_of(*member)}
+    removal.blocks["dvc.yaml"] = [*_plots(found, own)]
+    return removal
+
+
+def _resolve(found: Pipeline, name: str) -> tuple[str, str]:
+    """Return the group and the member that a name stands for."""
+    of, _, member = name.rpartition(".")
+    known = {
+        (group, key)
+        for group in found.groups
+        for key in (*found.members(group), *found.left_over_members(group))
+    }
+    meant = sorted(
+        (group, key) for group, key in known if key == member and of in ("", group)
+    )
+    if len(meant) > 1:
+        ways = " or ".join(".".join(way) for way in meant)
+        raise InputError(f"{name} is both a variant and a subset; say {ways}")
+    if not meant:
+        every = sorted({key for _, key in known})
+        near = get_close_matches(member, every, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(every)}"
+        raise InputError(f"there is no variant or subset {name}; {hint}")
+    return meant[0]
+
+
+def _plots(found: Pipeline, gone: set[Path]) -> Iterator[Key]:
+    """Yield the keys of the entries under `plots` in dvc.yaml that show removed files."""
+
+    def is_gone(name: Any) -> bool:
+        path = found.root / name
+        return any(path == other or other in path.parents for other in gone)
+
+    plots = found.plots
+    entries = [*enumerate(plots)] if isinstance(plots, list) else [*plots.items()]
+    whole: list[Key] = []
+    parts: list[Key] = []
+    for at, entry in entries:
+        named = entry if isinstance(entry, dict) else {entry: None}
+        name, options = (
+            next(iter(named.items())) if isinstance(plots, list) else (at, entry)
+        )
+        sources = (options or {}).get("y")
+        shown = [*sources] if isinstance(sources, dict) else [name]
+        lost = [source for source in shown if is_gone(source)]
+        if len(lost) == len(shown):
+            whole.append(("plots", at))
+        else:
+            steps = (name,) if isinstance(plots, list) else ()
+            parts += (("plots", at, *steps, "y", source) for source in lost)
+    yield from [("plots",)] if entries and len(whole) == len(entries) else whole + parts
+
+
+def carry_out(found: Pipeline, removal: Removal) -> None:
+    """Carry out the plan.
+
+    The stages in dvc.lock go last: after a kill, they say what is left over.
+
+    Raises:
+        InputError: If params.yaml would be invalid; nothing is removed then.
+    """
+    root = found.root
+    texts = {
+        name: without((root / name).read_bytes().decode(), keys)
+        for name, keys in removal.blocks.items()
+        if keys
+    }
+    for name, text in texts.items():
+        with files.replacing(root / name) as temporary:
+            temporary.write_text(text, "utf-8", newline="")
+            if name == "params.yaml":
+                try:
+                    params.load(temporary)
+                except InputError as error:
+                    said = str(error).replace(str(temporary), str(root / name))
+                    raise InputError(
+                        f"params.yaml would be invalid without it: {said}"
+                    ) from error
+    ignored = Ignored(root)
+    for path in removal.paths:
+        _delete(path, root, ignored)
+    if removal.stages:
+        lock = found.lock
+        lock["stages"] = {
+            name: stage
+            for name, stage in lock["stages"].items()
+            if name not in removal.stages
+        }
+        pipeline.write(root / pipeline.LOCK, lock)
+
+
+def _delete(path: Path, root: Path, ignored: Ignored) -> None:
+    """Delete a file or a folder, and the folders above it that are then empty."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    folder = path.parent
+    while folder not in (root, root / "data", root / "metrics") and not [
+        left for left in folder.iterdir() if not ignored(left, folder=left.is_dir())
+    ]:
+        shutil.rmtree(folder)
+        folder = folder.parent
+
+
+def without(text: str, keys: list[Key]) -> str:
+    """Return the text of a YAML file without some of its blocks, otherwise unchanged.
+
+    The comments of a block, in it and just above its key, are removed with it.
+    """
+    expected = yaml.load(text, yaml.BaseLoader)  # noqa: S506 (strings only)
+    keys = sorted(keys, key=_order, reverse=True)  # a list's last entry first
+    for key in keys:
+        _pop(expected, key)
+    cut = text
+    try:
+        for key in keys:
+            first, last = _lines(cut, key)
+            lines = cut.splitlines(keepends=True)
+            cut = "".join((*lines[:first], *lines[last + 1 :]))
+        if yaml.load(cut, yaml.BaseLoader) == expected:  # noqa: S506 (as above)
+            return cut
+    except yaml.YAMLError:
+        pass
+    return _rewritten(text, keys)  # in braces on one line, or with references
+
+
+def _rewritten(text: str, keys: list[Key]) -> str:
+    """Do the same by writing the whole file again, which may move comments."""
+    from ruamel.yaml import YAML  # noqa: PLC0415 (rarely needed)
+
+    editor = YAML()
+    editor.preserve_quotes = True
+    editor.width = 10_000  # break no line
+    content = editor.load(text)
+    for key in keys:
+        _pop(content, key)
+    stream = io.StringIO()
+    editor.dump(content, stream)
+    return stream.getvalue()
+
+
+def _order(key: Key) -> tuple[str, ...]:
+    return tuple(f"{step:09}" if isinstance(step, int) else step for step in key)
+
+
+def _pop(content: Any, key: Key) -> None:
+    *above, last = key
+    for step in above:
+        content = content[step]
+    del content[last]
+
+
+def _lines(text: str, key: Key) -> tuple[int, int]:
+    """Return the first and the last line of a block with its comments, counted from 0."""
+    lines = text.splitlines()
+    node: yaml.Node | None = yaml.compose(text, yaml.SafeLoader)
+    first = 0
+    for step in key:
+        if isinstance(node, yaml.MappingNode):
+            name, node = next(
+                pair for pair in node.value if str(pair[0].value) == str(step)
+            )
+            first = name.start_mark.line
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step]
+            first = node.start_mark.line
+    last = max(first, _last_line(node))
+    indent = len(lines[first]) - len(lines[first].lstrip())
+    deeper = re.compile(rf" {{{indent + 1},}}#")
+    while last + 1 < len(lines) and deeper.match(lines[last + 1]):
+        last += 1
+    above = re.compile(rf" {{{indent}}}#")
+    while first and above.match(lines[first - 1]):
+        first -= 1
+    after = next((n for n in range(last + 1, len(lines)) if lines[n].strip()), len(lines))
+    if after == len(lines):  # no empty line at the end of the file
+        while first and not lines[first - 1].strip():
+            first -= 1
+    if after == len(lines) or not lines[first - 1].strip():  # nor two between blocks
+        last = after - 1
+    return first, last
+
+
+def _last_line(node: Any) -> int:
+    if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
+        return _last_line(node.value[-1][1])
+    if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
+        return _last_line(node.value[-1])
+    end = node.end_mark
+    return int(end.line) - (end.column == 0 and end.line > node.start_mark.line)
+
+
+def listed(found: Pipeline, removal: Removal) -> list[str]:
+    """Return a line for each item that is removed, or would be."""
+    root = found.root
+    return [
+        *(
+            f"  {root / name}: {'.'.join(map(str, key))}"
+            for name, keys in removal.blocks.items()
+            for key in keys
+        ),
+        *(f"  {root / pipeline.LOCK}: {stage}" for stage in removal.stages),
+        *(f"  {path}{'/' if path.is_dir() else ''}" for path in removal.paths),
+    ]
+
+
+def remove(root: Path, names: list[str], *, leftovers: bool, dry: bool) -> None:
+    """Plan, remove, and print what was removed.
+
+    Args:
+        root: The folder of the project.
+        names: Variants or subsets.
+        leftovers: Whether to remove also results that no stage makes any more.
+        dry: Whether only to print the plan.
+    """
+    if not names and not leftovers:
+        raise InputError("name a variant or a subset, or add --leftovers")
+    found = Pipeline(root)
+    removal = plan(found, names, leftovers=leftovers)
+    if not removal:
+        print("nothing is left over")
+        return
+    lines = listed(found, removal)
+    if not dry:
+        with locks.alone(root):
+            carry_out(found, removal)
+    print("would remove:" if dry else "removed:", *lines, sep="\n")
+    if not dry:
+        then = "next: `dvc repro` (it runs only `report`), then `git add --all`"
+        print(cli.commands_for(root, then))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command line."""
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a variant or a subset")
+    parser.add_argument(
+        "--leftovers", action="store_true", help="also results that no stage makes any more"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only print what would be removed"
+    )
+    cli.add_root(parser)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Remove, and return the exit status."""
+    with cli.naming(arguments.root):
+        remove(
+            arguments.root,
+            arguments.names,
+            leftovers=arguments.leftovers,
+            dry=arguments.dry_run,
+        )
+    return 0

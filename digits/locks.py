@@ -1,0 +1,70 @@
+"""Hold DVC's locks while a command reads or changes what DVC has recorded.
+
+DVC holds one lock while it reads and writes its files, and another file lists the results
+that the running stage will write: https://github.com/treeverse/dvc/pull/2584.
+"""
+
+import errno
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from digits.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def alone(root: Path, *, reads: bool = False) -> Iterator[Any]:
+    """Hold both locks of the project at `root`, and yield DVC's `Repo`.
+
+    Args:
+        root: The folder of the project.
+        reads: Whether the command changes nothing; it then needs no lock where the user may
+            not write.
+
+    Raises:
+        InputError: If another DVC is running (the message names its process), or DVC fails.
+    """
+    from dvc.exceptions import DvcException  # noqa: PLC0415 (slow to import)
+    from dvc.lock import make_lock  # noqa: PLC0415
+    from dvc.repo import Repo, lock_repo  # noqa: PLC0415
+    from dvc.rwlock import RWLOCK_LOCK, rwlock  # noqa: PLC0415
+
+    try:
+        with Repo(str(root)) as repo, ExitStack() as held:
+            hardlink = repo.config["core"].get("hardlink_lock", False)
+            listed = rwlock_of(root)
+            try:
+                held.enter_context(lock_repo(repo))
+                with make_lock(str(listed.with_name(RWLOCK_LOCK)), repo.tmp_dir, hardlink):
+                    if is_empty(
+                        listed
+                    ):  # DVC was killed while writing it, and can't read it
+                        listed.unlink()
+                        log.warning("%s: was empty, and was removed", listed)
+                # the name that DVC gives itself, so that it may run stages in this process
+                name = " ".join(sys.argv)
+                everything = [repo.root_dir]
+                held.enter_context(
+                    rwlock(repo.tmp_dir, repo.fs, name, [], everything, hardlink)
+                )
+            except OSError as error:
+                if not reads or error.errno not in (errno.EACCES, errno.EROFS):
+                    raise
+            yield repo
+    except DvcException as error:
+        raise InputError(f"DVC: {error}") from error
+
+
+def rwlock_of(root: Path) -> Path:
+    """Return the path of DVC's list of files that running stages read and write."""
+    return root / ".dvc/tmp/rwlock"
+
+
+def is_empty(path: Path) -> bool:
+    """Return whether the file exists and is empty."""
+    return path.exists() and not path.stat().st_size

@@ -1,0 +1,224 @@
+"""Names of classes, files and branches that a page or a terminal might obey."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from digits import lettering, plots
+from digits.commands import compare
+from digits.data import dataset
+from digits.errors import InputError, printable
+from tests.helpers.project import ROOT, Project, as_arrays, config_without_remotes, make
+from tests.pipeline.test_own_data import read_csv, write_params
+
+RUN = "document.title='run'"
+SCRIPT = f"</script><script>{RUN}</script>"
+NAMES = (
+    SCRIPT,
+    f"<img src=x onerror={RUN}>",
+    f"</plaintext><svg onload={RUN}>",
+    "<!--<script>",
+    "=1+2",
+    "-1",
+    "@all",
+    "a|b `c` [d](http://localhost) **e**",
+    r"\frac{$_x^",
+    "R&D &lt;",
+)
+BRANCH = f"{SCRIPT}<img/src=x/onerror={RUN}>"
+FILES = (  # a name has no slash: </p> is the end of a folder's and the start of a file's
+    f"<img src=x onerror={RUN}>",
+    f'"onerror="{RUN}',
+    f"><script>{RUN}<",
+    "50% #1?",
+    '\n            <p>x</p>\n                    <img src="http://localhost/">\n',
+)
+
+
+def opened(chromium, path):
+    """Open a page and return it, with all that it asks for and complains of in `seen`."""
+    page = chromium.new_context(offline=True).new_page()
+    page.seen = []
+    page.on("request", lambda request: page.seen.append(request.url))
+    page.on("pageerror", lambda error: page.seen.append(str(error)))
+    page.goto(path.as_uri())
+    return page
+
+
+def drawn(chromium, path):
+    """Open a page of `dvc plots`, wait until all is drawn, and check that nothing ran."""
+    page = opened(chromium, path)
+    page.wait_for_function(
+        "[...document.querySelectorAll('main > div')].every("
+        "(card) => card.querySelector('svg, img') || card.lastChild.textContent)"
+    )
+    assert page.title() == "DVC plots"
+    scripts = page.locator("script, svg[onload], img[onerror]")
+    assert scripts.count() == 4  # Vega's three, and the page's own
+    assert not [url for url in page.seen if not url.startswith(path.parent.as_uri())]
+    return page
+
+
+def test_the_page_of_plots_shows_odd_names_and_runs_none(tmp_path, chromium):
+    """Plots and pictures under odd names, on two branches; no pipeline."""
+    for name in ("page", "plots"):
+        shutil.copytree(ROOT / ".dvc" / name, tmp_path / ".dvc" / name)
+    (tmp_path / ".dvc/config").write_text(config_without_remotes())
+    plots = ["pictures"]
+    for i, name in enumerate(FILES):
+        picture = tmp_path / "pictures" / f"{name}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8 + i, 8)).save(picture)
+        path = tmp_path / f"{name.replace('/', '')}.csv"
+        with path.open("w", newline="") as file:
+            rows = [(a, b, 3) for a in (*NAMES, "a\nb") for b in (*NAMES, "a\nb")]
+            csv.writer(file).writerows([("actual", "predicted", "count"), *rows])
+        shown = {"template": "confusion_counts", "x": "predicted", "y": "actual"}
+        plots.append({path.name: shown | {"title": NAMES[i]}})
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"plots": plots}))
+    project = Project(tmp_path)
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    for key, value in (("name", "test"), ("email", "test@localhost")):
+        project.run("git", "config", f"user.{key}", value)
+    project.commit("Start")
+    project.run("git", "branch", BRANCH)
+    project.run("dvc", "plots", "diff", BRANCH, "--out", "page")
+    page = drawn(chromium, tmp_path / "page/index.html")
+    names = [name.replace("/", "") + ".csv" for name in FILES]
+    headings = page.locator("main h2").all_text_contents()
+    assert set(names) <= {*headings}
+    assert set(page.locator("figcaption").all_text_contents()) == {"workspace", BRANCH}
+    texts = set(page.locator("svg text").all_text_contents())
+    assert {BRANCH, *NAMES[3:7]} <= texts  # Vega cuts the longer ones
+    widths = page.locator("img").evaluate_all("all => all.map((one) => one.naturalWidth)")
+    # But that with lines of HTML in its name: they are no file's.
+    assert sorted(widths)[-8:] == [8, 8, 9, 9, 10, 10, 11, 11]
+
+
+NOT_PRINTED = (
+    "a\nb",
+    "a\0b",
+    "\x1b[2Jb",
+    "a\x9bb",
+    "a\u2028b",
+    "a\u202eb",
+    "a\u2069b",
+    "a\udcffb",
+)
+
+
+@pytest.mark.parametrize("name", [*NOT_PRINTED, "a" * 101, "a" * 10**6, " "])
+def test_a_name_that_is_not_printed_or_endless_is_refused_in_a_short_line(name):
+    with pytest.raises(InputError, match=r"^names\.txt: .*name") as caught:
+        dataset.check_names(["b", name], "names.txt")
+    assert len(str(caught.value)) < 200
+    assert str(caught.value).isprintable()
+
+
+def test_ten_thousand_names_are_refused():
+    with pytest.raises(InputError, match="names of 10000 classes"):
+        dataset.check_names([f"class {i}" for i in range(10_000)], "names.txt")
+
+
+@pytest.mark.parametrize(
+    "name", [*NAMES, "-", "=", "C++", "שלום", "\u200fא", "👩\u200d👧", "a" * 100]
+)
+def test_a_name_that_is_printed_is_kept_as_it_is(name):
+    assert dataset.check_names(["b", name], "names.txt") == ("b", name)
+
+
+@pytest.mark.parametrize("name", NOT_PRINTED)
+def test_what_a_terminal_would_obey_is_printed_as_its_escape(name):
+    assert printable(name).isprintable()
+    assert printable(name) == name.encode("unicode_escape").decode()
+    assert printable(name, keep=name) == name
+    assert compare.code(name).isprintable()
+
+
+def test_an_error_names_a_file_without_obeying_its_name(tmp_path, capfd):
+    command = (sys.executable, "-m", "stages.check", "--in", "\x1b[2J\nno")
+    subprocess.run(command, cwd=ROOT, check=False)
+    said = capfd.readouterr().err
+    assert said.startswith("error: \\x1b[2J\nno/params.yaml: cannot be read")
+
+
+@pytest.mark.parametrize("name", [NAMES[8], r"\$x\$", "$$", "_^{}", "%d", "a\tb"])
+def test_a_picture_has_any_name_in_it(tmp_path, name):
+    (shown,) = lettering.drawable([name])
+    plots.confusion(tmp_path / "a.png", np.eye(2, dtype=int), [shown, "b"], "v", "class")
+    assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory, tiny):
+    """The pipeline on data whose classes have these names; then a threshold changes."""
+    project = make(tmp_path_factory.mktemp("named") / "project", tiny)
+    np.savez(project.root / "data/own/tiny.npz", names=NAMES, **as_arrays(tiny))
+    line = {
+        "subset": "pair",
+        "train": {"model": "linear_regression"},
+        "evaluate": {"threshold": 0.5},
+    }
+    softmax = {
+        "subset": "whole",
+        "train": {"model": "multinomial_logistic", "C": 1.0, "max_iter": 99, "tol": 1e-4},
+        "evaluate": {},
+    }
+    write_params(
+        project,
+        "data/own/tiny.npz",
+        {"whole": {"classes": "all"}, "pair": {"classes": [NAMES[0], NAMES[7]]}},
+        {"line": line, "softmax": softmax},
+    )
+    project.repro()
+    project.commit("Run")
+    project.run("git", "branch", BRANCH)
+    project.edit("threshold: 0.5", "threshold: 5.0")
+    project.repro()
+    project.commit("Cut at 5")
+    return project
+
+
+@pytest.mark.slow
+def test_both_pages_show_the_names_and_run_none(named, chromium, tmp_path):
+    named.run("dvc", "plots", "diff", BRANCH, "--out", str(tmp_path))
+    drawn(chromium, tmp_path / "index.html")
+    page = opened(chromium, named.root / "report/index.html")
+    page.locator("html[data-ready]").wait_for()
+    page.locator("#confusion-variant").select_option("softmax")
+    page.locator("#random-image").click()
+    heads = page.locator("#confusion-matrix th[scope=row]").all_text_contents()
+    assert [text.strip("\u2068\u2069") for text in heads] == list(NAMES)
+    assert "run" not in page.title()
+    assert page.seen[1:] in ([], ["data:,"])
+    assert page.locator("img[onerror], svg[onload]").count() == 0
+
+
+@pytest.mark.slow
+def test_tables_have_the_names_as_they_are(named):
+    rows = read_csv(named.root / "metrics/softmax/report.csv")
+    assert [row["class"] for row in rows] == list(NAMES)
+
+
+@pytest.mark.slow
+def test_the_comparison_shows_names_as_code_in_its_cells(named):
+    said = named.run("python", "-m", "digits", "compare", BRANCH).stdout
+    rows = [line for line in said.splitlines() if " called " in line]
+    assert any(row.startswith(f"| `line` | `a b c {NAMES[7][8:]} called") for row in rows)
+    assert {(row.count("|"), row.count("`")) for row in rows} == {(6, 4)}
+    assert f"| parameter | `{BRANCH}` | `workspace` |" in said
+
+
+@pytest.mark.slow
+def test_predict_says_the_names_as_they_are(named, tiny):
+    Image.fromarray(tiny.test.images[0]).save(named.root / "picture.png")
+    picture = ("python", "-m", "digits", "predict", "--json", "picture.png")
+    (answer,) = json.loads(named.run(*picture).stdout)
+    assert {*answer["variants"]["softmax"]["probabilities"]} == {*NAMES}

@@ -1,0 +1,504 @@
+"""The report page in a real browser: on the generated data, and on MNIST."""
+
+import csv
+import re
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib import resources
+
+import numpy as np
+import pytest
+
+from digits.config import params
+from digits.data import dataset
+from digits.data.dataset import Split
+from digits.methods import lenet5
+from digits.normal_form import normal_form
+from stages import evaluate
+from tests.helpers.project import ROOT
+from tests.unit.test_report import page_of, result
+
+MNIST = pytest.param("mnist", marks=pytest.mark.results)
+VARIANTS = (
+    "linear_binary",
+    "logistic_binary",
+    "linear_digits",
+    "one_vs_rest",
+    "multinomial",
+)
+NONE = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+
+
+@pytest.fixture(scope="module", params=["tiny", MNIST])
+def root(request):
+    """The folder of a project in which the pipeline has run."""
+    if request.param == "tiny":
+        return request.getfixturevalue("done").root
+    assert (ROOT / "report/index.html").is_file(), "run `make repro` first"
+    return ROOT
+
+
+@contextmanager
+def opened(chromium, root, fragment="", **context):
+    """Open the page, without a network. What goes wrong, or out, is in `page.seen`."""
+    context = {"viewport": {"width": 1280, "height": 900}, **context}
+    window = chromium.new_context(offline=True, reduced_motion="reduce", **context)
+    page = window.new_page()
+    page.seen = []
+    page.on("console", lambda message: page.seen.append(message.text))
+    page.on("pageerror", lambda error: page.seen.append(str(error)))
+    page.on("request", lambda request: page.seen.append(request.url))
+    address = (root / "report/index.html").as_uri()
+    page.goto(address + fragment)
+    page.locator("html[data-ready]").wait_for()
+    page.seen = [
+        text for text in page.seen if text not in (address, address + fragment, "data:,")
+    ]
+    yield page
+    window.close()
+
+
+@pytest.fixture(scope="module")
+def shared(chromium, root):
+    """A page that stays open for all tests of the module; they don't depend on order."""
+    with opened(chromium, root) as page:
+        yield page
+        assert page.seen == []  # after all that the tests did to it
+
+
+@pytest.fixture
+def page(shared):
+    """Return the shared page, as at its start."""
+    shared.evaluate(
+        "history.replaceState(null, '', location.pathname);"
+        " dispatchEvent(new HashChangeEvent('hashchange'))"
+    )
+    return shared
+
+
+def table(path):
+    """Return the counts of a confusion.csv by (actual, predicted)."""
+    with path.open(newline="") as file:
+        return {
+            f"{row['actual']}-{row['predicted']}": int(row["count"])
+            for row in csv.DictReader(file)
+        }
+
+
+def shown(page, container):
+    """Return the counts of a confusion matrix on the page."""
+    cells = page.locator(f"{container} button.cell").evaluate_all(
+        "cells => cells.map((cell) => [cell.value, cell.textContent])"
+    )
+    return {name: int(text.replace(",", "")) for name, text in cells}
+
+
+def at_the_start(root):
+    """Return the variant whose confusion the page shows first: the last."""
+    return list(params.load(root / "params.yaml").variants)[-1]
+
+
+def predictions(root, variant):
+    with np.load(root / f"data/predictions/{variant}.npz") as file:
+        return dict(file)
+
+
+def test_nothing_is_loaded_and_nothing_complains(chromium, root):
+    with opened(chromium, root) as page:
+        for link in page.locator("nav a").all():
+            link.click()
+        page.locator("#noise").click()
+        assert page.seen == []
+
+
+def scores_are_the_pipelines(page, root, variant):
+    expected = predictions(root, variant)
+    rows = np.random.default_rng(0).permutation(len(expected["actual"]))[:100]
+    images = page.evaluate(
+        "([name, rows]) => rows.map((row) => digits.images(name)[row])",
+        [variant, rows.tolist()],
+    )
+    scores, answers = page.evaluate(
+        "([name, images]) => [images.map((image) => digits.scores(name, image)),"
+        " images.map((image) => digits.predict(name, image))]",
+        [variant, images],
+    )
+    np.testing.assert_allclose(scores, expected["scores"][rows], rtol=0, atol=1e-4)
+    assert answers == expected["predicted"][rows].tolist()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_scores_computed_in_the_browser_are_the_pipelines(page, root, variant):
+    scores_are_the_pipelines(page, root, variant)
+
+
+@pytest.mark.results
+def test_lenet5s_scores_computed_in_the_browser_are_the_pipelines(chromium):
+    with opened(chromium, ROOT) as page:
+        scores_are_the_pipelines(page, ROOT, "lenet5")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_cell_shows_as_many_images_as_its_count(page, root, variant):
+    page.locator("#confusion-variant").select_option(variant)
+    counts = table(root / f"metrics/{variant}/confusion.csv")
+    assert shown(page, "#confusion-matrix") == counts
+    by_count = sorted(counts, key=counts.get)
+    actual = predictions(root, variant)["actual"]
+    predicted = predictions(root, variant)["predicted"]
+    digits = dataset.load_split(root / "data/raw/test").labels
+    numbers = np.flatnonzero(np.isin(digits, np.unique(actual)))
+    for cell in {by_count[0], by_count[len(by_count) // 2], *by_count[-2:]}:
+        page.locator(f"#confusion-matrix button[value='{cell}']").click()
+        images = page.locator("#cell-images button").evaluate_all(
+            "buttons => buttons.map((button) => Number(button.value))"
+        )
+        assert len(images) == counts[cell]
+        is_, called = map(int, cell.split("-"))
+        assert images == numbers[(actual == is_) & (predicted == called)].tolist()
+
+
+def set_threshold(page, value, index=0):
+    page.locator(f"#threshold-{index}").fill(str(value))
+
+
+@pytest.mark.parametrize("threshold", [0.49, 0.3, 0.0])
+def test_the_slider_shows_what_evaluate_computes(page, root, tmp_path, threshold):
+    for name in ("data/models", "data/subsets"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).symlink_to(root / name)
+    text = (root / "params.yaml").read_text()
+    changed = text.replace("threshold: 0.49", f"threshold: {threshold}")
+    (tmp_path / "params.yaml").write_text(changed)
+    evaluate.main(params.load(tmp_path / "params.yaml"), "linear_binary", tmp_path)
+
+    page.locator("#threshold-variant").select_option("linear_binary")
+    page.locator("#thresholds-reset").click()
+    assert shown(page, "#threshold-matrix") == table(
+        root / "metrics/linear_binary/confusion.csv"
+    )
+    set_threshold(page, 0.7)
+    set_threshold(page, threshold)
+    counts = table(tmp_path / "metrics/linear_binary/confusion.csv")
+    assert shown(page, "#threshold-matrix") == counts
+    errors = sum(n for cell, n in counts.items() if len(set(cell.split("-"))) == 2)
+    assert f": {errors} error" in page.locator("#threshold-result").inner_text()
+    with (tmp_path / "metrics/linear_binary/report.csv").open() as file:
+        expected = [
+            [row["class"], f"{float(row['precision']):.4f}", f"{float(row['recall']):.4f}"]
+            for row in csv.DictReader(file)
+        ]
+    rows = page.locator("#class-report tbody tr").evaluate_all(
+        "rows => rows.map((row) => [...row.cells].slice(0, 3).map((c) => c.textContent))"
+    )
+    assert rows == expected
+
+
+def test_each_of_many_thresholds_moves_between_its_neighbours(page, root):
+    page.locator("#threshold-variant").select_option("linear_digits")
+    expected = table(root / "metrics/linear_digits/confusion.csv")
+    assert shown(page, "#threshold-matrix") == expected
+    set_threshold(page, 3, index=2)
+    scores = predictions(root, "linear_digits")
+    thresholds = [0.5, 1.5, 3, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5]
+    predicted = np.searchsorted(thresholds, scores["scores"][:, 0])
+    pairs = Counter(zip(scores["actual"].tolist(), predicted.tolist(), strict=True))
+    assert shown(page, "#threshold-matrix") == {
+        f"{i}-{j}": pairs[i, j] for i in range(10) for j in range(10)
+    }
+    set_threshold(page, 9, index=2)
+    assert page.locator("output").nth(2).inner_text() == "3.50"
+
+
+def test_a_threshold_is_dragged_with_the_mouse(page):
+    page.locator("#threshold-variant").select_option("linear_binary")
+    grip = page.locator("#ridges .threshold-grip")
+    grip.scroll_into_view_if_needed()
+    box = grip.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y, steps=4)
+    page.mouse.up()
+    value = float(page.locator("output").first.inner_text())
+    assert value > 0.5
+    cell = page.locator("#threshold-matrix button").nth(1)
+    cell.click()
+    count = int(cell.inner_text())
+    assert page.locator("#threshold-cell-images button").count() == count
+
+
+@pytest.mark.parametrize("size", [(28, 28), (8, 8), (41, 22)])
+def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (6, *size)).astype(np.uint8)
+    images[0] = 0
+    split = Split(images, np.arange(6, dtype=np.uint8) % 3)
+    n_features = 16 * lenet5.features(size[0]) * lenet5.features(size[1])
+    shapes = {
+        "kernel_1": (5, 5, 1, 6), "kernel_2": (5, 5, 6, 16),
+        "dense_1": (n_features, 120), "dense_2": (120, 84), "dense_3": (84, 3),
+    } | {f"bias_{i + 1}": (n,) for i, n in enumerate((6, 16, 120, 84, 3))}  # fmt: skip
+    model = lenet5.LeNet5(
+        classes=np.arange(3, dtype=np.uint8), decision="softmax",
+        height=size[0], width=size[1],
+        **{name: rng.normal(0, 0.2, shape).astype(np.float32)
+           for name, shape in shapes.items()},
+    )  # fmt: skip
+    assert model.problem() is None
+    scores = model.scores(images)
+    each = replace(
+        result("net", "softmax", (0, 1, 2), split),
+        model=model,
+        scores=scores,
+        predicted=scores.argmax(axis=1).astype(np.uint8),
+    )
+    static = replace(each, name="static", model=None)  # the page cannot run it
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/index.html").write_text(page_of([each, static], split))
+    with opened(chromium, tmp_path) as page:
+        found = page.evaluate("digits.images('net').map((i) => digits.scores('net', i))")
+        np.testing.assert_allclose(found, scores, rtol=1e-9, atol=1e-9)
+        answers = page.evaluate("digits.images('net').map((i) => digits.predict('net', i))")
+        assert answers == each.predicted.tolist()
+        assert page.locator("#weights").count() == 0  # it gives no evidence
+        page.locator("#noise").click()
+        assert verdict(page, "net") in {"0", "1", "2"}
+        assert page.locator("article .verdict").count() == 1
+        assert page.seen == []
+
+
+def test_the_drawings_form_is_that_of_python(page, root):
+    shape = dataset.load_split(root / "data/raw/test").images.shape[1:]
+    centred = root == ROOT
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        high, wide = rng.integers(12, 90, 2)
+        drawing = np.zeros((high, wide), np.uint8)
+        for _ in range(3):
+            top, left = rng.integers(0, high - 4), rng.integers(0, wide - 4)
+            part = drawing[top : top + high // 3, left : left + wide // 4]
+            part[:] = rng.integers(0, 256, part.shape)
+        expected = normal_form(drawing, shape, centred=centred)
+        framed = page.evaluate(
+            "([grey, high, wide]) => digits.toImageFormat(grey, high, wide)",
+            [drawing.ravel().tolist(), int(high), int(wide)],
+        )
+        difference = np.abs(expected.ravel().astype(int) - framed)
+        assert difference.max() <= 1
+    assert page.evaluate("digits.toImageFormat([0, 0, 0, 0], 2, 2)") is None
+
+
+def draw(page, *points):
+    """Draw a line with the mouse through points given as shares of the area."""
+    canvas = page.locator("#canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    spots = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*spots[0])
+    page.mouse.down()
+    for spot in spots[1:]:
+        page.mouse.move(*spot, steps=12)
+    page.mouse.up()
+
+
+def verdict(page, variant):
+    card = page.locator(
+        "article", has=page.get_by_role("heading", name=variant, exact=True)
+    )
+    return card.locator(".verdict").inner_text()
+
+
+def test_drawing_clearing_noise_and_a_test_image(page, root):
+    page.locator("#clear").click()
+    assert verdict(page, "multinomial") == NONE
+    draw(page, (0.3, 0.3), (0.7, 0.6))
+    assert verdict(page, "multinomial").isdigit()
+    page.locator("#noise").click()
+    first = page.evaluate("digits.modelInput()")
+    page.locator("#noise").click()
+    assert page.evaluate("digits.modelInput()") != first
+    assert np.std(first) > 50
+    page.locator("#random-image").click()
+    caption = page.locator("#model-input-caption").inner_text()
+    number = int(re.search(r"image (\d+)", caption)[1])
+    images = dataset.load_split(root / "data/raw/test").images
+    assert page.evaluate("digits.modelInput()") == images[number].ravel().tolist()
+
+
+def test_a_view_is_restored_from_its_address(chromium, page, root):
+    page.locator("#confusion-variant").select_option("linear_digits")
+    page.locator("#confusion-matrix button[value='3-4']").click()
+    page.locator("#threshold-variant").select_option("linear_digits")
+    set_threshold(page, 2.75, index=2)
+    page.locator("#threshold-matrix button[value='6-5']").click()
+    page.locator("#mistakes-actual").select_option("5")
+    page.locator("#noise").click()
+    page.locator("#image-after").click()
+    page.wait_for_url(re.compile("image="))
+    parts = (
+        "#cell-title",
+        "#cell-images",
+        "#threshold-result",
+        "#threshold-cell-title",
+        "#evidence-result",
+        "#mistakes-count",
+        "#predictions",
+    )
+    with opened(chromium, root, page.evaluate("location.hash")) as other:
+        for part in parts:
+            assert other.locator(part).inner_text() == page.locator(part).inner_text(), part
+        assert other.locator("#confusion-variant").input_value() == "linear_digits"
+        assert other.evaluate("digits.modelInput()") == page.evaluate("digits.modelInput()")
+        assert other.locator("#draw h2").evaluate("h2 => h2 === document.activeElement")
+        assert other.seen == []
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        "#nowhere",
+        "#variant=none&cell=99-x&image=-3&thresholdVariant=%3Cscript%3E",
+        "#thresholds.linear_binary=a&drawing=noise-x&compare=1&actual=77&section=canvas",
+        "#%",
+    ],
+)
+def test_an_address_that_means_nothing_shows_the_page_as_at_the_start(
+    chromium, root, fragment
+):
+    with opened(chromium, root, fragment) as page:
+        assert page.seen == []
+        assert page.locator("#confusion-variant").input_value() == at_the_start(root)
+        assert page.locator("#threshold-0").input_value() == "0.49"
+
+
+def test_mistakes_are_filtered_and_lead_to_their_evidence(page, root):
+    found = predictions(root, "linear_digits")
+    page.locator("#mistakes-variant").select_option("linear_digits")
+    page.locator("#mistakes-actual").select_option("9")
+    page.locator("#mistakes-predicted").select_option("8")
+    count = int(((found["actual"] == 9) & (found["predicted"] == 8)).sum())
+    assert f"{count} mistake" in page.locator("#mistakes-count").inner_text()
+    first = page.locator("#mistakes-images button").first
+    number = first.get_attribute("value")
+    first.click()
+    assert page.locator("#image-number").input_value() == number
+    said = page.locator("#evidence-result").inner_text()
+    assert said.startswith("Actual class 9. linear_digits predicts 8")
+    assert page.locator("#evidence canvas").count() == 2
+
+
+def test_the_evidence_adds_up_to_the_score(page):
+    page.locator("#weights-variant").select_option("multinomial")
+    page.locator("#image-number").fill("7")
+    page.locator("#image-number").press("Enter")
+    page.locator("#compare-a").select_option("4")
+    page.locator("#compare-b").select_option("9")
+    scores = page.evaluate("digits.scores('multinomial', 7)")
+    words = page.locator("#evidence figcaption").all_inner_texts()
+    number = rf"([-+{MINUS}]?[\d.]+)"
+    for text, digit in zip(words[1:3], (4, 9), strict=True):
+        intercept, evidence, score = (
+            float(part.replace(MINUS, "-"))
+            for part in re.search(
+                f"{number} intercept {number} evidence = score {number}", text
+            ).groups()
+        )
+        assert intercept + evidence == pytest.approx(score, abs=0.02)
+        assert score == pytest.approx(scores[digit], abs=0.01)
+    page.locator("#compare-b").select_option("4")  # the same twice: they change places
+    assert page.locator("#compare-a").input_value() == "9"
+
+
+# What a keyboard must reach: every control, or for a group of arrows one of it.
+REACHABLE = """
+[...document.querySelectorAll("a, button, select, input, summary, canvas[tabindex]")]
+  .filter((element) => element.checkVisibility() && element.tabIndex >= 0).length
+"""
+
+
+def test_a_keyboard_reaches_everything(page):
+    page.evaluate("scrollTo(0, 0); document.activeElement.blur()")
+    page.evaluate("document.body.tabIndex = -1, document.body.focus()")
+    expected = page.evaluate(REACHABLE)
+    assert expected > 25
+    reached = set()
+    for _ in range(expected + 30):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "const here = document.activeElement;"
+                " [here.tagName, [...document.querySelectorAll('*')].indexOf(here)].join()"
+            )
+        )
+    tags = {"A", "BUTTON", "SELECT", "INPUT", "SUMMARY", "CANVAS"}
+    assert sum(name.split(",")[0] in tags for name in reached) == expected
+
+
+def test_a_keyboard_operates_everything(page, root):
+    page.locator("#confusion-matrix button[tabindex='0']").focus()
+    for key in ("Home", "ArrowRight", "ArrowDown", "Enter"):
+        page.keyboard.press(key)
+    count = table(root / f"metrics/{at_the_start(root)}/confusion.csv")["1-1"]
+    title = page.locator("#cell-title").inner_text()
+    assert title == f"Actual 1, predicted 1: {count:,} images"
+    page.locator("#cell-images button").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "weights-title"
+
+    page.locator("#threshold-variant").select_option("linear_binary")
+    page.locator("#threshold-0").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("output").first.inner_text() == "0.50"
+
+    page.locator("#clear").click()
+    page.locator("#canvas").focus()
+    for key in ("Space", "Shift+ArrowDown", "Shift+ArrowDown", "Space", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert verdict(page, "multinomial").isdigit()
+    page.keyboard.press("Delete")
+    assert verdict(page, "multinomial") == NONE
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.slow),
+        pytest.param(390, "light", marks=pytest.mark.slow),
+    ],
+)
+def test_an_accessibility_check_finds_no_serious_fault(chromium, root, width, scheme):
+    axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text()
+    window = {"width": width, "height": 844}
+    with opened(chromium, root, color_scheme=scheme, viewport=window) as page:
+        page.locator("#noise").click()
+        page.locator("#threshold-matrix button").nth(1).click()
+        page.evaluate(axe)
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        faults = [
+            (
+                fault["id"],
+                fault["impact"],
+                [node["html"][:120] for node in fault["nodes"]][:3],
+            )
+            for fault in found["violations"]
+        ]
+        assert faults == []
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide == width  # nothing beyond the window's edge
+
+
+@pytest.mark.results
+def test_a_seven_drawn_with_the_mouse_is_called_seven(chromium):
+    with opened(chromium, ROOT) as page:
+        draw(page, (0.28, 0.24), (0.72, 0.24), (0.45, 0.8))
+        assert verdict(page, "multinomial") == "7"
+        assert verdict(page, "one_vs_rest") == "7"
+        assert verdict(page, "lenet5") == "7"
+        image = np.reshape(page.evaluate("digits.modelInput()"), (28, 28))
+        assert image.max() == 255

@@ -1,0 +1,133 @@
+"""Several runs at once, and a branch switched in between: nothing lost, nothing wrong."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from digits.commands import verify
+from tests.helpers.project import Project
+
+pytestmark = pytest.mark.hard
+
+PATIENCE = 240.0  # seconds, on a machine that is busy otherwise
+
+
+@pytest.fixture
+def project(done, tmp_path) -> Project:
+    return done.copy(tmp_path / "project")
+
+
+def start(project: Project, *command: str) -> subprocess.Popen:
+    """Start a command, as `Project.run` does, and don't wait for it."""
+    return subprocess.Popen(
+        command,
+        cwd=project.root,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def linger(project: Project) -> None:
+    """Let `train` last for two seconds more, in all branches to come."""
+    path = project.root / "stages/train.py"
+    line = '    log.info("fitting'
+    text = path.read_text()
+    assert line in text
+    path.write_text(text.replace(line, f'    __import__("time").sleep(2)\n{line}'))
+    project.repro()
+    project.commit("Linger")
+
+
+def model(project: Project, variant: str = "multinomial") -> bytes:
+    return (project.root / f"data/models/{variant}.npz").read_bytes()
+
+
+def lock(project: Project) -> str:
+    return (project.root / "dvc.lock").read_text()
+
+
+def test_of_two_full_runs_one_is_refused_and_names_the_other(done, fresh, tmp_path):
+    project = fresh.copy(tmp_path / "project")
+    runs = [start(project, "dvc", "repro") for _ in range(2)]
+    said = [run.communicate(timeout=PATIENCE)[0] for run in runs]
+    assert sorted(run.returncode for run in runs) == [0, 255], said
+    refused = said[[run.returncode for run in runs].index(255)]
+    assert "dvc repro" in refused
+    assert "Traceback" not in refused
+    assert "busy" in refused or "Unable to acquire lock" in refused
+    assert lock(project) == lock(done)
+    assert project.repro() == []
+
+
+def test_single_stages_run_side_by_side(done, project):
+    variants = ("multinomial", "one_vs_rest", "logistic_binary")
+    for variant in variants:
+        (project.root / f"data/models/{variant}.npz").unlink()
+    runs = [
+        start(project, "dvc", "repro", "--no-run-cache", "-f", "-s", f"train@{variant}")
+        for variant in variants
+    ]
+    said = [run.communicate(timeout=PATIENCE)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0, 0], said
+    assert lock(project) == lock(done)
+    assert all(model(project, variant) == model(done, variant) for variant in variants)
+
+
+def test_two_workers_of_a_queue_give_what_plain_runs_give(project):
+    strengths = ("0.01", "0.1", "0.5")
+    key = "variants.multinomial.train.C"
+    project.run("dvc", "exp", "run", "--queue", "-S", f"{key}={','.join(strengths)}")
+    project.run("dvc", "queue", "start", "--jobs", "2")
+    end = time.monotonic() + PATIENCE
+    while (shown := project.run("dvc", "queue", "status").stdout).count("Success") < 3:
+        assert "Failed" not in shown
+        assert time.monotonic() < end, shown
+        time.sleep(1)
+    project.run("dvc", "queue", "stop")
+    names = [line.split()[1] for line in shown.splitlines() if "Success" in line]
+    found = set()
+    for name in names:
+        project.run("dvc", "exp", "apply", name)
+        text = (project.root / "params.yaml").read_text()
+        applied, metrics = model(project), lock(project)
+        project.run("dvc", "repro", "--force", "--no-run-cache", "-s", "train@multinomial")
+        assert (model(project), lock(project)) == (applied, metrics), text
+        found.add(applied)
+    assert len(found) == len(strengths)
+
+
+def test_a_branch_switched_while_a_stage_runs_is_noticed(project):
+    linger(project)
+    before = model(project)
+    project.run("git", "switch", "--quiet", "--create", "other")
+    project.edit("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.25")
+    project.commit("Another C")
+    project.run("git", "switch", "--quiet", "main")
+
+    run = start(project, "dvc", "repro", "-f", "--no-run-cache", "-s", "train@multinomial")
+    while not run.stdout.readline().startswith("> python"):
+        assert run.poll() is None
+    time.sleep(1)
+    project.run("git", "switch", "--quiet", "other")
+    said, _ = run.communicate(timeout=PATIENCE)
+
+    assert run.returncode != 0
+    assert "params.yaml changed while train@multinomial ran" in said
+    assert "run `dvc repro` again" in said
+    assert not project.run("git", "status", "--porcelain").stdout  # nothing is recorded
+    assert "train@multinomial" in project.repro()
+    other = model(project)
+    assert other != before
+    project.run("dvc", "repro", "-f", "--no-run-cache", "-s", "train@multinomial")
+    assert model(project) == other
+    project.commit("Run with another C")
+    project.run("git", "switch", "--quiet", "main")
+    project.repro()
+    assert model(project) == before
+    assert verify.verify(project.root, fix=False) == 0

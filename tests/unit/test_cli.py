@@ -1,0 +1,153 @@
+"""How a stage ends: in good order, and with the DVC that started it."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import psutil
+import pytest
+
+from digits import process
+from digits.data import files
+from digits.errors import InputError
+from tests.helpers.project import PARAMS, ROOT
+
+STAGE = textwrap.dedent("""
+    import hashlib
+    import signal
+    import time
+    from pathlib import Path
+    from digits.config import cli
+    from digits.data import files
+
+    # A shell's job in the background ignores it, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def main(params, root):
+        with files.replacing(Path("result")) as temporary:
+            temporary.write_text("half")
+            print("begun", flush=True)
+            time.sleep(30)
+
+    cli.run(main, "a stage that never ends")
+""")
+
+# What DVC does, as far as a stage can tell.
+DVC = textwrap.dedent("""
+    import json, os, subprocess, sys
+    from pathlib import Path
+
+    locks = Path(".dvc/tmp/rwlock")
+    locks.parent.mkdir(parents=True)
+    held = {"write": {"result": {"pid": os.getpid(), "cmd": "dvc repro"}}}
+    locks.write_text(json.dumps(held))
+    command = sys.argv[1].format(f"{sys.executable} stage.py")
+    subprocess.run(["sh", "-c", command], env=os.environ | {"DVC_STAGE": "a"})
+""")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    shutil.copy(PARAMS, tmp_path / "params.yaml")
+    (tmp_path / "stage.py").write_text(STAGE)
+    (tmp_path / "dvc.yaml").write_text("stages: {a: {cmd: python stage.py}}")
+    return tmp_path
+
+
+def is_tidy(folder):
+    return not list(folder.glob(".tmp-*")) and not (folder / "result").exists()
+
+
+@pytest.mark.parametrize(("how", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stage_that_is_stopped_tidies_up(folder, how, status):
+    stage = start(folder, [sys.executable, "stage.py"])
+    stage.send_signal(how)
+    stage.communicate(timeout=10)
+    assert stage.returncode == status
+    assert is_tidy(folder)
+
+
+@pytest.mark.parametrize("shell", ["exec {}", "{}; true"], ids=["alone", "in a shell"])
+def test_a_stage_ends_when_its_dvc_is_killed(folder, shell):
+    dvc = start(folder, [sys.executable, "-c", DVC, shell])
+    dvc.kill()
+    # The stage holds the other end of the pipe: it ends when the stage does.
+    _, said = dvc.communicate(timeout=10)
+    assert "the `dvc` that started this stage has ended" in said
+    wait_until(lambda: is_tidy(folder))
+
+
+def test_a_stage_whose_dvc_had_gone_before_it_began_does_nothing(folder):
+    dvc = start(folder, [sys.executable, "-c", DVC, "exec {}"])
+    dvc.kill()
+    dvc.communicate(timeout=10)
+    result = subprocess.run(
+        [sys.executable, "stage.py"],
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT), "DVC_STAGE": "a"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "run `dvc repro` again" in result.stderr
+    assert not result.stdout
+
+
+def test_no_result_is_renamed_once_dvc_has_gone(tmp_path, monkeypatch):
+    ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    monkeypatch.setattr(process, "_dvc", psutil.Process(ended.pid))
+    files.write_json(tmp_path / "before.json", {})
+    ended.stdin.close()
+    wait_until(process.has_gone)  # though its parent has not waited for it
+    with pytest.raises(InputError, match="has ended"):
+        files.write_json(tmp_path / "value.json", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["before.json"]
+    ended.wait()
+
+
+def test_a_stage_that_you_start_yourself_outlives_its_shell(folder):
+    shell = start(folder, ["sh", "-c", f"{sys.executable} stage.py & wait"])
+    (stage,) = psutil.Process(shell.pid).children()
+    shell.kill()
+    shell.wait()
+    time.sleep(5 * process.PAUSE)
+    assert stage.is_running()
+    stage.terminate()
+    shell.communicate(timeout=10)
+    assert is_tidy(folder)
+
+
+def test_sigterm_ends_a_stage_whose_main_thread_hears_nothing(folder):
+    """As in OpenBLAS, which asks for memory without end."""
+    path = folder / "stage.py"
+    endless = "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**30)"
+    text = path.read_text().replace("time.sleep(30)", endless)
+    path.write_text(f"from digits import process\nprocess.GRACE = 0.2\n{text}")
+    stage = start(folder, [sys.executable, "stage.py"])
+    stage.terminate()
+    stage.communicate(timeout=10)
+    assert stage.returncode == 143
+
+
+def wait_until(true):
+    end = time.monotonic() + 5
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def start(folder, command):
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "begun\n"
+    return process

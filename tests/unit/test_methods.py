@@ -1,0 +1,218 @@
+"""Each kind of model against scikit-learn, on generated data."""
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
+from sklearn.svm import SVC
+from sklearn.utils.multiclass import _ovr_decision_function
+
+from digits import models
+from digits.methods import nearest_neighbours, support_vectors
+from digits.methods.random_features import draw, squashed
+from digits.models import Course, pairs
+from stages import train
+from tests.helpers.project import generate, options
+
+BLOCKS = {
+    "one_hot": options("one_hot_regression"),
+    "pairwise": options("pairwise_regression", preprocess="deskew"),
+    "quadratic": options("principal_quadratic", components=5),
+    "radial": options("radial_basis", centres=33, width=300.0, ridge=1e-6, seed=0),
+    "random": options("random_features", features=40, ridge=1e-3, seed=0),
+    "neighbours": options("nearest_neighbours", k=3),
+    "vectors": options("support_vectors", C=2.0, gamma=0.05),
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Ten classes that overlap, 8 by 8."""
+    return generate(600, 200, seed=3)
+
+
+@pytest.fixture(scope="module")
+def fitted(data):
+    return {name: train.train(data.train, block) for name, block in BLOCKS.items()}
+
+
+def flat(split):
+    return split.images.reshape(len(split.images), -1).astype(float)
+
+
+def one_hot(split):
+    return np.eye(10)[split.labels]
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_what_is_saved_loads_back_with_equal_scores_and_the_same_bytes(
+    fitted, data, name, tmp_path
+):
+    fitted[name].save(tmp_path / "a.npz")
+    train.train(data.train, BLOCKS[name]).save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    loaded = models.load(tmp_path / "a.npz")
+    assert type(loaded) is type(fitted[name])
+    assert loaded.n_pixels == 64
+    np.testing.assert_array_equal(
+        loaded.scores(data.test.images), fitted[name].scores(data.test.images)
+    )
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_kind_learns_and_leaves_a_course(data, name):
+    course = Course()
+    model = train.train(data.train, BLOCKS[name], course)
+    predicted = models.decide(model.scores(data.test.images), model.decision)
+    assert np.mean(predicted == data.test.labels) > 0.8
+    assert course.rows
+    assert all(np.isfinite(value) for *_, value in course.rows)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_an_array_of_another_shape_is_refused(fitted, name, tmp_path):
+    model = fitted[name]
+    path = tmp_path / "model.npz"
+    model.save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    for array in model._shapes():
+        wrong = np.zeros((2, 3, 4))
+        np.savez(path, **(arrays | {array: wrong}))
+        with pytest.raises(models.InputError, match="has shape"):
+            models.load(path)
+
+
+def test_one_hot_least_squares_is_scikit_learns(fitted, data):
+    expected = LinearRegression().fit(flat(data.train), one_hot(data.train))
+    np.testing.assert_allclose(
+        fitted["one_hot"].scores(data.test.images),
+        expected.predict(flat(data.test)),
+        atol=1e-8,
+    )
+
+
+def test_each_pair_is_least_squares_on_its_images_alone(data):
+    block = BLOCKS["pairwise"].model_copy(update={"preprocess": None})
+    model = train.train(data.train, block)
+    for (i, j), coef, intercept in zip(
+        pairs.pairs(10), model.coef, model.intercept, strict=True
+    ):
+        here = np.isin(data.train.labels, (i, j))
+        line = LinearRegression().fit(
+            flat(data.train)[here], np.where(data.train.labels[here] == i, 1, -1)
+        )
+        margins = flat(data.test) @ coef + intercept
+        np.testing.assert_allclose(margins, line.predict(flat(data.test)), atol=1e-7)
+
+
+def test_votes_are_scikit_learns():
+    margins = np.random.default_rng(0).normal(size=(50, 6))
+    expected = _ovr_decision_function(margins <= 0, -margins, 4)
+    np.testing.assert_allclose(pairs.votes(margins, 4), expected)
+
+
+def test_the_quadratic_classifier_is_scikit_learns_pipeline(fitted, data):
+    """Whitened or not, and with whatever signs, the components span the same squares."""
+    pipeline = make_pipeline(
+        PCA(5, svd_solver="full"), PolynomialFeatures(2), LinearRegression()
+    ).fit(flat(data.train), one_hot(data.train))
+    np.testing.assert_allclose(
+        fitted["quadratic"].scores(data.test.images),
+        pipeline.predict(flat(data.test)),
+        atol=1e-8,
+    )
+
+
+def test_more_components_than_vary_are_refused(data):
+    block = BLOCKS["quadratic"].model_copy(update={"components": 64})
+    with pytest.raises(
+        models.InputError, match=r"train\.components: the images have fewer"
+    ):
+        train.train(data.train, block)
+
+
+def test_radial_basis_functions_are_a_ridge_on_scikit_learns_kernel(fitted, data):
+    model = fitted["radial"]
+    gamma = 1 / (2 * model.width**2)
+    train_, test = (
+        rbf_kernel(flat(s), model.centres.astype(float), gamma)
+        for s in data.splits.values()
+    )
+    ridge = Ridge(alpha=1e-6 * len(train_)).fit(train_, one_hot(data.train))
+    np.testing.assert_allclose(
+        model.scores(data.test.images), ridge.predict(test), atol=1e-6
+    )
+
+
+def test_each_class_has_its_share_of_the_centres(fitted, data):
+    """33 centres: four of three classes, three of seven, each nearest to its class."""
+    model = fitted["radial"]
+    means = np.array(
+        [flat(data.train)[data.train.labels == c].mean(axis=0) for c in range(10)]
+    )
+    owner = rbf_kernel(model.centres.astype(float), means, 1e-5).argmax(axis=1)
+    assert sorted(np.bincount(owner)) == [3] * 7 + [4] * 3
+
+
+def test_random_features_are_a_ridge_on_themselves(fitted, data):
+    model = fitted["random"]
+    train_, test = (
+        squashed(flat(s).astype(np.uint8), model.weights) for s in data.splits.values()
+    )
+    ridge = Ridge(alpha=1e-3 * len(train_)).fit(train_, one_hot(data.train))
+    np.testing.assert_allclose(
+        model.scores(data.test.images), ridge.predict(test), atol=1e-5
+    )
+
+
+def test_a_receptive_field_is_a_rectangle_of_weights_of_length_two(data):
+    weights = draw(data.train.images, data.train.labels, 30, 0)
+    np.testing.assert_allclose(np.linalg.norm(weights, axis=1), 2, rtol=1e-5)
+    covered = weights.reshape(30, 8, 8) != 0
+    assert 0.1 < covered.mean() < 0.7
+    assert not covered.all(axis=(1, 2)).any()
+    other = draw(data.train.images, data.train.labels, 30, 1)
+    assert not np.array_equal(weights, other)
+
+
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_neighbours_are_scikit_learns(data, k):
+    block = options("nearest_neighbours", k=k)
+    known = KNeighborsClassifier(k, algorithm="brute").fit(
+        flat(data.train), data.train.labels
+    )
+    scores = train.train(data.train, block).scores(data.test.images)
+    np.testing.assert_allclose(scores, known.predict_proba(flat(data.test)))
+
+
+def test_products_of_many_pixels_are_exact():
+    """Also where a float32 could no longer hold the sum."""
+    X = np.random.default_rng(0).integers(0, 2, (20, 5000)).astype(np.uint8) * 255
+    centred = nearest_neighbours.centred(X)
+    exact = (X.astype(np.int64) - 128) @ (X.astype(np.int64) - 128).T
+    np.testing.assert_array_equal(nearest_neighbours.products(centred, centred), exact)
+
+
+def test_more_neighbours_than_images_are_refused(data):
+    block = options("nearest_neighbours", k=601)
+    with pytest.raises(models.InputError, match=r"train\.k: there are only 600"):
+        train.train(data.train, block)
+
+
+@pytest.mark.parametrize("most", [10, 1500])
+def test_support_vector_machines_are_libsvms(data, monkeypatch, most):
+    """Also when they are found by adding a few images at a time."""
+    monkeypatch.setattr(support_vectors, "MOST", most)
+    model = train.train(data.train, BLOCKS["vectors"])
+    svc = SVC(C=2.0, gamma=0.05, tol=1e-5, decision_function_shape="ovo")
+    svc.fit(flat(data.train) / 255, data.train.labels)
+    X = data.test.images.reshape(len(data.test.images), -1)
+    margins = support_vectors.kernel(X, model.vectors, model.gamma) @ model.coef.T
+    np.testing.assert_allclose(
+        margins + model.intercept, svc.decision_function(flat(data.test) / 255), atol=0.01
+    )

@@ -1,0 +1,340 @@
+import json
+import re
+import subprocess
+import sys
+import zlib
+from base64 import b64decode
+from dataclasses import replace
+from functools import cache
+from html.parser import HTMLParser
+from importlib import import_module
+
+import numpy as np
+import pytest
+import yaml
+
+from digits import methods, models
+from digits.config import params
+from digits.data import dataset
+from digits.data.dataset import DIGITS
+from digits.errors import InputError
+from digits.models.linear import LinearModel
+from digits.report import content, graph, notebook_results, packed_arrays, render
+from digits.report.calibration import reliability
+from digits.report.content import Result
+from stages import report
+from tests.helpers.project import PARAMS, ROOT, options
+
+MODELS = {
+    "threshold": "linear_regression",
+    "sigmoid": "logistic_regression",
+    "one_vs_rest": "one_vs_rest_logistic",
+    "softmax": "multinomial_logistic",
+}
+
+
+def result(name, decision, classes, split, seed=0):
+    """Return a variant with random weights, and its predictions for the images."""
+    rng = np.random.default_rng(seed)
+    kept = dataset.select(split, classes)
+    n_outputs = 1 if decision in ("threshold", "sigmoid") else len(classes)
+    n_pixels = kept.images[0].size
+    model = LinearModel(
+        mean=rng.random(n_pixels),
+        scale=rng.random(n_pixels) + 9,
+        coef=rng.normal(size=(n_outputs, n_pixels)),
+        intercept=rng.normal(size=n_outputs),
+        classes=np.array(classes, np.uint8),
+        decision=decision,
+    )
+    thresholds = ()
+    if decision == "threshold":
+        thresholds = tuple(i + 0.5 for i in range(len(classes) - 1))
+    scores = model.scores(kept.images)
+    train = (
+        options("linear_regression")
+        if decision == "threshold"
+        else options(MODELS[decision], C=1.0, max_iter=9, tol=0.1)
+    )
+    return Result(
+        name=name,
+        subset="some",
+        train=train,
+        thresholds=thresholds,
+        classes=model.classes,
+        decision=decision,
+        model=model,
+        scores=scores,
+        actual=kept.labels,
+        predicted=model.classes[models.decide(scores, decision, thresholds)],
+    )
+
+
+@cache
+def stages():
+    return graph.nodes(ROOT / "dvc.yaml")
+
+
+def page_of(results, split, *, parameters=(("dataset.name", "custom"),), **described):
+    """Return the page of some variants, as the stage makes it."""
+    dataset_info = {
+        "name": "custom", "title": "Own", "source": "data/own", "names": DIGITS,
+        "n_train": 1,
+    }  # fmt: skip
+    payload, text = content.payload(results, split, dataset_info | described)
+    return render.render(
+        {
+            "payload": payload,
+            "packed_arrays": text,
+            "sha256": {"x_test": "0" * 64},
+            "parameters": parameters,
+            "stages": stages(),
+        }
+    )
+
+
+class Structure(HTMLParser):
+    """The elements of a page, and the ids that they have."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.ids = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attributes if name == "id"]
+
+
+KINDS = [
+    pytest.param({"a": ("threshold", (0, 1))}, id="a line of two digits"),
+    pytest.param({"a": ("threshold", (2, 5, 7))}, id="a line of three digits"),
+    pytest.param({"a": ("sigmoid", (3, 8))}, id="logistic"),
+    pytest.param({"a": ("softmax", (0, 1, 2)), "b": ("one_vs_rest", (0, 9))}, id="many"),
+]
+
+
+@pytest.mark.parametrize("kinds", KINDS)
+def test_a_page_is_made_of_any_variants(tiny, kinds):
+    results = [result(name, *kind, tiny.test) for name, kind in kinds.items()]
+    page = page_of(results, tiny.test)
+    shape = Structure(page)
+    assert len(shape.ids) == len(set(shape.ids))
+    decisions = {each.decision for each in results}
+    assert {"draw", "weights"} <= set(shape.ids)
+    assert ("thresholds" in shape.ids) == ("threshold" in decisions)
+    assert ("calibration" in shape.ids) == bool(decisions - {"threshold"})
+
+
+def test_a_page_of_models_without_weights_shows_what_they_answered(tiny):
+    each = replace(
+        result("a", "softmax", (0, 1, 2), tiny.test), decision="largest", model=None
+    )
+    page = page_of([each], tiny.test)
+    assert {"confusion", "mistakes"} <= set(Structure(page).ids)
+    assert not {"draw", "weights", "calibration", "thresholds"} & set(Structure(page).ids)
+    assert not re.search(r"a/(mean|coef)", page)
+    page = page_of([each, result("b", "softmax", (0, 1, 2), tiny.test)], tiny.test)
+    assert re.search(r"b classifies\s+the image while you draw", page)
+    assert " 1 subset</text>" in page
+
+
+def test_every_model_is_described_on_the_page(tiny):
+    shown = page_of([result("some", "softmax", (3, 4), tiny.test)], tiny.test)
+    assert options(MODELS["softmax"], C=1.0, max_iter=9, tol=0.1).summary in shown
+    sentences = {
+        import_module(f"digits.methods.{name}").Options.summary for name in methods.NAMES
+    }
+    assert len(sentences) == len(methods.NAMES)
+    assert all(re.fullmatch(r"[A-Z].*[^.]", sentence) for sentence in sentences)
+
+
+def test_the_names_of_many_classes_are_listed_only_where_they_are_not_all(tiny):
+    results = [
+        result("whole", "softmax", tuple(range(10)), tiny.test),
+        result("part", "softmax", (3, 4), tiny.test),
+    ]
+    page = page_of(results, tiny.test, names=[f"kind {i}" for i in range(10)])
+    assert page.count("All 10 classes.") == 1
+    assert "Classes <bdi>kind 3</bdi>, <bdi>kind 4</bdi>." in page
+
+
+@pytest.mark.parametrize("size", [(5, 3), (64, 64)])
+def test_images_may_have_any_size(size):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (20, *size)).astype(np.uint8)
+    split = dataset.Split(images, (np.arange(20) % 3).astype(np.uint8))
+    page = page_of([result("a", "softmax", (0, 1, 2), split)], split)
+    assert f"{size[1]} \N{MULTIPLICATION SIGN} {size[0]}" in page
+
+
+def test_the_same_results_give_the_same_bytes(tiny):
+    results = [result("a", "softmax", (0, 1, 2), tiny.test)]
+    assert page_of(results, tiny.test) == page_of(results, tiny.test)
+
+
+def test_text_from_outside_stays_text(tiny):
+    hostile = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+    results = [result("a", "sigmoid", (0, 1), tiny.test)]
+    plain = Structure(page_of(results, tiny.test)).tags
+    texts = {"name": hostile, "title": hostile, "source": hostile}
+    parameters = [("dataset.x", hostile)]
+    names = [hostile, *DIGITS[1:]]
+    page = page_of(results, tiny.test, parameters=parameters, names=names, **texts)
+    assert hostile not in page
+    assert Structure(page).tags == plain
+
+
+def test_the_page_loads_nothing(tiny):
+    page = page_of([result("a", "softmax", (0, 1, 2), tiny.test)], tiny.test)
+    assert "default-src 'none'" in page
+    assert not re.search(r"""(src|href)="(?!#|data:)""", page)
+    assert not re.search(r"\bfetch\(|XMLHttpRequest|import\(", page)
+
+
+def test_arrays_come_out_of_the_block_as_they_went_in():
+    rng = np.random.default_rng(0)
+    held = {
+        "a": rng.integers(0, 255, (3, 5)).astype(np.uint8),
+        "b": rng.normal(size=(2, 3)),
+        "c": rng.normal(size=7).astype(np.float32),
+        "d": np.array([], np.uint32),
+    }
+    packed = packed_arrays.pack(held)
+    block = zlib.decompress(b64decode(packed.text))
+    for name, array in held.items():
+        kind, start, length = packed.layout[name]
+        assert start % 8 == 0
+        read = np.frombuffer(block, kind, length, start)
+        np.testing.assert_array_equal(read, array.ravel())
+
+
+def test_too_many_images_keep_each_variants_worst_mistakes():
+    images = np.random.default_rng(0).integers(0, 256, (200, 8, 8)).astype(np.uint8)
+    worst = [np.array([150, 3, 77]), np.array([4, 150, 199])]
+    kept = content.included_images(images, worst, limit=2000)
+    assert len(packed_arrays.deflate(images[kept].tobytes())) <= 2000
+    assert len(kept) < 40
+    assert {150, 3, 77, 4, 199} <= set(kept.tolist())
+    assert (np.diff(kept) > 0).all()
+    few = content.included_images(images, worst, limit=200)
+    assert set(few.tolist()) <= {150, 4, 3}
+    assert len(content.included_images(images, worst, limit=10**6)) == 200
+
+
+def test_a_page_that_holds_few_images_says_so_and_counts_all(tiny, monkeypatch):
+    monkeypatch.setattr(content.included_images, "__defaults__", (1500,))
+    each = result("a", "softmax", tuple(range(10)), tiny.test)
+    page = page_of([each], tiny.test)
+    held = json.loads(re.search(r'id="payload">(.*?)</script>', page)[1])
+    assert held["dataset"]["n_included"] < 120
+    assert f"includes {held['dataset']['n_included']} of the 120" in page
+    assert np.sum(held["variants"][0]["confusion"]) == 120
+
+
+@pytest.mark.parametrize("decision", MODELS)
+def test_the_worst_mistakes_come_first(tiny, decision):
+    digits = (0, 1) if decision == "sigmoid" else (0, 1, 2)
+    each = result("a", decision, digits, tiny.test)
+    order = content.worst_first(each)
+    assert set(order) == set(np.flatnonzero(each.actual != each.predicted))
+    scores = each.scores[order]
+    actual = np.searchsorted(digits, each.actual[order])
+    if decision == "threshold":
+        bounds = np.array([-np.inf, *each.thresholds, np.inf])
+        off = np.maximum(bounds[actual] - scores[:, 0], scores[:, 0] - bounds[actual + 1])
+    elif decision == "sigmoid":
+        off = np.abs(scores[:, 0])
+    else:
+        off = scores.max(axis=1) - scores[np.arange(len(scores)), actual]
+    assert (off >= 0).all()
+    assert (np.diff(off) <= 0).all()
+
+
+def test_reliability_of_a_model_that_is_as_good_as_it_says():
+    stated = np.repeat([0.65, 0.95], [100, 1000])
+    actual = np.zeros(1100, np.intp)
+    actual[:35] = 1
+    actual[100:150] = 1
+    found = reliability(np.log(np.column_stack([stated, 1 - stated])), actual)
+    assert found.counts[[6, 9]].tolist() == [100, 1000]
+    np.testing.assert_allclose(found.accuracy[[6, 9]], [0.65, 0.95])
+    np.testing.assert_allclose(found.confidence[[6, 9]], [0.65, 0.95])
+    assert found.error == pytest.approx(0, abs=1e-12)
+
+
+def test_the_notebooks_results_are_shown_for_its_own_parameters_alone():
+    find = notebook_results.find
+    checked = params.load(PARAMS)
+    for name, variant in checked.variants.items():
+        classes, train = checked.subsets[variant.subset].digits, variant.train
+        thresholds = variant.evaluate.cuts
+        # the notebook has no lenet5
+        expected = notebook_results.RESULTS.get(name)
+        assert find(name, train, classes, thresholds) == expected
+        assert find(name, train, classes[:-1], thresholds) is None
+        assert find(f"{name}_2", train, classes, thresholds) is None
+        assert find(name, train, classes, (0.3,)) is None
+    other = options("logistic_regression", C=1.0, max_iter=9, tol=0.1)
+    assert find("logistic_binary", other, (0, 1), ()) is None
+
+
+def test_the_graph_is_that_of_dvc_yaml():
+    nodes = {node.name: node for node in graph.nodes(ROOT / "dvc.yaml")}
+    assert set(nodes) == set(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+    assert nodes["check"].after == ()
+    assert nodes["evaluate"].after == ("check", "filter", "train")
+    assert nodes["report"].after == ("check", "download", "train", "evaluate")
+    assert nodes["train"].each == "variants"
+    assert all(
+        nodes[other].depth < node.depth for node in nodes.values() for other in node.after
+    )
+
+
+def test_a_damaged_dvc_yaml_is_an_error_of_one_line(tmp_path):
+    path = tmp_path / "dvc.yaml"
+    path.write_text("stages")
+    with pytest.raises(InputError, match=r"dvc\.yaml: is not a mapping"):
+        graph.nodes(path)
+
+
+def test_missing_predictions_are_an_error_of_one_line(tmp_path):
+    with pytest.raises(InputError, match="dvc repro"):
+        report.load_predictions(tmp_path / "none.npz", None, None, "{}")
+
+
+def test_a_removed_variant_leaves_the_page(done, tmp_path):
+    project = done.copy(tmp_path / "project")
+    text = (project.root / "params.yaml").read_text()
+    start, end = text.index("  linear_digits:"), text.index("  one_vs_rest:")
+    project.edit(text[start:end], "")
+    report.main(params.load(project.root / "params.yaml"), project.root)
+    page = (project.root / "report/index.html").read_text()
+    assert "linear_digits" not in page
+    assert "one_vs_rest" in page
+
+
+def test_the_stage_writes_the_same_bytes_again(done, tmp_path):
+    project = done.copy(tmp_path / "project")
+    before = (done.root / "report/index.html").read_bytes()
+    path = project.root / "report/index.html"
+    path.unlink()
+    report.main(params.load(project.root / "params.yaml"), project.root)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.results
+def test_the_page_of_mnist_is_small_and_holds_every_image():
+    page = ROOT / "report/index.html"
+    assert page.stat().st_size < 4_000_000
+    assert 'id="included"' not in page.read_text()
+
+
+def test_importing_the_stage_is_quick():
+    """Nothing that takes long to import: the stage must not slow a run down."""
+    slow = {"matplotlib", "sklearn", "scipy", "pandas", "pooch"}
+    code = "import sys, stages.report; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert not slow & {name.partition(".")[0] for name in loaded.split()}

@@ -1,0 +1,350 @@
+import json
+import os
+import subprocess
+import sys
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax, softmax
+from sklearn.base import clone
+from sklearn.preprocessing import StandardScaler
+
+from digits.solvers import logistic, reference
+from digits.solvers.least_squares import LinearRegression
+from digits.solvers.logistic import LogisticRegression
+from digits.solvers.metric import Coupled
+from digits.solvers.rows import BLOCK, Rows
+from tests.helpers.project import ROOT
+
+OURS = SimpleNamespace(
+    LinearRegression=LinearRegression, LogisticRegression=LogisticRegression
+)
+BOTH = pytest.mark.parametrize("source", [OURS, reference], ids=["fast", "scikit_learn"])
+
+
+def data(n_samples=400, n_classes=3, seed=1):
+    """Return 8 columns of bytes, one constant and two of them the same, and labels."""
+    rng = np.random.default_rng(seed)
+    X = rng.integers(0, 256, (n_samples, 8)).astype(np.uint8)
+    X[:, 5] = 7
+    X[:, 6] = X[:, 0]
+    noise = rng.normal(scale=40, size=n_samples)
+    y = np.digitize(X[:, 0] + X[:, 1] / 2.0 + noise, np.linspace(120, 260, n_classes - 1))
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def X():
+    return data()[0]
+
+
+@pytest.fixture(scope="module")
+def y():
+    return data()[1]
+
+
+def standardise(X):
+    return StandardScaler().fit_transform(X.reshape(len(X), -1).astype(float))
+
+
+def one_hot(y):
+    return np.eye(y.max() + 1)[y]
+
+
+def objective(model, X, y, C):
+    """C · Σ log-loss + ½‖coef‖², straight from its definition."""
+    Z = standardise(X) @ model.coef_.T + model.intercept_
+    penalty = (model.coef_**2).sum(axis=1) / 2
+    if len(model.coef_) == len(np.unique(y)) and model.multi_class == "multinomial":
+        return -C * log_softmax(Z, axis=1)[np.arange(len(y)), y].sum() + penalty.sum()
+    member = one_hot(y)[:, -Z.shape[1] :]
+    return C * np.logaddexp(0, np.where(member, -Z, Z)).sum(axis=0) + penalty
+
+
+def gradient(model, X, y, C):
+    Z = standardise(X) @ model.coef_.T + model.intercept_
+    if model.multi_class == "multinomial" and Z.shape[1] > 1:
+        residual = softmax(Z, axis=1) - one_hot(y)
+    else:
+        residual = 1 / (1 + np.exp(-Z)) - one_hot(y)[:, -Z.shape[1] :]
+    return C * residual.T @ standardise(X) + model.coef_, C * residual.sum(axis=0)
+
+
+@BOTH
+def test_least_squares_solves_the_normal_equations(X, y, source):
+    line = source.LinearRegression().fit(X, y)
+    varying = [0, 1, 2, 3, 4, 7]  # of the two that are the same, one
+    A = np.column_stack([standardise(X)[:, varying], np.ones(len(X))])
+    expected = np.linalg.solve(A.T @ A, A.T @ y)
+    coef = line.coef_[0].copy()
+    coef[0] += coef[6]
+    np.testing.assert_allclose([*coef[varying], *line.intercept_], expected, atol=1e-12)
+    # where a pixel never varies: ours has no weight, scikit-learn's is as LAPACK rounds
+    assert abs(line.coef_[0, 5]) <= (0 if source is OURS else 1e-12)
+
+
+@BOTH
+def test_least_squares_takes_the_smallest_of_many_solutions(X, y, source):
+    coef = source.LinearRegression().fit(X, y).coef_[0]
+    assert coef[0] == pytest.approx(coef[6], abs=1e-12)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("multi_class", "n_classes", "n_outputs"),
+    [
+        ("one_vs_rest", 2, 1),
+        ("one_vs_rest", 3, 3),
+        ("multinomial", 3, 3),
+        ("multinomial", 7, 7),
+    ],
+)  # fmt: skip
+def test_at_the_optimum_the_gradient_vanishes(source, multi_class, n_classes, n_outputs):
+    X, y = data(n_classes=n_classes)
+    model = source.LogisticRegression(C=0.5, multi_class=multi_class, tol=1e-10).fit(X, y)
+    assert model.coef_.shape == (n_outputs, 8)
+    by_coef, by_intercept = gradient(model, X, y, 0.5)
+    np.testing.assert_allclose(by_coef, 0, atol=2e-3)
+    np.testing.assert_allclose(by_intercept, 0, atol=2e-3)
+
+
+@pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
+def test_a_step_in_any_direction_leads_uphill(X, y, multi_class):
+    model = LogisticRegression(C=0.5, multi_class=multi_class, tol=1e-12).fit(X, y)
+    best = objective(model, X, y, 0.5)
+    np.testing.assert_allclose(model.objective_, best, rtol=1e-12)
+    rng = np.random.default_rng(3)
+    coef = model.coef_
+    for _ in range(20):
+        model.coef_ = coef + 1e-3 * rng.normal(size=coef.shape)
+        assert np.all(objective(model, X, y, 0.5) > best)
+
+
+@pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
+@pytest.mark.parametrize("C", [1e-4, 1e-2, 1.0, 1e2, 1e4])
+def test_both_solvers_find_the_same_model(multi_class, C):
+    X, y = data(n_samples=150, n_classes=4)
+    fast = LogisticRegression(C=C, multi_class=multi_class, tol=1e-10).fit(X, y)
+    slow = reference.LogisticRegression(
+        C=C, multi_class=multi_class, tol=1e-10, max_iter=10_000
+    ).fit(X, y)
+    np.testing.assert_allclose(
+        fast.coef_, slow.coef_, atol=2e-4 * (1 + abs(slow.coef_).max())
+    )
+    np.testing.assert_allclose(
+        objective(fast, X, y, C), objective(slow, X, y, C), rtol=1e-8
+    )
+
+
+@pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
+@pytest.mark.parametrize("tol", [1e-1, 1e-3, 1e-5])
+def test_the_bound_on_the_gap_holds(X, y, multi_class, tol):
+    best = LogisticRegression(multi_class=multi_class, tol=1e-13).fit(X, y)
+    model = LogisticRegression(multi_class=multi_class, tol=tol).fit(X, y)
+    assert model.gap_ <= tol
+    gap = (objective(model, X, y, 1.0) - best.objective_) / best.objective_
+    assert np.all(gap <= model.gap_)
+    assert np.all(gap >= -1e-12)
+
+
+@BOTH
+def test_a_one_versus_rest_row_is_its_binary_fit(X, y, source):
+    options = {"C": 0.5, "multi_class": "one_vs_rest", "tol": 1e-12}
+    model = source.LogisticRegression(**options).fit(X, y)
+    for index in range(3):
+        alone = source.LogisticRegression(**options).fit(X, (y == index).astype(int))
+        np.testing.assert_allclose(model.coef_[index], alone.coef_[0], atol=1e-4)
+        assert model.intercept_[index] == pytest.approx(alone.intercept_[0], abs=1e-4)
+
+
+@BOTH
+@pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
+def test_a_constant_column_gets_no_weight_and_does_no_harm(X, y, source, multi_class):
+    model = source.LogisticRegression(multi_class=multi_class).fit(X, y)
+    np.testing.assert_array_equal(model.coef_[:, 5], 0)
+    assert model.mean_[5] == 7
+    assert model.scale_[5] == 1
+
+
+@pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
+def test_it_is_right_at_the_edges(multi_class):
+    rng = np.random.default_rng(0)
+    X, y = data(n_samples=1200, n_classes=4)
+    rare = np.r_[np.flatnonzero(y != 3), np.flatnonzero(y == 3)[:3]]
+    scales = np.logspace(-3, 3, 8, dtype=np.float32)
+    cases = {
+        "one class far rarer": (X[rare], y[rare], 1.0),
+        "separable, weak penalty": (X, (X[:, 0] > 127).astype(int), 1e4),
+        "fewer samples than columns": (rng.normal(size=(10, 40)), np.arange(10) % 3, 1.0),
+        "float32 of any scale": (rng.normal(size=(500, 8)).astype(np.float32) * scales + 50,
+                                 np.arange(500) % 3, 1.0),
+        "one column": (X[:, :1], y, 1.0),
+        "no column that varies": (np.full((90, 2), 3, np.uint8), np.arange(90) % 3, 1.0),
+        "two samples": (X[:2], np.array([0, 1]), 1.0),
+    }  # fmt: skip
+    for case, (columns, labels, C) in cases.items():
+        model = LogisticRegression(C=C, multi_class=multi_class, tol=1e-8)
+        model.fit(columns, labels)
+        assert model.gap_ <= 1e-8, case
+        assert np.isfinite(model.coef_).all(), case
+
+
+@pytest.mark.parametrize("C", [1e-4, 1.0, 1e4])
+def test_all_classes_together_lead_to_the_same_optimum(monkeypatch, C):
+    X, y = data(n_classes=5)
+    monkeypatch.setattr(logistic, "NEAR", 0)
+    each = LogisticRegression(C=C, tol=1e-10).fit(X, y)
+    monkeypatch.setattr(logistic, "NEAR", np.inf)
+    together = LogisticRegression(C=C, tol=1e-10).fit(X, y)
+    assert together.gap_ <= 1e-10
+    np.testing.assert_allclose(together.objective_, each.objective_, rtol=1e-9)
+
+
+def test_the_coupled_metric_solves_the_softmaxs_newton_equation():
+    rng = np.random.default_rng(2)
+    X, P = rng.normal(size=(60, 4)), rng.dirichlet(np.ones(3), size=60)
+    pairs = [(1, 0), (2, 0), (2, 1)]
+    grams = [(X.T * P[:, c] * P[:, d]) @ X for c, d in pairs]
+    ridge = np.diag([1.0, 1, 1, 0.1])
+    curvature = np.einsum("ic,cd->icd", P, np.eye(3)) - np.einsum("ic,id->icd", P, P)
+    H = np.einsum("icd,ij,ik->cjdk", curvature, X, X) + np.einsum(
+        "cd,jk->cjdk", np.eye(3), ridge
+    )
+    V = rng.normal(size=(3, 4))
+    V -= V.mean(axis=0)
+    expected = np.linalg.solve(H.reshape(12, 12), V.ravel()).reshape(3, 4)
+    metric = Coupled(pairs, [G.astype(np.float32) for G in grams], ridge, InOrder())
+    np.testing.assert_allclose(metric.backward(metric.forward(V)), expected, atol=1e-5)
+
+
+def test_one_class_alone_is_refused(X):
+    with pytest.raises(ValueError, match="one class alone"):
+        LogisticRegression().fit(X, np.zeros(len(X)))
+
+
+@pytest.mark.long
+def test_threads_do_not_change_the_result():
+    X, y = data(n_samples=20_000, n_classes=5)
+    fits = [LogisticRegression(tol=1e-9, n_threads=n).fit(X, y) for n in (1, 2, 3)]
+    for other in fits[1:]:
+        np.testing.assert_allclose(other.coef_, fits[0].coef_, atol=1e-4)
+    again = LogisticRegression(tol=1e-9, n_threads=2).fit(X, y)
+    np.testing.assert_array_equal(again.coef_, fits[1].coef_)
+
+
+def test_data_on_disk_give_the_same_as_data_in_memory(tmp_path):
+    X, y = data(n_samples=5000)
+    held = LogisticRegression(tol=1e-10).fit(X, y)
+    np.save(tmp_path / "X.npy", X)
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    read = LogisticRegression(tol=1e-10).fit(mapped, y)
+    np.testing.assert_array_equal(read.coef_, held.coef_)
+
+
+@BOTH
+def test_a_fit_that_is_not_at_the_optimum_says_so_in_a_line(X, y, source, caplog):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        source.LogisticRegression(max_iter=2, tol=1e-10).fit(X, y)
+    (record,) = caplog.records
+    assert "not at the optimum after 2 iterations" in record.message
+
+
+@BOTH
+def test_a_fit_that_float64_gets_no_nearer_ends_and_says_so(X, y, source, caplog):
+    """Else it would go on for all of its iterations: an hour here, a day on MNIST."""
+    model = source.LogisticRegression(multi_class="one_vs_rest", max_iter=10**6, tol=1e-99)
+    model.fit(X, y)
+    assert model.n_iter_ <= 1000
+    (record,) = caplog.records
+    assert "float64 gets no nearer" in record.message
+
+
+def test_each_iteration_is_reported_and_the_objective_falls(X, y):
+    seen = []
+    model = LogisticRegression(callback=lambda *state: seen.append(state)).fit(X, y)
+    iterations, objectives, gaps = zip(*seen, strict=True)
+    assert iterations == tuple(range(1, model.n_iter_ + 1))
+    assert np.all(np.diff([f.sum() for f in objectives]) <= 1e-6 * objectives[0].sum())
+    assert gaps[-1] == model.gap_
+
+
+def test_scikit_learn_can_clone_and_change_it():
+    model = clone(LogisticRegression(C=3.0)).set_params(tol=1e-3)
+    assert (model.C, model.tol) == (3.0, 1e-3)
+    assert clone(LinearRegression(n_threads=1)).n_threads == 1
+
+
+class InOrder:
+    """A pool that runs in this thread."""
+
+    map = staticmethod(map)
+
+
+@pytest.mark.parametrize("n_samples", [1, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 7])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_products_are_those_of_the_standardised_matrix(n_samples, dtype):
+    X = np.random.default_rng(0).integers(0, 256, (n_samples, 6)).astype(dtype)
+    X[:, 2] = 9
+    rows = Rows(X, InOrder(), 1)
+    A = np.column_stack([standardise(X)[:, rows.varies], np.ones(n_samples)])
+    assert rows.width == A.shape[1]
+    rng = np.random.default_rng(1)
+    W, R = rng.normal(size=(3, rows.width)), rng.normal(size=(n_samples, 3))
+    for precision, atol in ((np.float32, 1e-3), (float, 1e-10)):
+        Z = rows.scores(W, precision).transpose(0, 2, 1).reshape(-1, 3)[:n_samples]
+        np.testing.assert_allclose(Z, A @ W.T, atol=atol)
+        G = rows.gradient(rows.fold(R), precision)
+        np.testing.assert_allclose(G, R.T @ A, atol=atol * n_samples)
+    np.testing.assert_allclose(rows.gram(), A.T @ A, atol=1e-9 * n_samples)
+    index = np.arange(0, n_samples, 2)
+    np.testing.assert_allclose(rows.take(index), A[index], atol=1e-4)
+
+
+def test_of_bytes_mean_and_scale_are_exact():
+    X = np.random.default_rng(0).integers(0, 256, (9000, 5)).astype(np.uint8)
+    X[:, 0] = 255
+    rows = Rows(X, InOrder(), 1)
+    wide = X.astype(object)  # Python's integers know no bound
+    n, total, squares = len(X), wide.sum(axis=0), (wide**2).sum(axis=0)
+    assert rows.mean.tolist() == [t / n for t in total]
+    variance = [(n * q - t * t) / n**2 for q, t in zip(squares, total, strict=True)]
+    assert rows.scale.tolist() == [1.0, *np.sqrt(np.array(variance[1:], float))]
+
+
+FIT = """
+import json, pathlib, sys
+from digits.data import dataset
+from digits.solvers.logistic import LogisticRegression
+subset = pathlib.Path("data/subsets/digits")
+train, test = (dataset.load_split(subset / split) for split in ("train", "test"))
+kind, dtype, n_threads, tol = json.loads(sys.argv[1])
+model = LogisticRegression(multi_class=kind, tol=tol, n_threads=n_threads)
+model.fit(train.images.astype(dtype), train.labels)
+Z = model.decision_function(test.images.astype("float32" if dtype == "float32" else float))
+print(json.dumps(Z.argmax(axis=1).tolist()))
+"""
+
+
+@pytest.mark.results
+@pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
+def test_no_thread_precision_or_kernel_changes_a_prediction_on_mnist(multi_class):
+    def predictions(dtype, n_threads, tol, kernel):
+        options = json.dumps([multi_class, dtype, n_threads, tol])
+        command = [sys.executable, "-c", FIT, options]
+        environment = os.environ | {"OPENBLAS_CORETYPE": kernel}
+        output = subprocess.check_output(command, cwd=ROOT, env=environment)
+        return np.array(json.loads(output))
+
+    best = predictions("float64", 2, 1e-10, "Haswell")
+    tol = 1e-6  # of the solvers; the pipeline's is smaller
+    for dtype, n_threads, kernel in (
+        ("uint8", 2, "Haswell"),
+        ("uint8", 1, "Sandybridge"),
+        ("float32", 2, "Haswell"),
+        ("float64", 2, "Sandybridge"),
+    ):
+        other = predictions(dtype, n_threads, tol, kernel)
+        assert (other != best).sum() <= 1, (dtype, n_threads, kernel)

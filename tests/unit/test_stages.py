@@ -1,0 +1,215 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import confusion_matrix
+from sklearn.preprocessing import StandardScaler
+
+from digits import gallery, models, sources
+from digits.config import params
+from digits.config.params import Subset
+from digits.data import dataset
+from digits.data.dataset import Dataset
+from digits.errors import InputError
+from digits.models import Course, preprocessing
+from digits.models.linear import standardise
+from stages import download, filter, train  # noqa: A004 (the stage is named after what it does)
+from tests.helpers.project import PARAMS, generate, options
+
+
+def logistic(model):
+    return options(model, C=1.0, max_iter=1000, tol=1e-6)
+
+
+LINEAR = options("linear_regression")
+
+
+def test_filter_keeps_every_image_of_the_digits_and_no_other(tiny):
+    kept = filter.keep(tiny, (8, 3))
+    assert [len(split.labels) for split in kept.splits.values()] == [60, 24]
+    assert set(kept.train.labels) == {3, 8}
+
+
+def test_filter_refuses_a_digit_without_training_images(tiny):
+    without = Dataset(dataset.select(tiny.train, tuple(range(9))), tiny.test)
+    with pytest.raises(InputError, match=r"no training image of 9"):
+        filter.keep(without, (0, 9))
+
+
+def test_filter_refuses_a_subset_without_test_images(tiny):
+    without = Dataset(tiny.train, dataset.select(tiny.test, (2,)))
+    with pytest.raises(InputError, match=r"no test image of 0, 1"):
+        filter.keep(without, (1, 0))
+
+
+@pytest.mark.parametrize(
+    ("subset", "labels"),
+    [
+        ({"digits": [8, 3]}, (8, 3)),
+        ({"classes": ["9", "0"]}, (9, 0)),
+        ({"classes": "all"}, tuple(range(10))),
+    ],
+)
+def test_a_subset_is_labels_names_or_all(tiny, subset, labels):
+    assert filter.labels_of(Subset.model_validate(subset), tiny) == labels
+
+
+@pytest.mark.parametrize(
+    ("subset", "expected"),
+    [
+        ({"digits": [0, 99]}, "digits: must be from 0 to 2 for this data, got 99"),
+        ({"classes": ["cat", "dig"]}, "classes: .* no class 'dig'; did you mean 'dog'?"),
+    ],
+)
+def test_a_subset_of_what_is_not_there_is_refused(tiny, subset, expected):
+    named = replace(tiny, names=("cat", "dog", "bird"))
+    with pytest.raises(InputError, match=expected):
+        filter.labels_of(Subset.model_validate(subset), named)
+
+
+def test_a_file_of_ones_own_must_be_mnist_if_it_is_called_so(tmp_path, tiny):
+    np.savez(tmp_path / "own.npz", x_train=tiny.train.images, y_train=tiny.train.labels,
+             x_test=tiny.test.images, y_test=tiny.test.labels)  # fmt: skip
+    assert download.fetch("custom", "own.npz", tmp_path) is not None
+    with pytest.raises(InputError, match=r"own\.npz: x_train is not MNIST's"):
+        download.fetch("mnist", "own.npz", tmp_path)
+
+
+def test_the_data_that_is_there_is_taken_only_with_its_names(tmp_path, as_mnist):
+    dataset.save(tmp_path, as_mnist)
+    assert download.find("mnist", tmp_path) is not None
+    dataset.save(tmp_path, replace(as_mnist, names=tuple("abcdefghij")))
+    assert download.find("mnist", tmp_path) is None
+
+
+def test_download_asks_the_mirrors_if_the_source_is_auto(tmp_path, tiny, monkeypatch):
+    monkeypatch.setattr(sources, "fetch", lambda _name: tiny)
+    assert download.fetch("mnist", "auto", tmp_path) is tiny
+
+
+def test_the_pictures_show_training_images(tmp_path, tiny, monkeypatch):
+    shown = []
+    monkeypatch.setattr(sources, "fetch", lambda _name: tiny)
+    monkeypatch.setattr(
+        gallery, "first_digits", lambda _path, _images, labels, _names: shown.append(labels)
+    )
+    checked = params.load(PARAMS)
+    download.main(checked, tmp_path)
+    filter.main(checked, "binary", tmp_path)
+    assert [len(labels) for labels in shown] == [300, 60]
+
+
+@pytest.mark.parametrize(
+    ("model", "digits", "n_outputs"),
+    [
+        ("linear_regression", (3, 8), 1),
+        ("logistic_regression", (3, 8), 1),
+        ("multinomial_logistic", (3, 8), 2),
+        ("linear_regression", (1, 3, 8), 1),
+        ("one_vs_rest_logistic", (1, 3, 8), 3),
+        ("multinomial_logistic", (1, 3, 8), 3),
+    ],
+)
+def test_a_variant_learns_its_digits(tiny, model, digits, n_outputs):
+    data = filter.keep(tiny, digits)
+    fitted = train.train(
+        data.train, LINEAR if model == "linear_regression" else logistic(model)
+    )
+    assert fitted.coef.shape == (n_outputs, 64)
+    assert fitted.classes.tolist() == list(digits)
+    cuts = tuple(i + 0.5 for i in range(len(digits) - 1))
+    scores = fitted.scores(data.test.images)
+    predicted = fitted.classes[models.decide(scores, fitted.decision, cuts)]
+    assert np.mean(predicted == data.test.labels) > 0.9
+
+
+@pytest.mark.parametrize("solver", ["fast", "scikit_learn"])
+def test_the_softmax_of_two_digits_is_at_its_own_optimum(tiny, solver):
+    """Of two classes the solvers fit one problem, whose penalty is another."""
+    data = filter.keep(tiny, (3, 8))
+    block = options("multinomial_logistic", C=0.3, max_iter=1000, tol=1e-10, solver=solver)
+    fitted = train.train(data.train, block)
+    scores = fitted.scores(data.train.images)
+    p = np.exp(models.log_probabilities(scores, fitted.decision))
+    member = data.train.labels[:, None] == fitted.classes
+    X = standardise(data.train.images, fitted.mean, fitted.scale)
+    gradient = 0.3 * (p - member).T @ X + fitted.coef
+    np.testing.assert_allclose(gradient, 0, atol=1e-3)
+    assert np.abs(fitted.coef).max() > 0.01
+
+
+def test_the_linear_variant_is_the_notebooks_computation(tiny):
+    noisy = filter.keep(generate(200, 200, seed=5), (3, 8))
+    fitted = train.train(noisy.train, LINEAR)
+    scaler = StandardScaler()
+    X = scaler.fit_transform(noisy.train.images.reshape(-1, 64).astype(float))
+    line = LinearRegression().fit(X, noisy.train.labels == 8)
+    expected = line.predict(
+        scaler.transform(noisy.test.images.reshape(-1, 64).astype(float))
+    )
+    np.testing.assert_allclose(fitted.scores(noisy.test.images)[:, 0], expected, atol=1e-9)
+    decided = models.decide(fitted.scores(noisy.test.images), "threshold", (0.49,))
+    np.testing.assert_array_equal(
+        confusion_matrix(noisy.test.labels == 8, decided),
+        confusion_matrix(noisy.test.labels == 8, expected > 0.49),
+    )
+
+
+def test_training_twice_gives_the_same_bytes(tmp_path, tiny):
+    for name in "ab":
+        train.train(tiny.train, logistic("multinomial_logistic")).save(
+            tmp_path / f"{name}.npz"
+        )
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_a_saved_model_scores_as_the_fitted_one(tmp_path, tiny):
+    fitted = train.train(tiny.train, LINEAR)
+    fitted.save(tmp_path / "model.npz")
+    loaded = models.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(
+        loaded.scores(tiny.test.images), fitted.scores(tiny.test.images)
+    )
+
+
+def test_a_preprocessed_variant_sees_images_as_it_learned_them(tmp_path, tiny):
+    block = options("linear_regression", preprocess="deskew")
+    train.train(tiny.train, block).save(tmp_path / "model.npz")
+    upright = preprocessing.deskew(tiny.train.images)
+    plain = train.train(tiny.train._replace(images=upright), LINEAR)
+    np.testing.assert_array_equal(
+        models.load(tmp_path / "model.npz").scores(tiny.train.images),
+        plain.scores(upright),
+    )
+
+
+@pytest.mark.parametrize("solver", ["fast", "scikit_learn"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "linear_regression",
+        "logistic_regression",
+        "one_vs_rest_logistic",
+        "multinomial_logistic",
+    ],
+)
+def test_every_solver_leaves_a_course(tiny, name, solver):
+    data = filter.keep(tiny, (3, 8))
+    linear = name == "linear_regression"
+    options = LINEAR if linear else logistic(name)
+    course = Course()
+    train.train(data.train, options.model_copy(update={"solver": solver}), course)
+    assert course.rows
+    assert all(np.isfinite(value) for *_, value in course.rows)
+    objective = [value for _, measure, _, value in course.rows if measure == "objective"]
+    assert objective == sorted(objective, reverse=True)
+
+
+def test_the_mean_squared_error_is_that_of_the_scores(tiny):
+    for solver in ("fast", "scikit_learn"):
+        course = Course()
+        options = LINEAR.model_copy(update={"solver": solver})
+        fitted = train.train(tiny.train, options, course)
+        mse = np.mean((fitted.scores(tiny.train.images)[:, 0] - tiny.train.labels) ** 2)
+        assert course.rows == [(1, "mean squared error", "training", pytest.approx(mse))]
