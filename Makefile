@@ -126,7 +126,7 @@ verify: setup  ## compare all results with the hashes in dvc.lock; FIX=1 repairs
 	done; exit $$status
 
 test-hard: hard  ## run the fault-injection tests: KILLS=200 random kills, STEPS=200 random steps
-	pytest -m hard
+	pytest --numprocesses auto --dist loadfile -m hard
 	python -m tests.stress.mutations $(if $(MUTATIONS),--count $(MUTATIONS))
 	python -m tests.stress.determinism
 	python -m tests.stress.kills --count $(or $(KILLS),200)

@@ -74,6 +74,7 @@ def test_the_last_commit_and_the_files_here_are_compared_unless_others_are_named
         assert (result.returncode, result.stdout) == (0, same.format(name))
 
 
+@pytest.mark.slow
 def test_what_got_worse_by_more_than_the_tolerance_fails(changed):
     result = run(changed, "HEAD~1", "HEAD", "--tolerance", "0.333333")
     assert result.returncode == 1
@@ -121,8 +122,13 @@ def test_a_removed_variant_is_not_worse(project):
             "{",
             "metrics/multinomial.json in workspace: cannot be read",
         ),
-        ("metrics/multinomial/confusion.csv", "", "not a confusion matrix"),
-        ("dvc.yaml", "stages: [", "dvc.yaml"),
+        pytest.param(
+            "metrics/multinomial/confusion.csv",
+            "",
+            "not a confusion matrix",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("dvc.yaml", "stages: [", "dvc.yaml", marks=pytest.mark.slow),
     ],
 )
 def test_what_cannot_be_read_does_not_pass_as_unchanged(project, path, content, message):

@@ -69,10 +69,8 @@ def expected(branches, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("here", "there"),
-    [("one", "two"), pytest.param("two", "one", marks=pytest.mark.slow)],
+    ("here", "there", "staged"), [("one", "two", False), ("two", "one", True)]
 )
-@pytest.mark.parametrize("staged", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_remedy_of_a_merge_is_one_command(project, expected, here, there, staged):
     conflict(project, here, there)
     if staged:
@@ -83,8 +81,9 @@ def test_the_remedy_of_a_merge_is_one_command(project, expected, here, there, st
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("staged", [False, True])
-@pytest.mark.parametrize("how", ["rebase", "cherry-pick"])
+@pytest.mark.parametrize(
+    ("how", "staged"), [("rebase", False), ("rebase", True), ("cherry-pick", True)]
+)
 def test_so_is_that_of_a_rebase_and_of_a_cherry_pick(project, expected, how, staged):
     conflict(project, "one", "two", how)
     if staged:

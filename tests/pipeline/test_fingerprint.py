@@ -111,8 +111,8 @@ def test_a_new_model_runs_its_own_variant_and_the_report(project):
     [
         (
             "digits/solvers/logistic.py",
-            "MEMORY = ",
-            "MEMORY = 1 + ",
+            "LBFGS_MEMORY = ",
+            "LBFGS_MEMORY = 1 + ",
             stages("train", LOGISTIC) | stages("evaluate", LOGISTIC) | {"report"},
         ),
         (
@@ -175,7 +175,7 @@ TRAIN = "train/multinomial_logistic"
         (
             LOGISTIC_FILE,
             "digits.solvers.logistic import L",
-            "digits.solvers.reference import L",
+            "digits.solvers.sklearn_backend import L",
             TRAIN,
         ),
         ("digits/models/linear.py", "MODEL = LinearModel", "MODEL = object", TRAIN),
@@ -187,7 +187,7 @@ def test_what_can_change_a_result_is_noticed(code, name, old, new, expected):
 
 
 def test_the_branch_of_an_import_is_noticed(code):
-    ours, theirs = "digits.solvers.logistic import", "digits.solvers.reference import"
+    ours, theirs = "digits.solvers.logistic import", "digits.solvers.sklearn_backend import"
     text = (code / LOGISTIC_FILE).read_text()
     head, tail = text.split("    if options.solver", 1)
     swapped = tail.replace(ours, "\0").replace(theirs, ours).replace("\0", theirs)
@@ -215,7 +215,7 @@ def test_what_a_package_imports_from_its_modules_is_noticed(code):
     (code / "digits/solvers/__init__.py").write_text(
         "from digits.solvers import logistic as s\n"
     )
-    edit = ("digits/solvers/__init__.py", "logistic as s", "reference as s")
+    edit = ("digits/solvers/__init__.py", "logistic as s", "sklearn_backend as s")
     assert changed(code, [TRAIN], edit) == {TRAIN}
 
 

@@ -15,7 +15,7 @@ from digits.errors import InputError
 from digits.sources import NpmMirror
 from stages import check, download, evaluate, filter, report, train  # noqa: A004 (the stage's name)
 from tests.helpers.project import ROOT, as_arrays
-from tests.stress.kills import results
+from tests.helpers.results import results
 from tests.unit.test_damaged_inputs import PARAMS
 
 # The stages in their order, each with what it writes.
@@ -187,7 +187,7 @@ def test_dvc_repro_goes_on_when_there_is_room(fresh, done, disk):
     project = fresh.copy(disk.folder / "project")
     expected = results(done.root)
     refused = 0
-    for room in range(0, 2_000_000, 60_000):
+    for room in range(0, 2_000_000, 120_000):
         disk.leave(room)
         result = project.run("dvc", "repro", "--no-run-cache", check=False)
         assert "Traceback" not in result.stderr

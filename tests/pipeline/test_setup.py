@@ -378,8 +378,14 @@ def test_of_two_makes_at_once_one_makes_it_and_one_waits(top, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.2, 0.5, 0.8, 1.1])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("number", "seconds"),
+    [
+        *((signal.SIGKILL, seconds) for seconds in (0.2, 0.5, 0.8, 1.1)),
+        *((signal.SIGTERM, seconds) for seconds in (0.2, 0.8)),
+        *((signal.SIGINT, seconds) for seconds in (0.5, 1.1)),
+    ],
+)
 def test_after_a_kill_it_is_made_again(top, tmp_path, number, seconds):
     folder = project(top, tmp_path / "project")
     process = subprocess.Popen(

@@ -54,10 +54,10 @@ def test_the_hash_of_a_folder_is_dvcs(done):
 
 CASES = [
     "data/models/multinomial.npz",
-    "params.schema.json",
     *(
         pytest.param(path, marks=pytest.mark.slow)
         for path in (
+            "params.schema.json",
             "data/raw/train/images.npy",
             "metrics/one_vs_rest.json",
             "metrics/linear_binary/pictures/scores.png",

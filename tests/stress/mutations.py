@@ -67,9 +67,9 @@ MUTATIONS = [
         "metrics",
     ),
     (
-        "digits/solvers/logistic.py",
-        "self.C * gradient + self.penalised * self.W",
-        "self.C * gradient - self.penalised * self.W",
+        "digits/solvers/problem.py",
+        "self.C * gradient + self.penalty_mask * point.coef",
+        "self.C * gradient - self.penalty_mask * point.coef",
         "solvers",
     ),
     (

@@ -177,7 +177,9 @@ def test_what_has_no_limit_is_found():
 def test_at_all_corners_of_its_limits_a_model_is_sound_or_refused(
     model, data, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(logistic, "EXHAUSTED", 12)  # iterations, for the test's time
+    monkeypatch.setattr(
+        logistic, "GIVE_UP_ITERATIONS", 12
+    )  # iterations, for the test's time
     for parameters in ends(model):
         works_or_is_refused(model, parameters, data, tmp_path)
 

@@ -47,7 +47,7 @@ def litter(root):
         (root / folder / ".#dataset.py").symlink_to("somebody@nowhere.1:2")
 
 
-def test_dvc_and_verify_see_no_change(done, tmp_path):
+def test_dvc_and_verify_see_no_change_but_a_file_that_counts(done, tmp_path):
     project = done.copy(tmp_path / "project")
     litter(project.root)
     assert "up to date" in project.run("dvc", "status").stdout
@@ -55,11 +55,6 @@ def test_dvc_and_verify_see_no_change(done, tmp_path):
     assert "results are as dvc.lock says" in sound
     data = sources.read(project.root / "data/own", Ignored(project.root))
     assert len(data.train.labels) == 300
-
-
-def test_a_file_that_counts_is_seen_among_them(done, tmp_path):
-    project = done.copy(tmp_path / "project")
-    litter(project.root)
     (project.root / "data/raw/train/more.npy").write_text("x")
     (project.root / "data/own/names.txt").write_text("x")
     assert project.run("dvc", "status", check=False).stdout.split("\n\tchanged")[:1] == [
