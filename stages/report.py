@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from digits import models
 from digits.config import cli
 from digits.config.params import Params
 from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
+from digits.models import serialization
 from digits.report import content, graph, render
 from digits.report.content import Result
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def load_predictions(
-    path: Path, model: models.Header, labels: np.ndarray, parameters: str
+    path: Path, model: serialization.Header, labels: np.ndarray, parameters: str
 ) -> dict[str, np.ndarray]:
     """Read the predictions that `evaluate` wrote.
 
@@ -54,9 +54,9 @@ def load_predictions(
             f"{path}: cannot be read ({error}); `dvc repro` writes it again"
         ) from error
     made_with = str(arrays.pop("parameters"))
-    models.check_parameters(path, made_with, parameters, f"evaluate@{path.stem}")
+    serialization.check_parameters(path, made_with, parameters, f"evaluate@{path.stem}")
     actual = labels[np.isin(labels, model.classes)]
-    n_outputs = 1 if model.decision in models.ONE_SCORE else len(model.classes)
+    n_outputs = model.decision.n_outputs(len(model.classes))
     scores, predicted = arrays["scores"], arrays["predicted"]
     sound = (
         scores.dtype == np.float64
@@ -92,11 +92,11 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
         path = root / "data/models" / f"{name}.npz"
         predictions = root / "data/predictions" / f"{name}.npz"
         parameters = variant.text("subset", "train", "evaluate")
-        header = models.header(path)
+        header = serialization.read_header(path)
         made_with = variant.text("subset", "train")
-        models.check_parameters(path, header.parameters, made_with, f"train@{name}")
-        runnable = header.kind in content.MODEL_ARRAYS and header.preprocess == "none"
-        model = models.load(path) if runnable else None
+        serialization.check_parameters(path, header.parameters, made_with, f"train@{name}")
+        runnable = header.model_type in content.MODEL_ARRAYS and header.preprocess == "none"
+        model = serialization.load(path) if runnable else None
         if model and model.n_pixels != math.prod(test.images.shape[1:]):
             raise InputError(
                 f"{path}: is for images of {model.n_pixels} pixels, but those in data/raw "
@@ -107,7 +107,7 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
                 name=name,
                 subset=variant.subset,
                 train=variant.train,
-                thresholds=variant.evaluate.cuts,
+                thresholds=variant.evaluate.all_thresholds,
                 classes=header.classes,
                 decision=header.decision,
                 model=model,

@@ -367,9 +367,7 @@ def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iter
         pictures.append(code(f"{PurePath(root, folder, 'metrics', name, 'pictures')}/"))
         if len(cells) > N_CELLS:
             cut.append(f"{len(cells) - N_CELLS} more of {code(variant)}")
-    digits = all(re.fullmatch(r"\d called \d", change.name) for change in changes)
-    noun = "digit" if digits else "class"
-    yield table(("variant", noun, before, after, "change"), rows, 2)
+    yield table(("variant", "class", before, after, "change"), rows, 2)
     yield (f"Smaller changes: {', '.join(cut)}. " if cut else "") + (
         f"Pictures: {', '.join(pictures)}."
     )

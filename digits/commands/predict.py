@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from digits import models, pictures
 from digits.config import cli, params
 from digits.config.params import Params
 from digits.data import dataset
 from digits.errors import InputError, printable
-from digits.models import Model
-from digits.normal_form import CENTRED
+from digits.images import image_input
+from digits.images.mnist_format import MNIST_LIKE
+from digits.models import serialization
+from digits.models.base import Model
 
 log = logging.getLogger(__name__)
 
@@ -53,16 +54,16 @@ class Variant:
         self,
         name: str,
         model: Model,
-        cuts: tuple[float, ...],
+        thresholds: tuple[float, ...],
         names: tuple[str, ...],
     ) -> None:
         self.name = name
         self.model = model
-        self.cuts = cuts
+        self.thresholds = thresholds
         self.labels: list[int] = model.classes.tolist()
         self.classes = [names[label] for label in self.labels]
-        self.noun = dataset.noun(names)
-        self.values = [*map(int, self.classes)] if self.noun == "digit" else self.classes
+        self.has_digits = set(names) <= set(dataset.DIGITS)
+        self.values = [*map(int, self.classes)] if self.has_digits else self.classes
 
     @property
     def knows(self) -> str:
@@ -70,7 +71,7 @@ class Variant:
         first, last = self.labels[0], self.labels[-1]
         if len(self.classes) == len("01"):
             return " or ".join(self.classes)
-        if self.noun == "class":
+        if not self.has_digits:
             return f"{len(self.classes)} classes"
         if last - first + 1 == len(self.classes):
             return f"{first} to {last}"
@@ -79,18 +80,18 @@ class Variant:
     def answers(self, images: np.ndarray) -> list[dict[str, Any]]:
         """Return for each of (n_samples, height, width) images the class and the scores.
 
-        digit, or class: what it is said to be
+        class: the predicted one
         scores: one for each class, or the one that is cut at thresholds
         probabilities: of each class, if the model has them
         """
-        scores = self.model.scores(images)
-        classes = models.decide(scores, self.model.decision, self.cuts)
+        scores, decision = self.model.scores(images), self.model.decision
+        classes = decision.predict(scores, self.thresholds)
         answers: list[dict[str, Any]] = [
-            {self.noun: self.values[index], "scores": row}
+            {"class": self.values[index], "scores": row}
             for index, row in zip(classes, scores.tolist(), strict=True)
         ]
-        if self.model.decision in models.PROBABLE:
-            shares = np.exp(models.log_probabilities(scores, self.model.decision))
+        if decision.is_probabilistic:
+            shares = np.exp(decision.log_probabilities(scores))
             for answer, row in zip(answers, shares.tolist(), strict=True):
                 answer["probabilities"] = dict(zip(self.classes, row, strict=True))
         return answers
@@ -111,8 +112,8 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
             raise InputError(
                 f"{path} is missing; `dvc repro` trains it, `dvc pull` fetches it"
             )
-        cuts = checked.variants[name].evaluate.cuts
-        variants.append(Variant(name, models.load(path), cuts, classes))
+        thresholds = checked.variants[name].evaluate.all_thresholds
+        variants.append(Variant(name, serialization.load(path), thresholds, classes))
     return variants
 
 
@@ -143,7 +144,7 @@ def find(path: Path) -> list[Path]:
     found = sorted(
         file
         for file in path.rglob("*")
-        if file.suffix.lower() in pictures.SUFFIXES and not file.name.startswith(".")
+        if file.suffix.lower() in image_input.SUFFIXES and not file.name.startswith(".")
     )
     if not found:
         raise InputError(f"{path}: there is no image in this folder")
@@ -180,13 +181,12 @@ class Table:
             below += [variant.knows]
             texts = (variant.name, variant.knows, *variant.classes)
             self.widths += [max(map(wide, texts))]
-            if scores and variant.model.decision == "threshold":
+            decision = variant.model.decision
+            if scores and decision.uses_thresholds:
                 above += [""]
-                below += ["score"]
+                below += [decision.label]
             elif scores:
-                probable = variant.model.decision in models.PROBABLE
-                what = "probability of" if probable else "score of"
-                above += [what, *[""] * (len(variant.classes) - 1)]
+                above += [decision.label, *[""] * (len(variant.classes) - 1)]
                 below += variant.classes
             self.widths += [max(NUMBER, wide(name)) for name in below[len(self.widths) :]]
         self.heading: list[list[str]] | None = [above, below]
@@ -198,7 +198,7 @@ class Table:
         self.heading = None
         cells = [name_of(file)]
         for answer in answers.values():
-            cells.append(str(answer.get("digit", answer.get("class"))))
+            cells.append(str(answer["class"]))
             if self.scores:
                 probabilities = answer.get("probabilities", {})
                 shown = [*probabilities.values()] or answer["scores"]
@@ -277,7 +277,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH",
-        help=f"an image ({', '.join(pictures.FORMATS)}), or a folder of them",
+        help=f"an image ({', '.join(image_input.FORMATS)}), or a folder of them",
     )  # fmt: skip
     parser.add_argument(
         "--variant", action="append", default=[], metavar="NAME",
@@ -294,7 +294,7 @@ def main(arguments: argparse.Namespace) -> int:
         checked = params.load(root / "params.yaml")
         variants = load(checked, arguments.variant, root)
         shape = frame(variants, root)
-    centred = checked.dataset.name in CENTRED
+    mnist_like = checked.dataset.name in MNIST_LIKE
     files: dict[Path, None] = {}
     complete = True
     for path in arguments.paths:
@@ -308,6 +308,6 @@ def main(arguments: argparse.Namespace) -> int:
         list(files),
         variants,
         Json() if arguments.json else table,
-        lambda path: pictures.see(path, shape, centred=centred),
+        lambda path: image_input.load(path, shape, mnist_like=mnist_like),
     )
     return int(not complete)

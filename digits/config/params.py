@@ -9,7 +9,6 @@ import math
 import re
 import reprlib
 from collections.abc import Hashable, Iterator, Sequence
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 import yaml
 from pydantic import (
     AfterValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -30,18 +28,28 @@ from digits import methods
 from digits.config.blocks import Block, Evaluate, TrainBlock
 from digits.data import regular
 from digits.data.dataset import class_name
-from digits.data.registry import KNOWN
+from digits.data.registry import DATASETS
 from digits.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Label = Annotated[int, Field(ge=0, le=99)]
-ClassNames = Annotated[
-    tuple[Annotated[str, Field(max_length=100), AfterValidator(class_name)], ...],
-    Field(min_length=2, max_length=100, strict=False),
-]
+ClassName = Annotated[str, Field(max_length=100), AfterValidator(class_name)]
+AtLeastTwo = Field(min_length=2, max_length=100, strict=False)
+
+
+def _kind_of_classes(value: object) -> Literal["all", "labels", "names"]:
+    """Return which form of `Classes` is meant, so that an error names only that one."""
+    if isinstance(value, str):
+        return "all"
+    has_names = isinstance(value, list | tuple) and any(isinstance(v, str) for v in value)
+    return "names" if has_names else "labels"
+
+
 Classes = Annotated[
-    Annotated[Literal["all"], Tag("all")] | Annotated[ClassNames, Tag("list")],
-    Discriminator(lambda value: "all" if isinstance(value, str) else "list"),
+    Annotated[Literal["all"], Tag("all")]
+    | Annotated[tuple[Label, ...], AtLeastTwo, Tag("labels")]
+    | Annotated[tuple[ClassName, ...], AtLeastTwo, Tag("names")],
+    Discriminator(_kind_of_classes),
 ]
 # metrics/ also has folders with the figures and counts of the data.
 RESERVED_VARIANTS = ("dataset", "subsets")
@@ -62,7 +70,7 @@ class Dataset(Block):
     @property
     def names(self) -> tuple[str, ...] | None:
         """The names of the classes, where they are known without the data."""
-        return KNOWN[self.name].names if self.name in KNOWN else None
+        return DATASETS[self.name].names if self.name in DATASETS else None
 
     @model_validator(mode="after")
     def _source_can_be_used_and_watched(self) -> Self:
@@ -89,28 +97,24 @@ class Dataset(Block):
 class Subset(Block):
     """The classes to distinguish, in ascending order of their labels."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["digits"]}, {"required": ["classes"]}]}
+    classes: Classes = Field(
+        description="all, or the labels or the names of at least two classes."
     )
 
-    digits: Annotated[
-        tuple[Label, ...] | None, Field(min_length=2, max_length=100, strict=False)
-    ] = Field(default=None, description="The labels of at least two different classes.")
-    classes: Classes | None = Field(
-        default=None, description="all, or the names of at least two classes."
-    )
+    @model_validator(mode="before")
+    @classmethod
+    def _is_not_called_digits(cls, value: Any) -> Any:
+        """Name the key by which labels were listed before."""
+        if isinstance(value, dict) and "digits" in value:
+            raise PydanticCustomError("subset", "has the key digits; write classes instead")
+        return value
 
     @model_validator(mode="after")
-    def _is_one_list_of_different_classes(self) -> Self:
-        given = [key for key in ("digits", "classes") if getattr(self, key) is not None]
-        if len(given) != 1:
-            raise PydanticCustomError("subset", "needs either digits or classes")
-        (key,) = given
-        listed = getattr(self, key)
+    def _classes_differ(self) -> Self:
+        listed = self.classes
         if listed != "all" and len(set(listed)) < len(listed):
-            rule = "{key} must differ, got {listed}"
-            context = {"key": key, "listed": list(listed)}
-            raise PydanticCustomError("subset", rule, context)
+            rule = "classes must differ, got {listed}"
+            raise PydanticCustomError("subset", rule, {"listed": list(listed)})
         return self
 
     def n_classes(self, names: Sequence[str] | None) -> int | None:
@@ -119,24 +123,24 @@ class Subset(Block):
         Args:
             names: The names of all classes of the data, if known.
         """
-        listed = self.digits or self.classes or ()
-        if listed == "all":
+        if self.classes == "all":
             return None if names is None else len(names)
-        return len(listed)
+        return len(self.classes)
 
     def broken_rules(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield the key and the rule for each class that is not among these names."""
-        for label in self.digits or ():
-            if label >= len(names):
+        for listed in () if self.classes == "all" else self.classes:
+            if isinstance(listed, int):
                 highest = len(names) - 1
-                yield ".digits", f"must be from 0 to {highest} for this data, got {label}"
-        for name in () if self.classes == "all" else self.classes or ():
-            if name not in names:
-                near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+                if listed > highest:
+                    rule = f"must be from 0 to {highest} for this data, got {listed}"
+                    yield ".classes", rule
+            elif listed not in names:
+                near = difflib.get_close_matches(listed, names, n=1, cutoff=0.5)
                 hint = (
                     f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
                 )
-                yield ".classes", f"this data has no class {name!r}; {hint}"
+                yield ".classes", f"this data has no class {listed!r}; {hint}"
 
 
 if TYPE_CHECKING:
@@ -144,7 +148,7 @@ if TYPE_CHECKING:
 else:
     # Each model's module defines the class of its block.
     Train = Union[  # noqa: UP007 (of a tuple)
-        tuple(import_module(f"digits.methods.{model}").Options for model in methods.NAMES)
+        tuple(methods.load(name).Options for name in methods.NAMES)
     ]
 
 
@@ -206,11 +210,11 @@ class Params(Block):
                 yield key, f"{model} uses no thresholds; remove it"
         elif len(given) != 1:
             yield ".evaluate", "needs either threshold (two classes) or thresholds"
-        elif len(evaluate.cuts) != n_classes - 1:
+        elif len(evaluate.all_thresholds) != n_classes - 1:
             needed = f"{n_classes} classes take {n_classes - 1} thresholds"
-            yield given[0], f"{needed}, got {len(evaluate.cuts)}"
-        elif any(low >= high for low, high in pairwise(evaluate.cuts)):
-            yield given[0], f"must be ascending, got {list(evaluate.cuts)}"
+            yield given[0], f"{needed}, got {len(evaluate.all_thresholds)}"
+        elif any(low >= high for low, high in pairwise(evaluate.all_thresholds)):
+            yield given[0], f"must be ascending, got {list(evaluate.all_thresholds)}"
         if most and n_classes > most:
             others = "one_vs_rest_logistic or multinomial_logistic"
             rule = f"{model} distinguishes {most} classes; for more use {others}"
@@ -333,7 +337,7 @@ def _describe(error: ErrorDetails) -> list[str]:
         for before, step in zip((None, *error["loc"]), error["loc"], strict=False)
         if step != "[key]"
         and not (before == "train" and step in methods.NAMES)
-        and not (before == "classes" and step in ("all", "list"))
+        and not (before == "classes" and step in ("all", "labels", "names"))
     ]
     rule = _RULES.get(kind, error["msg"].replace("Input should be", "must be"))
     got = f", got {_short.repr(value)}"

@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from digits import metrics, models, normal_form
+from digits import metrics
 from digits.config.params import Train
 from digits.data.dataset import Split
+from digits.figures import FEW_CLASSES
+from digits.images import mnist_format
 from digits.methods import lenet5
-from digits.methods.logistic_regression import LogisticBlock
-from digits.models import Decision, Model
+from digits.models.base import Model
+from digits.models.decision import Decision, OneVsRest
+from digits.models.logistic import LogisticBlock
 from digits.report import notebook_results, packed_arrays
 from digits.report.calibration import Reliability, reliability
 
@@ -19,7 +22,7 @@ from digits.report.calibration import Reliability, reliability
 # of MNIST's page takes less than a megabyte, so that the page stays below four.
 IMAGE_BYTES = 2_250_000
 
-# The kinds of models that the page can run, and the arrays that it needs for them.
+# The types of models that the page can run, and the arrays that it needs for them.
 MODEL_ARRAYS = {
     "linear": ("mean", "scale", "coef", "intercept"),
     "lenet5": (
@@ -27,10 +30,6 @@ MODEL_ARRAYS = {
         *("dense_1", "bias_3", "dense_2", "bias_4", "dense_3", "bias_5"),
     ),
 }
-
-# With more classes, the cells of a confusion matrix and the rows of scores are small. As in
-# the figures, whose module takes too long to import here.
-FEW_CLASSES = 20
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Result:
         thresholds: Ascending; empty if the decision rule needs none.
         classes: (n_classes,) labels in ascending order.
         decision: The decision rule, which turns scores into a class.
-        model: Of a kind in `MODEL_ARRAYS`, for images without preprocessing; None if the
+        model: Of a type in `MODEL_ARRAYS`, for images without preprocessing; None if the
             page cannot run the model.
         scores: (n_samples, n_outputs) float64.
         actual: (n_samples,) labels.
@@ -119,8 +118,8 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         "model": result.train.model,
         "summary": result.train.summary,
         "preprocess": result.train.preprocess,
-        "decision": result.decision,
-        "kind": result.model and result.model.kind,
+        "decision": result.decision.name,
+        "model_type": result.model and result.model.model_type,
         "classes": classes,
         "thresholds": list(result.thresholds),
         "C": result.train.C if isinstance(result.train, LogisticBlock) else None,
@@ -141,12 +140,12 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
             "accuracy": round(notebook.accuracy, 6),
             "errors": notebook.n_images - notebook.correct,
         }
-    if result.decision == "threshold":
+    if result.decision.uses_thresholds:
         values["histogram"] = _histogram(result)
-    if result.decision in models.PROBABLE:
-        log_probabilities = models.log_probabilities(result.scores, result.decision)
+    if result.decision.is_probabilistic:
+        log_probabilities = result.decision.log_probabilities(result.scores)
         values["calibration"] = _calibration(reliability(log_probabilities, actual)) | {
-            "normalized": result.decision == "one_vs_rest"
+            "normalized": isinstance(result.decision, OneVsRest)
         }
         values["log_loss"] = round(metrics.log_loss(log_probabilities, actual), 6)
     return values
@@ -154,7 +153,7 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
 
 def _histogram(result: Result) -> dict[str, Any]:
     """Return the histogram of scores by actual class that `evaluate` draws as well."""
-    found = metrics.distribution(
+    found = metrics.score_histogram(
         result.scores[:, 0], result.indices[0], len(result.classes), result.thresholds
     )
     return {
@@ -183,23 +182,14 @@ def _calibration(found: Reliability) -> dict[str, Any]:
 def worst_first(result: Result) -> np.ndarray:
     """Return the misclassified test images, (n_errors,), the worst first.
 
-    The worst is the one whose score would have to change most for a correct prediction:
-    to the range of the actual class between two thresholds or, with a score for each
-    class, until the actual class has the largest.
+    The worst is the one whose score would have to change most for a correct prediction.
     """
     actual, predicted = result.indices
     rows = np.flatnonzero(actual != predicted)
-    scores = result.scores[rows]
-    if result.decision == "threshold":
-        bounds = np.array([-np.inf, *result.thresholds, np.inf])
-        low, high = bounds[actual[rows]], bounds[actual[rows] + 1]
-        off = np.maximum(low - scores[:, 0], scores[:, 0] - high)
-    elif scores.shape[1] == 1:
-        off = np.abs(scores[:, 0])
-    else:
-        here = np.arange(len(rows))
-        off = scores[here, predicted[rows]] - scores[here, actual[rows]]
-    return rows[np.argsort(-off, kind="stable")]
+    size = result.decision.error_size(
+        result.scores[rows], actual[rows], predicted[rows], result.thresholds
+    )
+    return rows[np.argsort(-size, kind="stable")]
 
 
 def included_images(
@@ -257,9 +247,9 @@ def page_arrays(results: Sequence[Result], test: Split) -> dict[str, np.ndarray]
         arrays[f"{name}/mistakes"] = rows.astype(np.uint32)
         arrays[f"{name}/predicted"] = result.indices[1].astype(np.uint8)
         if result.model:
-            for field in MODEL_ARRAYS[result.model.kind]:
+            for field in MODEL_ARRAYS[result.model.model_type]:
                 arrays[f"{name}/{field}"] = getattr(result.model, field).astype(np.float32)
-        if result.decision == "threshold":
+        if result.decision.uses_thresholds:
             # In full precision, so that a threshold gives the same predictions as evaluate.
             arrays[f"{name}/scores"] = result.scores[:, 0].astype(np.float64)
     return arrays
@@ -268,8 +258,8 @@ def page_arrays(results: Sequence[Result], test: Split) -> dict[str, np.ndarray]
 def image_format(dataset_name: str) -> dict[str, Any]:
     """Return the constants for converting a drawing to the format of the data."""
     return {
-        "box": normal_form.BOX,
-        "ink": normal_form.INK,
-        "centre_offset": normal_form.BEYOND,
-        "centred": dataset_name in normal_form.CENTRED,
+        "box": mnist_format.BOX,
+        "ink": mnist_format.INK,
+        "centre_offset": mnist_format.CENTRE_OFFSET,
+        "centred": dataset_name in mnist_format.MNIST_LIKE,
     }

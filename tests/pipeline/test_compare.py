@@ -52,7 +52,7 @@ CUT_AT_0 = """\
 
 ### Mistakes
 
-| variant | digit | `HEAD~1` | `HEAD` | change |
+| variant | class | `HEAD~1` | `HEAD` | change |
 | --- | --- | ---: | ---: | ---: |
 | `linear_binary` | 0 called 1 | 0 | 8 | +8 |
 
@@ -231,7 +231,7 @@ def test_the_cells_that_changed_most_come_first_and_the_rest_is_counted():
     changed = {"parameters": [], "metrics": [], "mistakes": cells}
     shown = compare.markdown(("a" * 40, "b"), changed, None)
     assert shown.count(" called ") == compare.N_CELLS
-    assert "| digit | `aaaaaaa` | `b` |" in shown
+    assert "| class | `aaaaaaa` | `b` |" in shown
     assert "Smaller changes: 3 more of `v`. Pictures: `metrics/v/pictures/`." in shown
 
 

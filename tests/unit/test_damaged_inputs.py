@@ -22,8 +22,8 @@ pytestmark = pytest.mark.long  # hundreds of cases
 PARAMS = """
 dataset: {name: custom, source: data/own/tiny.npz}
 subsets:
-  binary: {digits: [0, 1]}
-  digits: {digits: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}
+  binary: {classes: [0, 1]}
+  digits: {classes: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}
 variants:
   line: {subset: binary, train: {model: linear_regression}, evaluate: {threshold: 0.49}}
   softmax:
@@ -304,7 +304,7 @@ def load_all(stage, root):
     """Read what a stage reads: its `main` without what it computes and draws."""
     with suppress(InputError):
         if stage == "evaluate":
-            evaluate.models.load(root / "data/models/line.npz")
+            evaluate.serialization.load(root / "data/models/line.npz")
             evaluate.dataset.load_split(root / TEST)
             evaluate.dataset.load_names(root / "data/subsets/binary")
         else:

@@ -114,7 +114,7 @@ def test_a_comment_or_a_docstring_may_change_meanwhile(root):
 
 
 def test_code_of_others_may_change_meanwhile(root):
-    run(root, lambda: add(root / "digits/plots.py", "X = 1"))
+    run(root, lambda: add(root / "digits/figures/plots.py", "X = 1"))
 
 
 def replaced(path):

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import yaml
 
-from digits import methods, models
+from digits import methods
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import DIGITS
 from digits.errors import InputError
+from digits.models.decision import RULES, Largest
 from digits.models.linear import LinearModel
 from digits.report import content, graph, notebook_results, packed_arrays, render
 from digits.report.calibration import reliability
@@ -37,7 +38,8 @@ def result(name, decision, classes, split, seed=0):
     """Return a variant with random weights, and its predictions for the images."""
     rng = np.random.default_rng(seed)
     kept = dataset.select(split, classes)
-    n_outputs = 1 if decision in ("threshold", "sigmoid") else len(classes)
+    rule = RULES[decision]
+    n_outputs = rule.n_outputs(len(classes))
     n_pixels = kept.images[0].size
     model = LinearModel(
         mean=rng.random(n_pixels),
@@ -45,11 +47,9 @@ def result(name, decision, classes, split, seed=0):
         coef=rng.normal(size=(n_outputs, n_pixels)),
         intercept=rng.normal(size=n_outputs),
         classes=np.array(classes, np.uint8),
-        decision=decision,
+        decision=rule,
     )
-    thresholds = ()
-    if decision == "threshold":
-        thresholds = tuple(i + 0.5 for i in range(len(classes) - 1))
+    thresholds = tuple(i + 0.5 for i in range(rule.n_thresholds(len(classes))))
     scores = model.scores(kept.images)
     train = (
         options("linear_regression")
@@ -62,11 +62,11 @@ def result(name, decision, classes, split, seed=0):
         train=train,
         thresholds=thresholds,
         classes=model.classes,
-        decision=decision,
+        decision=rule,
         model=model,
         scores=scores,
         actual=kept.labels,
-        predicted=model.classes[models.decide(scores, decision, thresholds)],
+        predicted=model.classes[rule.predict(scores, thresholds)],
     )
 
 
@@ -120,7 +120,7 @@ def test_a_page_is_made_of_any_variants(tiny, kinds):
     page = page_of(results, tiny.test)
     shape = Structure(page)
     assert len(shape.ids) == len(set(shape.ids))
-    decisions = {each.decision for each in results}
+    decisions = {each.decision.name for each in results}
     assert {"draw", "weights"} <= set(shape.ids)
     assert ("thresholds" in shape.ids) == ("threshold" in decisions)
     assert ("calibration" in shape.ids) == bool(decisions - {"threshold"})
@@ -128,7 +128,7 @@ def test_a_page_is_made_of_any_variants(tiny, kinds):
 
 def test_a_page_of_models_without_weights_shows_what_they_answered(tiny):
     each = replace(
-        result("a", "softmax", (0, 1, 2), tiny.test), decision="largest", model=None
+        result("a", "softmax", (0, 1, 2), tiny.test), decision=Largest(), model=None
     )
     page = page_of([each], tiny.test)
     assert {"confusion", "mistakes"} <= set(Structure(page).ids)
@@ -267,8 +267,8 @@ def test_the_notebooks_results_are_shown_for_its_own_parameters_alone():
     find = notebook_results.find
     checked = params.load(PARAMS)
     for name, variant in checked.variants.items():
-        classes, train = checked.subsets[variant.subset].digits, variant.train
-        thresholds = variant.evaluate.cuts
+        classes, train = checked.subsets[variant.subset].classes, variant.train
+        thresholds = variant.evaluate.all_thresholds
         # the notebook has no lenet5
         expected = notebook_results.RESULTS.get(name)
         assert find(name, train, classes, thresholds) == expected

@@ -1,4 +1,4 @@
-// The decision rules: how scores become a class. As in digits/models/.
+// The decision rules: how scores become a class. As in digits/models/decision.py.
 
 /**
  * @typedef {object} DecisionRule

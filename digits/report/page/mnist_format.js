@@ -1,5 +1,5 @@
-// A drawing is converted to the format of the training images, with the constants of
-// `image_format` in the payload. The same is done in Python when an image file is classified.
+// A drawing is converted to the format of the training images, as in
+// digits/images/mnist_format.py.
 
 /** @param {number} value */
 const roundHalfUp = (value) => Math.floor(value + 0.5);

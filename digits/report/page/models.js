@@ -27,7 +27,7 @@ function nameOf(label) {
  * @property {Uint8Array} actual the class of each row
  * @property {Uint8Array} predicted
  * @property {number[]} mistakes the rows that are misclassified, the worst first
- * @property {Record<string, Float32Array>} arrays the model's weights; empty without a kind
+ * @property {Record<string, Float32Array>} arrays the model's weights; empty without a type
  * @property {Float64Array | null} testScores of each row, if the rule has thresholds
  */
 
@@ -38,12 +38,12 @@ function nameOf(label) {
  * @returns {Variant}
  */
 function withData(variant) {
-  const { name, classes, kind } = variant;
+  const { name, classes, model_type: modelType } = variant;
   const rule = DECISIONS[variant.decision];
   /** @param {string} part */
   const array = (part) => typedArray(`${name}/${part}`);
   const images = Array.from(labels.keys()).filter((image) => classes.includes(labels[image]));
-  const weights = kind ? payload.model_arrays[kind] : [];
+  const weights = modelType ? payload.model_arrays[modelType] : [];
   return {
     ...variant,
     rule,
@@ -68,8 +68,8 @@ const variants = payload.variants.map(withData);
 const variantOf = (name) => variants.find((variant) => variant.name === name) ?? variants[0];
 
 /** The variants whose models can be run on this page. */
-const runnable = variants.filter((variant) => variant.kind);
-const linear = runnable.filter((variant) => variant.kind === "linear");
+const runnable = variants.filter((variant) => variant.model_type);
+const linear = runnable.filter((variant) => variant.model_type === "linear");
 
 /**
  * @param {string} name
@@ -98,7 +98,7 @@ function evidence(variant, pixels, output) {
  * @returns {number[]} one score, or one for each class
  */
 function scoresOf(variant, pixels) {
-  if (variant.kind === "lenet5") return lenet5Scores(variant.arrays, pixels);
+  if (variant.model_type === "lenet5") return lenet5Scores(variant.arrays, pixels);
   return Array.from(variant.arrays.intercept, (intercept, output) =>
     evidence(variant, pixels, output).reduce((sum, value) => sum + value, intercept));
 }

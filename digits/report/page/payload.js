@@ -12,7 +12,7 @@
  * @property {LeNet5Sizes} lenet5
  * @property {number} few_classes with more, the cells of a confusion matrix are small
  * @property {Record<string, ArrayLayout>} layout where each array is in the block
- * @property {Record<string, string[]>} model_arrays the arrays of each kind of model
+ * @property {Record<string, string[]>} model_arrays the arrays of each type of model
  * @property {PayloadVariant[]} variants in the order of params.yaml
  */
 
@@ -44,7 +44,7 @@
 /**
  * @typedef {object} PayloadVariant
  * @property {string} name
- * @property {"linear" | "lenet5" | null} kind null: the model cannot be run on this page
+ * @property {"linear" | "lenet5" | null} model_type null: the model cannot be run on this page
  * @property {keyof typeof DECISIONS} decision
  * @property {number[]} classes the labels, ascending
  * @property {number[]} thresholds ascending; empty for all decisions but `threshold`
