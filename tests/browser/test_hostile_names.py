@@ -193,7 +193,7 @@ def test_both_pages_show_the_names_and_run_none(named, chromium, tmp_path):
     page = opened(chromium, named.root / "report/index.html")
     page.locator("html[data-ready]").wait_for()
     page.locator("#confusion-variant").select_option("softmax")
-    page.locator("#give").click()
+    page.locator("#random-image").click()
     heads = page.locator("#confusion-matrix th[scope=row]").all_text_contents()
     assert [text.strip("\u2068\u2069") for text in heads] == list(NAMES)
     assert "run" not in page.title()

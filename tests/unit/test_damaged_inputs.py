@@ -73,8 +73,6 @@ def sound(tmp_path_factory, tiny):
     (root / "params.yaml").write_text(PARAMS)
     (root / "data/own").mkdir(parents=True)
     np.savez(root / "data/own/tiny.npz", **as_arrays(tiny))
-    (root / "digits/report").mkdir(parents=True)
-    (root / "digits/report/page").symlink_to(ROOT / "digits/report/page")
     (root / "dvc.yaml").symlink_to(ROOT / "dvc.yaml")
     checked = parameters(root)
     download.main(checked, root)
