@@ -123,7 +123,7 @@ def test_a_fingerprint_has_the_modules_that_the_stage_loads_and_no_others(
     assert modules == needed(name) - {"digits.errors"}
     always = done.run(sys.executable, "-c", f"import digits.config.cli; {LIST}").stdout
     seen -= set(always.split())
-    empty = {"digits.report", "digits.solvers"}
+    empty = {f"digits.{name}" for name in ("figures", "images", "report", "solvers")}
     assert seen <= modules | empty | {*fingerprint.NO_RESULT}
 
 
