@@ -139,7 +139,7 @@ def test_a_fingerprint_has_the_modules_that_the_stage_loads_and_no_others(
     modules, seen = set(recorded["modules"]), loaded(name, scratch) - always
     assert modules == needed(name) - {"digits.errors"}
     assert not seen & LARGE
-    empty = {"digits.report", "digits.solvers"}
+    empty = {f"digits.{name}" for name in ("figures", "images", "report", "solvers")}
     assert seen <= modules | empty | {*fingerprint.NO_RESULT}
 
 

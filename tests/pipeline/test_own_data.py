@@ -1,4 +1,4 @@
-"""Data of one's own through the whole of DVC's pipeline."""
+"""Custom data through the whole pipeline of DVC."""
 
 import csv
 import json
@@ -45,7 +45,7 @@ def digits():
 
 
 def direct(model, data):
-    """Return what scikit-learn itself makes of the test images, and its outputs."""
+    """Return scikit-learn's predictions for the test images, and its outputs."""
     scaler = StandardScaler()
     X, T = (s.images.reshape(len(s.images), -1).astype(float) for s in data.splits.values())
     model.fit(scaler.fit_transform(X), data.train.labels)
@@ -87,7 +87,7 @@ def test_the_digits_of_scikit_learn_come_out_as_it_computes_them(digits, tmp_pat
             np.testing.assert_array_equal(file["actual"], digits.test.labels)
             found = file["scores"]
         difference = found - outputs
-        if name == "softmax":  # which does not change with what all scores share
+        if name == "softmax":  # is the same if all scores shift equally
             difference -= difference.mean(axis=1, keepdims=True)
         np.testing.assert_allclose(difference, 0, atol=1e-4)
         values = json.loads((project.root / f"metrics/{name}.json").read_text())
@@ -97,7 +97,7 @@ def test_the_digits_of_scikit_learn_come_out_as_it_computes_them(digits, tmp_pat
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory):
-    """The pipeline on pictures, 6 by 9, of four classes in folders with odd names."""
+    """The pipeline on images, 6 by 9, of four classes in folders with unusual names."""
     root = tmp_path_factory.mktemp("named") / "project"
     rng = np.random.default_rng(0)
     shapes = rng.integers(0, 160, (4, 6, 9))
@@ -153,7 +153,7 @@ def test_tables_have_the_classes_names(named):
 
 
 @pytest.mark.slow
-def test_predict_says_the_names(named):
+def test_predict_prints_the_names(named):
     picture = f"data/own/mine/test/{NAMES[1]}/0.png"
     result = named.run(sys.executable, "-m", "digits", "predict", "--json", picture)
     (answer,) = json.loads(result.stdout)

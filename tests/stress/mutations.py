@@ -34,7 +34,7 @@ MUTATIONS = [
     ("digits/data/files.py", "or promised != there", "", "sources"),
     (
         "digits/data/files.py",
-        "if unfolded > max_unpacked_bytes(path):",
+        "if unpacked > max_unpacked_bytes(path):",
         "if False:",
         "sources",
     ),

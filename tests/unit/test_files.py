@@ -52,7 +52,7 @@ def test_csv_rounds_to_six_decimals(tmp_path):
     assert (tmp_path / "table.csv").read_text() == "a,b\n0.333333,2\nx,\n"
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path):
+def test_files_that_a_killed_process_left_are_removed(tmp_path):
     killed = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     gone, here = 2**22 + 1, os.getppid()  # above Linux's highest number; pytest's parent
     for number in (gone, here, killed.pid, "a"):

@@ -1,4 +1,4 @@
-"""Pictures in a folder for each class, as data of one's own."""
+"""Images in a folder for each class, as custom data."""
 
 import shutil
 from pathlib import Path
