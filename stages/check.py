@@ -7,12 +7,14 @@ message runs no stage again, and a changed solver only the models that it fits.
 reads   params.yaml; stages/, digits/, the versions of the installed libraries
 writes  fingerprints/<stage>.json, fingerprints/{train,evaluate}/<model>.json
         params.schema.json, by which editors complete and check params.yaml
+        plots.yaml, the tables that the plots of all variants in dvc.yaml show
 """
 
 import logging
 import sys
 from pathlib import Path
 
+from digits import pipeline
 from digits.config import cli, fingerprint, params
 from digits.config.params import Params
 from digits.data import files
@@ -21,7 +23,7 @@ from digits.errors import InputError
 log = logging.getLogger(__name__)
 
 
-def main(_params: Params, root: Path) -> None:
+def main(checked: Params, root: Path) -> None:
     """Compute and save; params.yaml itself is checked before any stage's `main`."""
     if sys.flags.optimize > 1:
         raise InputError(
@@ -29,6 +31,7 @@ def main(_params: Params, root: Path) -> None:
             "leaves out; unset it"
         )
     files.write_json(root / "params.schema.json", params.schema())
+    pipeline.write_plots(root, checked.variants)
     if not (root / "digits").is_dir():
         return  # a project without code of its own depends on those of the root's
     with files.replacing(root / fingerprint.FOLDER) as folder:

@@ -72,7 +72,8 @@ def unlock(root: Path) -> Iterator[str]:
     Raises `InputError` if a file is in conflict that is no result, or DVC is at work.
     """
     pipeline.refuse_anothers(root)  # Git would not give a file back
-    for folder in (root, *(path.parent for path in root.glob("*/.dvc"))):
+    folders = [root, *(path.parent for path in root.glob("*/.dvc"))]
+    for folder in folders:
         if locks.is_empty(locks.rwlock_of(folder)) or not _is_in_order(folder / LOCK):
             with locks.alone(folder):  # what looked cut short may have been being written
                 yield from _put_in_order(folder / LOCK)
@@ -84,6 +85,9 @@ def unlock(root: Path) -> Iterator[str]:
             f"{names}: has a merge conflict that only you can decide. Edit it, "
             f"`git add {names.replace(',', '')}`, and run the same again"
         )
+    for folder in folders:
+        if pipeline.restore_plots(folder):
+            yield f"{folder / pipeline.PLOTS}: could not be read, and is written again"
 
 
 def _is_in_order(lock: Path) -> bool:

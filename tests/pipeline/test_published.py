@@ -124,7 +124,7 @@ def test_a_stage_has_the_fingerprint_and_the_results_of_the_roots(stage):
     here, above = declared(stage, folder=PUBLISHED), declared(stage)
     if stage == "check":
         assert here["deps"] == ["params.yaml", "../params.schema.json"]
-        assert here["outs"] == ["params.schema.json"]
+        assert here["outs"] == ["params.schema.json", "plots.yaml"]
         return
     deps = {dep.removeprefix("../") for dep in here["deps"]}
     assert deps == set(above["deps"])
