@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -95,12 +96,11 @@ def restore_plots(root: Path) -> bool:
     dvc_yaml = root / "dvc.yaml"
     if not dvc_yaml.exists() or PLOTS not in (read(dvc_yaml).get("vars") or []):
         return False
-    try:
-        read(root / PLOTS)
-    except InputError:
-        write_plots(root, read(root / "params.yaml").get("variants") or {})
-        return True
-    return False
+    with suppress(InputError):
+        if "plots" in read(root / PLOTS):
+            return False
+    write_plots(root, read(root / "params.yaml").get("variants") or {})
+    return True
 
 
 def refuse_anothers(root: Path) -> None:
