@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 
 from digits.data import dataset
 from digits.data.dataset import Dataset
-from digits.data.registry import KNOWN
+from digits.data.registry import DATASETS
 from tests.helpers.project import ROOT, Project, generate, make
 
 # The same examples each time, and no clock: a busy machine is no failure.
@@ -44,6 +44,19 @@ def note(event, arguments):
 
 
 sys.addaudithook(note)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_make_collect_report():
+    """Let pytest save the byte code of test modules, which takes seconds to compile.
+
+    The project's programs, which test modules import, turn this off.
+    """
+    sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+
+
+def pytest_collection_finish():
+    sys.dont_write_bytecode = True
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -87,8 +100,8 @@ def tiny() -> Dataset:
 @pytest.fixture
 def as_mnist(tiny, monkeypatch):
     """Let the tiny data pass for MNIST."""
-    passed = replace(KNOWN["mnist"], sha256=dataset.checksums(tiny))
-    monkeypatch.setitem(KNOWN, "mnist", passed)
+    passed = replace(DATASETS["mnist"], sha256=dataset.checksums(tiny))
+    monkeypatch.setitem(DATASETS, "mnist", passed)
     return tiny
 
 

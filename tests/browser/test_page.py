@@ -13,8 +13,9 @@ import pytest
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import Split
+from digits.images.mnist_format import fit_to_frame, to_mnist_format
 from digits.methods import lenet5
-from digits.normal_form import normal_form
+from digits.models.decision import Softmax
 from stages import evaluate
 from tests.helpers.project import ROOT
 from tests.unit.test_report import page_of, result
@@ -236,13 +237,13 @@ def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size)
     images = rng.integers(0, 256, (6, *size)).astype(np.uint8)
     images[0] = 0
     split = Split(images, np.arange(6, dtype=np.uint8) % 3)
-    n_features = 16 * lenet5.features(size[0]) * lenet5.features(size[1])
+    n_features = 16 * lenet5.map_side(size[0]) * lenet5.map_side(size[1])
     shapes = {
         "kernel_1": (5, 5, 1, 6), "kernel_2": (5, 5, 6, 16),
         "dense_1": (n_features, 120), "dense_2": (120, 84), "dense_3": (84, 3),
     } | {f"bias_{i + 1}": (n,) for i, n in enumerate((6, 16, 120, 84, 3))}  # fmt: skip
     model = lenet5.LeNet5(
-        classes=np.arange(3, dtype=np.uint8), decision="softmax",
+        classes=np.arange(3, dtype=np.uint8), decision=Softmax(),
         height=size[0], width=size[1],
         **{name: rng.normal(0, 0.2, shape).astype(np.float32)
            for name, shape in shapes.items()},
@@ -272,7 +273,7 @@ def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size)
 
 def test_the_drawings_form_is_that_of_python(page, root):
     shape = dataset.load_split(root / "data/raw/test").images.shape[1:]
-    centred = root == ROOT
+    bring = to_mnist_format if root == ROOT else fit_to_frame
     rng = np.random.default_rng(0)
     for _ in range(30):
         high, wide = rng.integers(12, 90, 2)
@@ -281,7 +282,7 @@ def test_the_drawings_form_is_that_of_python(page, root):
             top, left = rng.integers(0, high - 4), rng.integers(0, wide - 4)
             part = drawing[top : top + high // 3, left : left + wide // 4]
             part[:] = rng.integers(0, 256, part.shape)
-        expected = normal_form(drawing, shape, centred=centred)
+        expected = bring(drawing, shape)
         framed = page.evaluate(
             "([grey, high, wide]) => digits.normalForm(grey, high, wide)",
             [drawing.ravel().tolist(), int(high), int(wide)],

@@ -1,5 +1,6 @@
 """Small generated data, and a copy of the project to run DVC in."""
 
+import compileall
 import configparser
 import io
 import os
@@ -15,6 +16,7 @@ import numpy as np
 
 from digits import pipeline
 from digits.config.blocks import TrainBlock
+from digits.data import dataset
 from digits.data.dataset import Dataset, Split
 
 ROOT = Path(__file__).parents[2]
@@ -134,6 +136,7 @@ def make(root: Path, data: Dataset, *, lenet5: bool = False) -> Project:
         shutil.copytree(
             ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__")
         )
+        compileall.compile_dir(root / name, quiet=1)  # stages read byte code, write none
     for name in FILES:
         shutil.copy(ROOT / name, root / name)
     (root / ".dvc/config").write_text(config_without_remotes())
@@ -151,4 +154,19 @@ def make(root: Path, data: Dataset, *, lenet5: bool = False) -> Project:
     project.run("git", "config", "user.name", "test")
     project.run("git", "config", "user.email", "test@localhost")
     project.commit("Start")
+    return project
+
+
+def on_mnist(root: Path) -> Project:
+    """Return a clone of this repository with MNIST in place; nothing has run in it."""
+    subprocess.run(["git", "clone", "--quiet", ROOT, root], check=True)
+    (root / "dvc.lock").unlink()
+    shutil.rmtree(root / "metrics")
+    project = Project(root)
+    (root / "data/own/raw").mkdir(parents=True, exist_ok=True)
+    train, test = (
+        dataset.load_split(ROOT / "data/raw" / name) for name in ("train", "test")
+    )
+    np.savez(root / "data/own/raw/mnist.npz", **as_arrays(Dataset(train, test)))
+    project.edit("source: auto", "source: data/own/raw")
     return project

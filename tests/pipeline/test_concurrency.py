@@ -33,15 +33,24 @@ def start(project: Project, *command: str) -> subprocess.Popen:
     )
 
 
-def linger(project: Project) -> None:
-    """Let `train` last for two seconds more, in all branches to come."""
+WAIT = ".dvc/tmp/wait"  # Git ignores this folder
+LOOP = f"""\
+    import os, time
+    while os.path.exists({WAIT!r}):
+        print("waiting", flush=True)
+        time.sleep(0.1)
+"""
+
+
+def let_train_wait(project: Project) -> None:
+    """Let `train` wait while the file `WAIT` exists, in all branches to come."""
     path = project.root / "stages/train.py"
     line = '    log.info("fitting'
     text = path.read_text()
     assert line in text
-    path.write_text(text.replace(line, f'    __import__("time").sleep(2)\n{line}'))
+    path.write_text(text.replace(line, LOOP + line))
     project.repro()
-    project.commit("Linger")
+    project.commit("Wait in train")
 
 
 def model(project: Project, variant: str = "multinomial") -> bytes:
@@ -103,18 +112,19 @@ def test_two_workers_of_a_queue_give_what_plain_runs_give(project):
 
 
 def test_a_branch_switched_while_a_stage_runs_is_noticed(project):
-    linger(project)
+    let_train_wait(project)
     before = model(project)
     project.run("git", "switch", "--quiet", "--create", "other")
     project.edit("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.25")
     project.commit("Another C")
     project.run("git", "switch", "--quiet", "main")
 
+    (project.root / WAIT).touch()
     run = start(project, "dvc", "repro", "-f", "--no-run-cache", "-s", "train@multinomial")
-    while not run.stdout.readline().startswith("> python"):
+    while run.stdout.readline() != "waiting\n":
         assert run.poll() is None
-    time.sleep(1)
     project.run("git", "switch", "--quiet", "other")
+    (project.root / WAIT).unlink()
     said, _ = run.communicate(timeout=PATIENCE)
 
     assert run.returncode != 0

@@ -55,8 +55,8 @@ def test_a_docstring_a_comment_or_formatting_runs_nothing(project):
         ("digits/solvers/logistic.py", '"""', '"""Edited. '),
         (
             "digits/metrics.py",
-            "right = np.diag(counts)",
-            "right = np.diag(\n        counts\n    )  # !",
+            "correct = np.diag(counts)",
+            "correct = np.diag(\n        counts\n    )  # !",
         ),
         ("digits/data/dataset.py", "import json\n", "import json\n\n# a comment\n"),
         (
@@ -76,7 +76,11 @@ def test_a_help_text_an_error_or_a_limit_of_a_parameter_runs_nothing(project):
         ("stages/filter.py", "the data has no training image of", "no image of"),
         ("stages/train.py", 'log.info("fitting', 'log.info("Fitting'),
         ("digits/config/params.py", "a name has lower-case letters", "lower-case letters"),
-        ("digits/methods/lenet5.py", "How often each training image is seen.", "Epochs."),
+        (
+            "digits/methods/lenet5.py",
+            "Number of passes over the training images.",
+            "Epochs.",
+        ),
         ("digits/methods/lenet5.py", "le=8", "le=9"),
     ]
     assert stale(project, *edits) == set()
@@ -111,14 +115,14 @@ def test_a_new_model_runs_its_own_variant_and_the_report(project):
     [
         (
             "digits/solvers/logistic.py",
-            "MEMORY = ",
-            "MEMORY = 1 + ",
+            "LBFGS_MEMORY = ",
+            "LBFGS_MEMORY = 1 + ",
             stages("train", LOGISTIC) | stages("evaluate", LOGISTIC) | {"report"},
         ),
         (
             "digits/metrics.py",
-            "right / n_samples",
-            "(right - 1) / n_samples",
+            "n_correct / n_samples",
+            "(n_correct - 1) / n_samples",
             stages("evaluate", VARIANTS) | {"report"},
         ),
         pytest.param(
@@ -161,7 +165,7 @@ def changed(code, names, *edits):
     return {name for name in names if fingerprint.compute(name) != before[name]}
 
 
-LOGISTIC_FILE = "digits/methods/logistic_regression.py"
+LOGISTIC_FILE = "digits/models/logistic.py"
 TRAIN = "train/multinomial_logistic"
 
 
@@ -175,7 +179,7 @@ TRAIN = "train/multinomial_logistic"
         (
             LOGISTIC_FILE,
             "digits.solvers.logistic import L",
-            "digits.solvers.reference import L",
+            "digits.solvers.sklearn_backend import L",
             TRAIN,
         ),
         ("digits/models/linear.py", "MODEL = LinearModel", "MODEL = object", TRAIN),
@@ -187,7 +191,7 @@ def test_what_can_change_a_result_is_noticed(code, name, old, new, expected):
 
 
 def test_the_branch_of_an_import_is_noticed(code):
-    ours, theirs = "digits.solvers.logistic import", "digits.solvers.reference import"
+    ours, theirs = "digits.solvers.logistic import", "digits.solvers.sklearn_backend import"
     text = (code / LOGISTIC_FILE).read_text()
     head, tail = text.split("    if options.solver", 1)
     swapped = tail.replace(ours, "\0").replace(theirs, ours).replace("\0", theirs)
@@ -215,7 +219,7 @@ def test_what_a_package_imports_from_its_modules_is_noticed(code):
     (code / "digits/solvers/__init__.py").write_text(
         "from digits.solvers import logistic as s\n"
     )
-    edit = ("digits/solvers/__init__.py", "logistic as s", "reference as s")
+    edit = ("digits/solvers/__init__.py", "logistic as s", "sklearn_backend as s")
     assert changed(code, [TRAIN], edit) == {TRAIN}
 
 
@@ -281,11 +285,11 @@ def test_download_touches_no_network_if_the_data_is_there(as_mnist, tmp_path, mo
     from digits.data import dataset  # noqa: PLC0415 (as above)
 
     dataset.save(tmp_path / "data/raw", as_mnist)
-    monkeypatch.setattr(download.sources, "fetch", lambda _: pytest.fail("fetched"))
+    monkeypatch.setattr(download.mirrors, "fetch", lambda _: pytest.fail("fetched"))
     (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     download.main(params.load(tmp_path / "params.yaml"), tmp_path)
     summary = json.loads((tmp_path / "metrics/dataset/summary.json").read_text())
-    assert summary["sha256"] == registry.KNOWN["mnist"].sha256
+    assert summary["sha256"] == registry.DATASETS["mnist"].sha256
 
     (tmp_path / "data/raw/test/labels.npy").unlink()
     with pytest.raises(pytest.fail.Exception, match="fetched"):

@@ -61,7 +61,7 @@ def test_the_digits_of_scikit_learn_come_out_as_it_computes_them(digits, tmp_pat
     write_params(
         project,
         "data/own/tiny.npz",
-        {"all_of_them": {"classes": "all"}, "listed": {"digits": list(range(10))}},
+        {"all_of_them": {"classes": "all"}, "listed": {"classes": list(range(10))}},
         {
             "line": {
                 "subset": "listed",

@@ -13,6 +13,7 @@ from digits.commands import predict
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import DIGITS
+from digits.models.decision import Softmax
 from digits.models.linear import LinearModel
 from tests.helpers import drawings
 from tests.helpers.project import ROOT
@@ -112,7 +113,7 @@ def test_json_has_the_scores_of_evaluate(run, project):
         with np.load(project.root / f"data/predictions/{name}.npz") as file:
             answer = answers[0]["variants"][name]
             np.testing.assert_allclose(answer["scores"], file["scores"][3], atol=1e-9)
-            assert answer["digit"] == file["predicted"][3]
+            assert answer["class"] == file["predicted"][3]
     probabilities = answers[0]["variants"]["multinomial"]["probabilities"]
     assert [*probabilities] == [str(digit) for digit in range(10)]
     assert sum(probabilities.values()) == pytest.approx(1)
@@ -128,8 +129,8 @@ def test_what_cannot_be_read_is_a_line_and_the_rest_is_answered(project):
     )  # fmt: skip
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
-        "error: empty: no picture is in this folder",
-        "error: text.png: is no picture (PNG, JPEG, WEBP, BMP, GIF)",
+        "error: empty: there is no image in this folder",
+        "error: text.png: is not an image (PNG, JPEG, WEBP, BMP, GIF)",
         "error: nosuch.png: No such file or directory",
     ]
     assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == [
@@ -173,7 +174,7 @@ def test_batches_change_no_answer_and_no_order(run, monkeypatch):
     files = [[answer["file"] for answer in json.loads(out)] for out in (expected, split)]
     assert files[0] == files[1]
     digits = [
-        [[v["digit"] for v in answer["variants"].values()] for answer in json.loads(out)]
+        [[v["class"] for v in answer["variants"].values()] for answer in json.loads(out)]
         for out in (expected, split)
     ]
     assert digits[0] == digits[1]
@@ -200,7 +201,7 @@ def test_the_heading_says_which_digits_a_variant_knows(digits, heading):
         coef=np.zeros((n, 4)),
         intercept=np.zeros(n),
         classes=np.array(digits),
-        decision="softmax",
+        decision=Softmax(),
     )
     assert predict.Variant("v", model, (), DIGITS).knows == heading
 
@@ -238,7 +239,7 @@ def test_the_test_images_as_pictures_get_the_answers_of_evaluate(
             if "binary" not in variant or label < 2
         ]
         with np.load(ROOT / f"data/predictions/{variant}.npz") as file:
-            assert [answer["digit"] for answer in chosen] == file["predicted"].tolist()
+            assert [answer["class"] for answer in chosen] == file["predicted"].tolist()
             scores = np.array([answer["scores"] for answer in chosen])
             np.testing.assert_allclose(scores, file["scores"], rtol=0, atol=1e-9)
     shutil.rmtree(tmp_path)

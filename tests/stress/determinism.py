@@ -1,15 +1,15 @@
-"""Run the pipeline under circumstances that must not matter, and compare the results.
+"""Run the pipeline in environments that must not matter, and compare the results.
 
     python -m tests.stress.determinism               on generated data
     python -m tests.stress.determinism --mnist       on MNIST, from data/raw
     python -m tests.stress.determinism --python python3.13
                           also with another Python (needs uv's cache or a package index)
 
-Threads, order, path, language, time zone, settings of Python and of libraries: the same
-bytes, that is the same dvc.lock.
-Another BLAS kernel, as another processor takes it, or another Python: the same files
-under metrics/, where a number that is rounded may differ by one in its sixth decimal;
-not the course of a training, since another kernel takes other steps to the same optimum.
+Other threads, stage orders, paths, languages, time zones and settings of Python and of
+libraries must give the same bytes, that is the same dvc.lock.
+Another BLAS kernel, as on another processor, or another Python must give the same files
+under metrics/, where a rounded number may differ by one in its sixth decimal. Learning
+curves are not compared, since another kernel takes other steps to the same optimum.
 """
 
 import argparse
@@ -19,14 +19,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tests.helpers.project import ROOT, Project, generate, make
-from tests.stress.kills import on_mnist
+from tests.helpers.project import ROOT, Project, generate, make, on_mnist
 
 PYTHON = {
     "COLUMNS": "20",
@@ -71,10 +71,16 @@ KERNELS = ("Nehalem", "Sandybridge", "Haswell", "SkylakeX")
 
 
 @dataclass
-class Circumstance:
-    """What is other than usual in a run.
+class Variation:
+    """How a run differs from the usual one.
 
-    same: "bytes" if dvc.lock must be the same, "metrics" if only metrics/ must
+    Attributes:
+        name: the description that is printed.
+        same: "bytes" if dvc.lock must be the same, "metrics" if only metrics/ must.
+        folder: the name of the project's folder.
+        environment: environment variables to set.
+        reverse: whether to run the stages of each kind in reverse order.
+        python: the Python to run.
     """
 
     name: str
@@ -86,41 +92,49 @@ class Circumstance:
 
 
 def turkish(top: Path) -> dict[str, str]:
-    """Make the locale in which a capital i is no I, from Debian's package `locales`."""
+    """Build the Turkish locale, in which the capital of i is not I.
+
+    Args:
+        top: the folder for the compiled locale.
+
+    Returns:
+        The environment variables that select it. Needs Debian's package `locales`.
+    """
     name = "tr_TR.UTF-8"
     command = ["localedef", "-i", "tr_TR", "-f", "UTF-8", str(top / name)]
     if subprocess.run(command, check=False, capture_output=True).returncode:
-        print("    Turkish is not installed here (Debian: apt install locales), so it is C")
+        print("    no Turkish locale (Debian: apt install locales), so this tests C")
     return {"LOCPATH": str(top), "LC_ALL": name}
 
 
-def circumstances(top: Path) -> Iterator[Circumstance]:
-    yield Circumstance("another clone")
+def variations(top: Path) -> Iterator[Variation]:
+    """Yield the variations; write the files that some of them need to `top`."""
+    yield Variation("another clone")
     threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     for n in (1, 2):
-        yield Circumstance(f"threads: {n}", environment=dict.fromkeys(threads, str(n)))
-    yield Circumstance("stages in another order", reverse=True)
-    yield Circumstance("a path with spaces, ä and ☃", folder="a path with spaces, ä and ☃")
+        yield Variation(f"threads: {n}", environment=dict.fromkeys(threads, str(n)))
+    yield Variation("stages in another order", reverse=True)
+    yield Variation("a path with spaces, ä and ☃", folder="a path with spaces, ä and ☃")
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     zone = {"TZ": "Pacific/Kiritimati"}
-    yield Circumstance("ASCII alone, another time zone", environment=plain | zone)
-    yield Circumstance("Turkish", environment=turkish(top))
-    yield Circumstance("settings of Python", environment=PYTHON)
-    yield Circumstance("settings of libraries", environment=LIBRARIES)
-    yield Circumstance("settings of TensorFlow", environment=TENSORFLOW)
+    yield Variation("only ASCII, another time zone", environment=plain | zone)
+    yield Variation("Turkish", environment=turkish(top))
+    yield Variation("settings of Python", environment=PYTHON)
+    yield Variation("settings of libraries", environment=LIBRARIES)
+    yield Variation("settings of TensorFlow", environment=TENSORFLOW)
     (top / "matplotlibrc").write_text("text.usetex: True\nfont.size: 20\n")
     (top / ".keras").mkdir()
     (top / ".keras/keras.json").write_text('{"floatx": "float64", "backend": "jax"}')
     home = {"MATPLOTLIBRC": str(top / "matplotlibrc"), "HOME": str(top)}
-    yield Circumstance("settings in files", environment=home)
+    yield Variation("settings in files", environment=home)
     for kernel in KERNELS:
-        yield Circumstance(
+        yield Variation(
             f"BLAS for {kernel}", "metrics", environment={"OPENBLAS_CORETYPE": kernel}
         )
 
 
-def other_python(name: str, root: Path) -> Circumstance:
-    """Make an environment with another Python, from requirements.lock."""
+def other_python(name: str, root: Path) -> Variation:
+    """Return a run with another Python, in an environment from requirements.lock."""
     uv = ("uv", "--quiet")
     subprocess.run([*uv, "venv", "--python", name, root], check=True)
     python = root / "bin/python"
@@ -131,14 +145,14 @@ def other_python(name: str, root: Path) -> Circumstance:
     version = subprocess.run(
         [python, "--version"], capture_output=True, text=True, check=True
     ).stdout.strip()
-    return Circumstance(version, "metrics", python=python)
+    return Variation(version, "metrics", python=python)
 
 
-def run(project: Project, circumstance: Circumstance) -> None:
-    """Run all stages, without any cache of earlier runs."""
-    path = f"{circumstance.python.parent}:{os.environ['PATH']}"
+def run(project: Project, variation: Variation) -> None:
+    """Run all stages without the cache of earlier runs."""
+    path = f"{variation.python.parent}:{os.environ['PATH']}"
     command = ["dvc", "repro", "--no-run-cache"]
-    if circumstance.reverse:
+    if variation.reverse:
         listed = project.run("dvc", "stage", "list", "--name-only").stdout.split()
         kinds = ("check", "download", "filter", "train", "evaluate", "report")
         for kind in kinds:
@@ -148,7 +162,7 @@ def run(project: Project, circumstance: Circumstance) -> None:
     subprocess.run(
         command,
         cwd=project.root,
-        env=os.environ | {"PATH": path} | circumstance.environment,
+        env=os.environ | {"PATH": path} | variation.environment,
         check=True,
         stdout=subprocess.DEVNULL,
     )
@@ -163,7 +177,12 @@ def metrics(root: Path) -> dict[str, bytes]:
 
 
 def last_decimal(a: bytes | None, b: bytes | None) -> bool:
-    """Tell whether two files of metrics differ in nothing but how numbers were rounded."""
+    """Return whether two files of metrics differ only by rounding.
+
+    Args:
+        a: the content of one JSON file; None if it is missing.
+        b: the content of the other.
+    """
     one, other = ({} if text is None else json.loads(text) for text in (a, b))
     return one.keys() == other.keys() and all(
         abs(one[key] - other[key]) < 1.5e-6 for key in one
@@ -171,62 +190,73 @@ def last_decimal(a: bytes | None, b: bytes | None) -> bool:
 
 
 def recorded(root: Path) -> dict[str, Any]:
-    """Return dvc.lock; the order of its stages is that in which they first ran."""
+    """Return dvc.lock as a mapping, in which the order of the stages does not count."""
     return yaml.safe_load((root / "dvc.lock").read_text())
 
 
+def compare(project: Project, usual: Project, variation: Variation) -> tuple[bool, str]:
+    """Compare the results of a run with those of the usual one.
+
+    Args:
+        project: the project after the run.
+        usual: the project after the usual run.
+        variation: how the run differed.
+
+    Returns:
+        Whether the results are as equal as they must be, and how equal they are.
+    """
+    same_bytes = recorded(project.root) == recorded(usual.root)
+    found, expected = metrics(project.root), metrics(usual.root)
+    differ = sorted(dict(found.items() ^ expected.items()))
+    only_rounding = all(
+        path.endswith("/training/curve.csv")
+        or (path.endswith(".json") and last_decimal(found.get(path), expected.get(path)))
+        for path in differ
+    )
+    good = same_bytes or (variation.same == "metrics" and only_rounding)
+    if differ:
+        how = "up to rounding and learning curves in" if good else "except"
+        return good, f"the same metrics, {how} {', '.join(differ)}"
+    return good, "the same bytes" if same_bytes else "the same metrics"
+
+
 def main() -> None:
-    """Run, and say in a line each whether the results are the same; status 1 if not."""
+    """Print for each variation whether the results are the same; status 1 if not."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--mnist", action="store_true", help="on MNIST")
+    parser.add_argument("--mnist", action="store_true", help="run on MNIST")
     parser.add_argument(
-        "--python", action="append", default=[], help="another Python; may be repeated"
+        "--python", action="append", default=[], help="also run this Python (repeatable)"
     )
-    parser.add_argument("--only", default="", help="circumstances with this in their names")
+    parser.add_argument(
+        "--only", default="", help="only variations whose name contains this"
+    )
     arguments = parser.parse_args()
-    bad = 0
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
-        root = top / "fresh"
-        fresh = (
-            on_mnist(root)
-            if arguments.mnist
-            else make(root, generate(300, 120), lenet5=True)
-        )
+        if arguments.mnist:
+            fresh = on_mnist(top / "fresh")
+        else:
+            fresh = make(top / "fresh", generate(300, 120), lenet5=True)
         usual = fresh.copy(top / "usual")
-        run(usual, Circumstance("usual"))
-        expected, expected_metrics = recorded(usual.root), metrics(usual.root)
-        others = [
-            other_python(p, top / f"python{i}") for i, p in enumerate(arguments.python)
-        ]
-        for i, circumstance in enumerate([*circumstances(top), *others]):
-            if arguments.only not in circumstance.name:
-                continue
-            project = fresh.copy(top / str(i) / circumstance.folder)
-            run(project, circumstance)
-            same_bytes = recorded(project.root) == expected
-            found = metrics(project.root)
-            differ = sorted(dict(found.items() ^ expected_metrics.items()))
-            good = same_bytes or (
-                circumstance.same == "metrics"
-                and all(
-                    path.endswith("/training/curve.csv")
-                    or (
-                        path.endswith(".json")
-                        and last_decimal(found.get(path), expected_metrics.get(path))
-                    )
-                    for path in differ
-                )
-            )
-            bad += not good
-            what = "the same bytes" if same_bytes else "the same metrics"
-            if differ:
-                how = "up to rounding and course in" if good else "but for"
-                what = f"the same metrics, {how} {', '.join(differ)}"
-            print(f"{'ok ' if good else 'BAD'} {circumstance.name}: {what}", flush=True)
-    sys.exit(bool(bad))
+        run(usual, Variation("usual"))
+        chosen = [one for one in variations(top) if arguments.only in one.name]
+        for i, python in enumerate(arguments.python):
+            chosen.append(other_python(python, top / f"python{i}"))
+
+        def check(number: int) -> bool:
+            variation = chosen[number]
+            project = fresh.copy(top / str(number) / variation.folder)
+            run(project, variation)
+            good, message = compare(project, usual, variation)
+            print(f"{'ok ' if good else 'BAD'} {variation.name}: {message}", flush=True)
+            return good
+
+        # Each run is mostly sequential, so two of them share the processors well.
+        with ThreadPoolExecutor(2) as pool:
+            good = [*pool.map(check, range(len(chosen)))]
+    sys.exit(not all(good))
 
 
 if __name__ == "__main__":

@@ -18,16 +18,26 @@ ROOT = Path(__file__).parents[2]
 
 # The file, the line's text, what it becomes, and the tests that should notice.
 MUTATIONS = [
-    ("digits/sources.py", "if actual != self.sha256:", "if False:", "sources"),
-    ("digits/sources.py", "if self._left < 0:", "if self._left < -(2**40):", "sources"),
-    ("digits/sources.py", "if member.size > most:", "if False:", "sources"),
-    ("digits/sources.py", "if not member.isreg():", "if False:", "sources"),
-    ("digits/sources.py", '"--ignore-scripts"', '"--foreground-scripts"', "sources"),
-    ("digits/sources.py", "os.killpg(process.pid, signal.SIGKILL)", "pass", "sources"),
-    ("digits/sources.py", "len(values) != length", "len(values) > length", "sources"),
+    ("digits/data/mirrors.py", "if actual != self.sha256:", "if False:", "sources"),
+    (
+        "digits/data/mirrors.py",
+        "if self._left < 0:",
+        "if self._left < -(2**40):",
+        "sources",
+    ),
+    ("digits/data/mirrors.py", "if member.size > most:", "if False:", "sources"),
+    ("digits/data/mirrors.py", "if not member.isreg():", "if False:", "sources"),
+    ("digits/data/mirrors.py", '"--ignore-scripts"', '"--foreground-scripts"', "sources"),
+    ("digits/data/mirrors.py", "os.killpg(process.pid, signal.SIGKILL)", "pass", "sources"),
+    ("digits/data/readers.py", "len(values) != length", "len(values) > length", "sources"),
     ("digits/data/files.py", "if dtype.hasobject:", "if False:", "sources"),
     ("digits/data/files.py", "or promised != there", "", "sources"),
-    ("digits/data/files.py", "if unfolded > most_bytes(path):", "if False:", "sources"),
+    (
+        "digits/data/files.py",
+        "if unfolded > max_unpacked_bytes(path):",
+        "if False:",
+        "sources",
+    ),
     (
         "digits/data/files.py",
         "temporary.replace(path)",
@@ -52,9 +62,9 @@ MUTATIONS = [
         "array.max() > highest + 1",
         "dataset",
     ),
-    ("digits/models/__init__.py", "scores[:, 0] > 0)", "scores[:, 0] < 0)", "models"),
+    ("digits/models/decision.py", "scores[:, 0] > 0)", "scores[:, 0] < 0)", "models"),
     (
-        "digits/models/__init__.py",
+        "digits/models/decision.py",
         "scores.argmax(axis=1)",
         "scores.argmin(axis=1)",
         "models",
@@ -67,9 +77,9 @@ MUTATIONS = [
         "metrics",
     ),
     (
-        "digits/solvers/logistic.py",
-        "self.C * gradient + self.penalised * self.W",
-        "self.C * gradient - self.penalised * self.W",
+        "digits/solvers/problem.py",
+        "self.C * gradient + self.penalty_mask * point.coef",
+        "self.C * gradient - self.penalty_mask * point.coef",
         "solvers",
     ),
     (
@@ -79,7 +89,7 @@ MUTATIONS = [
         "invalid_params",
     ),
     (
-        "digits/methods/logistic_regression.py",
+        "digits/models/logistic.py",
         "C: Annotated[float, Field(ge=1e-8, le=1e6)] = Field(",
         "C: float = Field(",
         "bounds",
@@ -90,7 +100,7 @@ MUTATIONS = [
         "True",
         "damaged_inputs",
     ),
-    ("stages/evaluate.py", "if len(strange):", "if False:", "damaged_inputs"),
+    ("stages/evaluate.py", "if len(unknown):", "if False:", "damaged_inputs"),
     ("digits/process.py", "_dvc is not None and not _is_alive(_dvc)", "False", "cli"),
     ("digits/process.py", "and process.status() != psutil.STATUS_ZOMBIE", "", "files"),
     (

@@ -34,8 +34,9 @@ from typing import Any
 from digits import pipeline
 from digits.commands import unlock, verify
 from digits.data.ignore import Ignored
+from tests.helpers.processes import kill, left_running
 from tests.helpers.project import Project, generate, make
-from tests.stress.kills import attributed, kill, left_running, results
+from tests.helpers.results import attributed, results
 
 # One parameter of `evaluate`, one of `train`: so few states that all of them are known.
 VALUES = {"threshold": ("0.49", "0.3"), "multinomial_logistic, C": ("1.0", "0.5")}
@@ -217,7 +218,7 @@ def hide_source(walk: Walk) -> str:
 
 
 def repair(walk: Walk) -> str:
-    """Repair; while something is left as it is, run it again, as the message says."""
+    """Repair; while something is not repaired, run it again, as the message says."""
     before = {*results(walk.project.root)}
     result = walk.project.run("python", "-m", "digits", "verify", "--fix", check=False)
     said = result.stdout + result.stderr

@@ -1,9 +1,11 @@
 """Each input of each stage, damaged in many ways: refused by name, with the remedy."""
 
 import json
+import os
 import shutil
 from contextlib import contextmanager, suppress
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,8 +22,8 @@ pytestmark = pytest.mark.long  # hundreds of cases
 PARAMS = """
 dataset: {name: custom, source: data/own/tiny.npz}
 subsets:
-  binary: {digits: [0, 1]}
-  digits: {digits: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}
+  binary: {classes: [0, 1]}
+  digits: {classes: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}
 variants:
   line: {subset: binary, train: {model: linear_regression}, evaluate: {threshold: 0.49}}
   softmax:
@@ -95,7 +97,10 @@ def files_of(root, inputs):
 
 
 def snapshot(root):
-    return {path: path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    """Return the size and time of each file, which change when it is written."""
+    paths = (Path(folder, name) for folder, _, names in os.walk(root) for name in names)
+    stats = {path: path.stat() for path in paths}
+    return {path: (stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
 
 
 @contextmanager
@@ -301,7 +306,7 @@ def load_all(stage, root):
     """Read what a stage reads: its `main` without what it computes and draws."""
     with suppress(InputError):
         if stage == "evaluate":
-            evaluate.models.load(root / "data/models/line.npz")
+            evaluate.serialization.load(root / "data/models/line.npz")
             evaluate.dataset.load_split(root / TEST)
             evaluate.dataset.load_names(root / "data/subsets/binary")
         else:

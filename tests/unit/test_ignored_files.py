@@ -4,9 +4,8 @@ import shutil
 
 import pytest
 
-from digits import sources
 from digits.config import guard, params
-from digits.data import files
+from digits.data import files, readers
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
 from tests.helpers.project import ROOT
@@ -47,19 +46,14 @@ def litter(root):
         (root / folder / ".#dataset.py").symlink_to("somebody@nowhere.1:2")
 
 
-def test_dvc_and_verify_see_no_change(done, tmp_path):
+def test_dvc_and_verify_see_no_change_but_a_file_that_counts(done, tmp_path):
     project = done.copy(tmp_path / "project")
     litter(project.root)
     assert "up to date" in project.run("dvc", "status").stdout
     sound = project.run("python", "-m", "digits", "verify").stdout
-    assert "results are as dvc.lock says" in sound
-    data = sources.read(project.root / "data/own", Ignored(project.root))
+    assert "results and the cache match dvc.lock" in sound
+    data = readers.read(project.root / "data/own", Ignored(project.root))
     assert len(data.train.labels) == 300
-
-
-def test_a_file_that_counts_is_seen_among_them(done, tmp_path):
-    project = done.copy(tmp_path / "project")
-    litter(project.root)
     (project.root / "data/raw/train/more.npy").write_text("x")
     (project.root / "data/own/names.txt").write_text("x")
     assert project.run("dvc", "status", check=False).stdout.split("\n\tchanged")[:1] == [
@@ -108,7 +102,7 @@ def mine(tmp_path):
 
 
 def read(root, source="data/own/mine"):
-    return sources.read_own(source, root)
+    return readers.read_custom(source, root)
 
 
 def test_the_readers_pass_over_what_dvc_passes_over_and_over_its_own_files(mine):

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from digits import models
 from digits.errors import InputError
 from digits.methods import lenet5
 from digits.methods.lenet5 import Checkpoint, LeNet5, Options
-from digits.models import Course
+from digits.models import serialization
+from digits.models.base import TrainingSet
+from digits.models.decision import Softmax
+from digits.models.training_log import TrainingLog
 from stages import train
 
 OPTIONS = Options(
@@ -24,7 +26,7 @@ OPTIONS = Options(
     batch_size=32,
     learning_rate=0.01,
     weight_decay=0.01,
-    shift=1,
+    max_shift=1,
     validation_split=0.1,
     seed=0,
 )
@@ -34,7 +36,7 @@ ARRAYS = [field.name for field in dataclasses.fields(LeNet5) if field.type is np
 def drawn(height, width, n_classes):
     """Return a network of random weights."""
     rng = np.random.default_rng(0)
-    sides = [lenet5.features(side) for side in (height, width)]
+    sides = [lenet5.map_side(side) for side in (height, width)]
     shapes = {
         "kernel_1": (5, 5, 1, 6), "bias_1": 6, "kernel_2": (5, 5, 6, 16), "bias_2": 16,
         "dense_1": (16 * sides[0] * sides[1], 120), "bias_3": 120,
@@ -44,7 +46,7 @@ def drawn(height, width, n_classes):
         name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()
     }
     classes = np.arange(n_classes, dtype=np.uint8)
-    return LeNet5(classes=classes, decision="softmax", height=height, width=width, **arrays)
+    return LeNet5(classes=classes, decision=Softmax(), height=height, width=width, **arrays)
 
 
 def test_of_28_by_28_images_it_has_as_many_weights_as_the_papers_sizes_give():
@@ -63,8 +65,8 @@ def test_images_of_any_size_get_a_score_for_each_class(tmp_path, height, width, 
     scores = model.scores(images)
     assert (scores.shape, scores.dtype) == ((7, n_classes), np.float64)
     assert model.scores(images[:0]).shape == (0, n_classes)
-    model.save(tmp_path / "model.npz")
-    loaded = models.load(tmp_path / "model.npz")
+    serialization.save(model, tmp_path / "model.npz")
+    loaded = serialization.load(tmp_path / "model.npz")
     np.testing.assert_array_equal(loaded.scores(images), scores)
     assert loaded.n_pixels == height * width
 
@@ -80,9 +82,11 @@ def test_a_convolution_is_the_sum_over_each_window():
 
 
 def test_weights_of_another_size_of_image_are_refused(tmp_path):
-    dataclasses.replace(drawn(28, 28, 10), height=40).save(tmp_path / "model.npz")
+    serialization.save(
+        dataclasses.replace(drawn(28, 28, 10), height=40), tmp_path / "model.npz"
+    )
     with pytest.raises(InputError, match="dense_1 has shape"):
-        models.load(tmp_path / "model.npz")
+        serialization.load(tmp_path / "model.npz")
 
 
 @given(
@@ -102,25 +106,25 @@ def test_the_split_takes_the_same_share_of_each_class(y, share, seed):
 
 def test_images_are_shifted_by_all_that_is_allowed_and_black_comes_in():
     images = np.random.default_rng(0).integers(1, 256, (3, 9, 8), dtype=np.uint8)
-    shifts = lenet5.shifted(images, 2)
+    shifts = lenet5.all_shifts_view(images, 2)
     assert shifts.shape == (3, 5, 5, 9, 8)
     for down in range(-2, 3):
         for right in range(-2, 3):
             expected = ndimage.shift(images, (0, down, right), order=0, cval=0)
             np.testing.assert_array_equal(shifts[:, 2 - down, 2 - right], expected)
-    np.testing.assert_array_equal(lenet5.shifted(images, 0)[:, 0, 0], images)
+    np.testing.assert_array_equal(lenet5.all_shifts_view(images, 0)[:, 0, 0], images)
 
 
 def test_all_shifts_are_drawn():
-    drawn = lenet5.drawn_shifts(300, 1, np.random.default_rng(0))
+    drawn = lenet5.random_shifts(300, 1, np.random.default_rng(0))
     pairs, counts = np.unique(drawn, axis=1, return_counts=True)
     assert pairs.T.tolist() == [[i, j] for i in range(3) for j in range(3)]
     assert counts.min() > 15  # of 33 on average
 
 
-def fitted(tiny, scratch, options=OPTIONS):
-    course = Course(scratch=scratch)
-    return train.train(tiny.train, options, course), course
+def fitted(tiny, checkpoint_dir, options=OPTIONS):
+    training_log = TrainingLog(checkpoint_dir=checkpoint_dir)
+    return train.train(tiny.train, options, training_log), training_log
 
 
 def equal(one, other):
@@ -128,36 +132,42 @@ def equal(one, other):
 
 
 @pytest.fixture(scope="module")
-def calm(tiny, tmp_path_factory):
-    """An undisturbed training, which leaves nothing behind."""
-    scratch = tmp_path_factory.mktemp("calm") / "scratch"
-    result = fitted(tiny, scratch)
-    assert not scratch.exists()
-    return result
+def training(tiny, tmp_path_factory):
+    """An undisturbed training, and the checkpoint that it wrote after its second epoch."""
+    checkpoint_dir = tmp_path_factory.mktemp("training") / "checkpoint"
+    checkpoints = {}
 
+    def save(self, state, training_log, epoch):
+        original(self, state, training_log, epoch)
+        (path,) = checkpoint_dir.iterdir()
+        checkpoints[epoch] = path.name, path.read_bytes()
 
-@pytest.fixture(scope="module")
-def left(tiny, tmp_path_factory):
-    """What is left of a training that was killed after its second epoch."""
-
-    def save(self, state, course, epoch):
-        whole(self, state, course, epoch)
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-    whole, scratch = Checkpoint.save, tmp_path_factory.mktemp("killed")
+    original = Checkpoint.save
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoint, "save", save)
-        with pytest.raises(KeyboardInterrupt):
-            fitted(tiny, scratch)
-    assert [path.name for path in scratch.iterdir()] == ["lenet5.npz"]
-    return (scratch / "lenet5.npz").read_bytes()
+        result = fitted(tiny, checkpoint_dir)
+    assert not checkpoint_dir.exists()
+    return result, checkpoints[2]
+
+
+@pytest.fixture
+def calm(training):
+    """The model and the training log of the undisturbed training."""
+    return training[0]
+
+
+@pytest.fixture
+def left(training):
+    """The checkpoint that remains if the training is killed after its second epoch."""
+    name, content = training[1]
+    assert name == "lenet5.npz"
+    return content
 
 
 @pytest.fixture
 def killed(left, tmp_path):
-    """The checkpoint of that training, in a folder of its own."""
-    path = tmp_path / "scratch/lenet5.npz"
+    """The path of that checkpoint in a checkpoint folder."""
+    path = tmp_path / "checkpoint/lenet5.npz"
     path.parent.mkdir()
     path.write_bytes(left)
     return path
@@ -169,9 +179,9 @@ def epochs(monkeypatch):
     trained = []
     whole = Checkpoint.save
 
-    def save(self, state, course, epoch):
+    def save(self, state, training_log, epoch):
         trained.append(epoch)
-        whole(self, state, course, epoch)
+        whole(self, state, training_log, epoch)
 
     monkeypatch.setattr(Checkpoint, "save", save)
     return trained
@@ -179,9 +189,9 @@ def epochs(monkeypatch):
 
 @pytest.mark.long
 def test_each_epoch_is_measured_on_both_splits(calm):
-    _, course = calm
-    steps = {(measure, split): [] for _, measure, split, _ in course.rows}
-    for step, measure, split, _ in course.rows:
+    _, training_log = calm
+    steps = {(measure, split): [] for _, measure, split, _ in training_log.rows}
+    for step, measure, split, _ in training_log.rows:
         steps[measure, split].append(step)
     assert set(steps) == {
         (measure, split)
@@ -190,7 +200,9 @@ def test_each_epoch_is_measured_on_both_splits(calm):
     }
     assert all(at == [1, 2, 3] for at in steps.values())
     loss = [
-        value for _, m, of, value in course.rows if (m, of) == ("cross-entropy", "training")
+        value
+        for _, m, of, value in training_log.rows
+        if (m, of) == ("cross-entropy", "training")
     ]
     assert loss[-1] < loss[0]
 
@@ -198,7 +210,7 @@ def test_each_epoch_is_measured_on_both_splits(calm):
 @pytest.mark.long
 def test_scores_are_those_of_keras(calm, tiny):
     model, _ = calm
-    network = lenet5.untrained(lenet5.import_keras()[0], (32, 32), 10, seed=0)
+    network = lenet5.build_network(lenet5.import_keras()[0], (32, 32), 10, seed=0)
     network.set_weights([getattr(model, name) for name in ARRAYS if name != "classes"])
     expected = network.predict(lenet5.pad(tiny.test.images)[..., None], verbose=0)
     np.testing.assert_allclose(model.scores(tiny.test.images), expected, atol=1e-5)
@@ -206,12 +218,12 @@ def test_scores_are_those_of_keras(calm, tiny):
 
 @pytest.mark.long
 def test_the_measures_of_the_last_epoch_are_those_of_the_model(calm, tiny):
-    model, course = calm
+    model, training_log = calm
     y = tiny.train.labels
     _, held_out = lenet5.split(y, OPTIONS.validation_split, OPTIONS.seed)
     scores = model.scores(tiny.train.images[held_out])
-    log_p = models.log_probabilities(scores, model.decision)
-    last = {(measure, split): value for _, measure, split, value in course.rows}
+    log_p = model.decision.log_probabilities(scores)
+    last = {(measure, split): value for _, measure, split, value in training_log.rows}
     right = (scores.argmax(axis=1) == y[held_out]).mean()
     assert last["accuracy", "validation"] == pytest.approx(right, abs=1e-6)
     loss = -log_p[np.arange(len(held_out)), y[held_out]].mean()
@@ -222,10 +234,10 @@ def test_the_measures_of_the_last_epoch_are_those_of_the_model(calm, tiny):
 def test_a_killed_training_goes_on_and_ends_like_an_undisturbed_one(
     tiny, killed, calm, epochs
 ):
-    model, course = fitted(tiny, killed.parent)
+    model, training_log = fitted(tiny, killed.parent)
     assert epochs == [3]
     assert equal(model, calm[0])
-    assert course.rows == calm[1].rows
+    assert training_log.rows == calm[1].rows
     assert not killed.parent.exists()
 
 
@@ -264,7 +276,11 @@ def test_a_checkpoint_of_other_parameters_or_data_is_not_used(tiny, left, killed
     killed.write_bytes(left)
     images = tiny.train.images.copy()
     images[0, 3, 3] ^= 1
-    train.train(tiny.train._replace(images=images), OPTIONS, Course(scratch=killed.parent))
+    train.train(
+        tiny.train._replace(images=images),
+        OPTIONS,
+        TrainingLog(checkpoint_dir=killed.parent),
+    )
     assert epochs == [1, 2, 3]
 
 
@@ -282,13 +298,14 @@ def test_a_checkpoint_of_other_arithmetic_is_not_used(
 ):
     def checkpoint():
         path = tmp_path / "lenet5.npz"
-        return Checkpoint(path, tiny.train.images, tiny.train.labels, OPTIONS)
+        data = TrainingSet(*tiny.train, np.arange(10, dtype=np.uint8))
+        return Checkpoint(path, data, OPTIONS)
 
     caplog.set_level("INFO")
-    checkpoint().save([], Course(), 2)
-    assert checkpoint().load([], Course()) == 2
+    checkpoint().save([], TrainingLog(), 2)
+    assert checkpoint().load([], TrainingLog()) == 2
     change(monkeypatch)
-    assert checkpoint().load([], Course()) == 0
+    assert checkpoint().load([], TrainingLog()) == 0
     assert "or of another processor: starting again" in caplog.text
 
 
@@ -303,26 +320,8 @@ def test_the_seed_makes_the_difference(tiny, tmp_path, calm):
 @pytest.mark.slow
 def test_it_learns_images_of_8_by_8(tiny, tmp_path):
     options = OPTIONS.model_copy(update={"epochs": 15})
-    model, _ = fitted(tiny, tmp_path / "scratch", options)
+    model, _ = fitted(tiny, tmp_path / "checkpoint", options)
     assert np.mean(model.scores(tiny.test.images).argmax(axis=1) == tiny.test.labels) > 0.9
-
-
-def loaded_by(done, command):
-    """Return which of the large packages a stage of the project has imported."""
-    code = (
-        "import sys, pathlib; from digits.config import params;"
-        f"from stages import {command[0]};"
-        f"{command[0]}.main(params.load(), {command[1]!r}, pathlib.Path());"
-        "print(*{'keras', 'tensorflow', 'sklearn', 'h5py'} & set(sys.modules))"
-    )
-    return done.run(sys.executable, "-c", code).stdout.split()
-
-
-@pytest.mark.parametrize(
-    "stage", ["train", pytest.param("evaluate", marks=pytest.mark.slow)]
-)
-def test_linear_variants_import_neither_keras_nor_tensorflow(done, tmp_path, stage):
-    assert loaded_by(done.copy(tmp_path / "project"), (stage, "multinomial")) == []
 
 
 @pytest.mark.parametrize("module", ["keras", "tensorflow"])
@@ -355,5 +354,11 @@ def test_dvc_trains_and_evaluates_it_quietly_and_the_same_twice(fresh_with_lenet
     lock = yaml.safe_load((project.root / "dvc.lock").read_text())
     project.repro("--force", "--single-item", "train@lenet5")
     assert yaml.safe_load((project.root / "dvc.lock").read_text()) == lock
-    assert loaded_by(project, ("evaluate", "lenet5")) == []
+    program = (
+        "import sys, pathlib; from digits.config import params;"
+        "from stages import evaluate;"
+        "evaluate.main(params.load(), 'lenet5', pathlib.Path());"
+        "print(*{'keras', 'tensorflow', 'sklearn', 'h5py'} & set(sys.modules))"
+    )
+    assert not project.run(sys.executable, "-c", program).stdout.split()
     assert not list(project.root.glob("data/unfinished/*"))

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from digits import models, pictures, pipeline, sources
+from digits import pipeline
 from digits.config import fingerprint, params
-from digits.data import dataset, files, regular
+from digits.data import dataset, files, readers, regular
 from digits.data.ignore import Ignored
 from digits.errors import InputError
+from digits.images import image_input
+from digits.models import serialization
 from tests.helpers.project import PARAMS, ROOT
 
 
@@ -116,7 +118,7 @@ def named(path):
         for split in ("train", "test")
     }
     np.savez(path.parent / "own.npz", **arrays)
-    sources.read(path.parent / "own.npz")
+    readers.read(path.parent / "own.npz")
 
 
 READERS = {
@@ -129,10 +131,10 @@ READERS = {
     "names of your own in JSON": ("names.json", named),
     "what is ignored": (".dvcignore", lambda path: Ignored(path.parent)),
     "images": ("images.npy", lambda path: dataset.load_split(path.parent)),
-    "a model": ("model.npz", models.load),
-    "data of your own": ("own.npz", sources.read),
-    "a picture": ("picture.png", pictures.read),
-    "a picture's size": ("picture.png", pictures.size),
+    "a model": ("model.npz", serialization.load),
+    "data of your own": ("own.npz", readers.read),
+    "a picture": ("picture.png", image_input.read_rgb),
+    "a picture's size": ("picture.png", image_input.image_size),
 }
 
 
@@ -150,7 +152,7 @@ def test_what_a_stage_reads_must_be_a_file(tmp_path, monkeypatch, name, read, ki
 @pytest.mark.parametrize("kind", [fifo, folder, device, dangling])
 def test_an_idx_file_that_is_none_is_missing(tmp_path, kind):
     kind(tmp_path / "train-images-idx3-ubyte")
-    refused(lambda: sources.read(tmp_path), tmp_path)
+    refused(lambda: readers.read(tmp_path), tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read all")

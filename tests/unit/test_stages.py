@@ -6,14 +6,16 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 
-from digits import gallery, models, sources
 from digits.config import params
 from digits.config.params import Subset
-from digits.data import dataset
+from digits.data import dataset, mirrors
 from digits.data.dataset import Dataset
 from digits.errors import InputError
-from digits.models import Course, preprocessing
+from digits.figures import sample_grid
+from digits.models import preprocessing, serialization
+from digits.models.decision import Threshold
 from digits.models.linear import standardise
+from digits.models.training_log import TrainingLog
 from stages import download, filter, train  # noqa: A004 (the stage is named after what it does)
 from tests.helpers.project import PARAMS, generate, options
 
@@ -26,7 +28,7 @@ LINEAR = options("linear_regression")
 
 
 def test_filter_keeps_every_image_of_the_digits_and_no_other(tiny):
-    kept = filter.keep(tiny, (8, 3))
+    kept = filter.keep_classes(tiny, (8, 3))
     assert [len(split.labels) for split in kept.splits.values()] == [60, 24]
     assert set(kept.train.labels) == {3, 8}
 
@@ -34,38 +36,38 @@ def test_filter_keeps_every_image_of_the_digits_and_no_other(tiny):
 def test_filter_refuses_a_digit_without_training_images(tiny):
     without = Dataset(dataset.select(tiny.train, tuple(range(9))), tiny.test)
     with pytest.raises(InputError, match=r"no training image of 9"):
-        filter.keep(without, (0, 9))
+        filter.keep_classes(without, (0, 9))
 
 
 def test_filter_refuses_a_subset_without_test_images(tiny):
     without = Dataset(tiny.train, dataset.select(tiny.test, (2,)))
     with pytest.raises(InputError, match=r"no test image of 0, 1"):
-        filter.keep(without, (1, 0))
+        filter.keep_classes(without, (1, 0))
 
 
 @pytest.mark.parametrize(
     ("subset", "labels"),
     [
-        ({"digits": [8, 3]}, (8, 3)),
+        ({"classes": [8, 3]}, (8, 3)),
         ({"classes": ["9", "0"]}, (9, 0)),
         ({"classes": "all"}, tuple(range(10))),
     ],
 )
 def test_a_subset_is_labels_names_or_all(tiny, subset, labels):
-    assert filter.labels_of(Subset.model_validate(subset), tiny) == labels
+    assert filter.subset_labels(Subset.model_validate(subset), tiny) == labels
 
 
 @pytest.mark.parametrize(
     ("subset", "expected"),
     [
-        ({"digits": [0, 99]}, "digits: must be from 0 to 2 for this data, got 99"),
+        ({"classes": [0, 99]}, "classes: must be from 0 to 2 for this data, got 99"),
         ({"classes": ["cat", "dig"]}, "classes: .* no class 'dig'; did you mean 'dog'?"),
     ],
 )
 def test_a_subset_of_what_is_not_there_is_refused(tiny, subset, expected):
     named = replace(tiny, names=("cat", "dog", "bird"))
     with pytest.raises(InputError, match=expected):
-        filter.labels_of(Subset.model_validate(subset), named)
+        filter.subset_labels(Subset.model_validate(subset), named)
 
 
 def test_a_file_of_ones_own_must_be_mnist_if_it_is_called_so(tmp_path, tiny):
@@ -78,21 +80,23 @@ def test_a_file_of_ones_own_must_be_mnist_if_it_is_called_so(tmp_path, tiny):
 
 def test_the_data_that_is_there_is_taken_only_with_its_names(tmp_path, as_mnist):
     dataset.save(tmp_path, as_mnist)
-    assert download.find("mnist", tmp_path) is not None
+    assert download.load_existing("mnist", tmp_path) is not None
     dataset.save(tmp_path, replace(as_mnist, names=tuple("abcdefghij")))
-    assert download.find("mnist", tmp_path) is None
+    assert download.load_existing("mnist", tmp_path) is None
 
 
 def test_download_asks_the_mirrors_if_the_source_is_auto(tmp_path, tiny, monkeypatch):
-    monkeypatch.setattr(sources, "fetch", lambda _name: tiny)
+    monkeypatch.setattr(mirrors, "fetch", lambda _name: tiny)
     assert download.fetch("mnist", "auto", tmp_path) is tiny
 
 
 def test_the_pictures_show_training_images(tmp_path, tiny, monkeypatch):
     shown = []
-    monkeypatch.setattr(sources, "fetch", lambda _name: tiny)
+    monkeypatch.setattr(mirrors, "fetch", lambda _name: tiny)
     monkeypatch.setattr(
-        gallery, "first_digits", lambda _path, _images, labels, _names: shown.append(labels)
+        sample_grid,
+        "draw",
+        lambda _path, _images, labels, _names: shown.append(labels),
     )
     checked = params.load(PARAMS)
     download.main(checked, tmp_path)
@@ -112,35 +116,35 @@ def test_the_pictures_show_training_images(tmp_path, tiny, monkeypatch):
     ],
 )
 def test_a_variant_learns_its_digits(tiny, model, digits, n_outputs):
-    data = filter.keep(tiny, digits)
+    data = filter.keep_classes(tiny, digits)
     fitted = train.train(
         data.train, LINEAR if model == "linear_regression" else logistic(model)
     )
     assert fitted.coef.shape == (n_outputs, 64)
     assert fitted.classes.tolist() == list(digits)
-    cuts = tuple(i + 0.5 for i in range(len(digits) - 1))
+    thresholds = tuple(i + 0.5 for i in range(len(digits) - 1))
     scores = fitted.scores(data.test.images)
-    predicted = fitted.classes[models.decide(scores, fitted.decision, cuts)]
+    predicted = fitted.classes[fitted.decision.predict(scores, thresholds)]
     assert np.mean(predicted == data.test.labels) > 0.9
 
 
 @pytest.mark.parametrize("solver", ["fast", "scikit_learn"])
 def test_the_softmax_of_two_digits_is_at_its_own_optimum(tiny, solver):
     """Of two classes the solvers fit one problem, whose penalty is another."""
-    data = filter.keep(tiny, (3, 8))
+    data = filter.keep_classes(tiny, (3, 8))
     block = options("multinomial_logistic", C=0.3, max_iter=1000, tol=1e-10, solver=solver)
     fitted = train.train(data.train, block)
     scores = fitted.scores(data.train.images)
-    p = np.exp(models.log_probabilities(scores, fitted.decision))
+    p = np.exp(fitted.decision.log_probabilities(scores))
     member = data.train.labels[:, None] == fitted.classes
-    X = standardise(data.train.images, fitted.mean, fitted.scale)
+    X = standardise(data.train.images.reshape(-1, 64), fitted.mean, fitted.scale)
     gradient = 0.3 * (p - member).T @ X + fitted.coef
     np.testing.assert_allclose(gradient, 0, atol=1e-3)
     assert np.abs(fitted.coef).max() > 0.01
 
 
 def test_the_linear_variant_is_the_notebooks_computation(tiny):
-    noisy = filter.keep(generate(200, 200, seed=5), (3, 8))
+    noisy = filter.keep_classes(generate(200, 200, seed=5), (3, 8))
     fitted = train.train(noisy.train, LINEAR)
     scaler = StandardScaler()
     X = scaler.fit_transform(noisy.train.images.reshape(-1, 64).astype(float))
@@ -149,7 +153,7 @@ def test_the_linear_variant_is_the_notebooks_computation(tiny):
         scaler.transform(noisy.test.images.reshape(-1, 64).astype(float))
     )
     np.testing.assert_allclose(fitted.scores(noisy.test.images)[:, 0], expected, atol=1e-9)
-    decided = models.decide(fitted.scores(noisy.test.images), "threshold", (0.49,))
+    decided = Threshold().predict(fitted.scores(noisy.test.images), (0.49,))
     np.testing.assert_array_equal(
         confusion_matrix(noisy.test.labels == 8, decided),
         confusion_matrix(noisy.test.labels == 8, expected > 0.49),
@@ -158,16 +162,15 @@ def test_the_linear_variant_is_the_notebooks_computation(tiny):
 
 def test_training_twice_gives_the_same_bytes(tmp_path, tiny):
     for name in "ab":
-        train.train(tiny.train, logistic("multinomial_logistic")).save(
-            tmp_path / f"{name}.npz"
-        )
+        fitted = train.train(tiny.train, logistic("multinomial_logistic"))
+        serialization.save(fitted, tmp_path / f"{name}.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
 def test_a_saved_model_scores_as_the_fitted_one(tmp_path, tiny):
     fitted = train.train(tiny.train, LINEAR)
-    fitted.save(tmp_path / "model.npz")
-    loaded = models.load(tmp_path / "model.npz")
+    serialization.save(fitted, tmp_path / "model.npz")
+    loaded = serialization.load(tmp_path / "model.npz")
     np.testing.assert_array_equal(
         loaded.scores(tiny.test.images), fitted.scores(tiny.test.images)
     )
@@ -175,11 +178,11 @@ def test_a_saved_model_scores_as_the_fitted_one(tmp_path, tiny):
 
 def test_a_preprocessed_variant_sees_images_as_it_learned_them(tmp_path, tiny):
     block = options("linear_regression", preprocess="deskew")
-    train.train(tiny.train, block).save(tmp_path / "model.npz")
+    serialization.save(train.train(tiny.train, block), tmp_path / "model.npz")
     upright = preprocessing.deskew(tiny.train.images)
     plain = train.train(tiny.train._replace(images=upright), LINEAR)
     np.testing.assert_array_equal(
-        models.load(tmp_path / "model.npz").scores(tiny.train.images),
+        serialization.load(tmp_path / "model.npz").scores(tiny.train.images),
         plain.scores(upright),
     )
 
@@ -194,22 +197,26 @@ def test_a_preprocessed_variant_sees_images_as_it_learned_them(tmp_path, tiny):
         "multinomial_logistic",
     ],
 )
-def test_every_solver_leaves_a_course(tiny, name, solver):
-    data = filter.keep(tiny, (3, 8))
+def test_every_solver_records_its_training(tiny, name, solver):
+    data = filter.keep_classes(tiny, (3, 8))
     linear = name == "linear_regression"
     options = LINEAR if linear else logistic(name)
-    course = Course()
-    train.train(data.train, options.model_copy(update={"solver": solver}), course)
-    assert course.rows
-    assert all(np.isfinite(value) for *_, value in course.rows)
-    objective = [value for _, measure, _, value in course.rows if measure == "objective"]
+    training_log = TrainingLog()
+    train.train(data.train, options.model_copy(update={"solver": solver}), training_log)
+    assert training_log.rows
+    assert all(np.isfinite(value) for *_, value in training_log.rows)
+    objective = [
+        value for _, measure, _, value in training_log.rows if measure == "objective"
+    ]
     assert objective == sorted(objective, reverse=True)
 
 
 def test_the_mean_squared_error_is_that_of_the_scores(tiny):
     for solver in ("fast", "scikit_learn"):
-        course = Course()
+        training_log = TrainingLog()
         options = LINEAR.model_copy(update={"solver": solver})
-        fitted = train.train(tiny.train, options, course)
+        fitted = train.train(tiny.train, options, training_log)
         mse = np.mean((fitted.scores(tiny.train.images)[:, 0] - tiny.train.labels) ** 2)
-        assert course.rows == [(1, "mean squared error", "training", pytest.approx(mse))]
+        assert training_log.rows == [
+            (1, "mean squared error", "training", pytest.approx(mse))
+        ]
