@@ -7,15 +7,18 @@ DVC never removes a stage from dvc.lock. What stays there after a variant was re
 left over, and so are the files that it names.
 """
 
+import math
 import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -25,6 +28,14 @@ from digits.errors import InputError
 LOCK = "dvc.lock"
 # Not an output: a checkpoint here is used only for the same data, parameters and code.
 UNFINISHED = "data/unfinished/${key}"
+# What dvc.yaml cannot express by itself: plots of one table of each variant. By name of the
+# plot, the table in metrics/<variant>/ and the column that is drawn.
+PLOTS = "plots.yaml"
+COMPARED = {
+    "confusion": ("confusion.csv", "actual"),
+    "learning": ("training/curve.csv", "value"),
+    "scores": ("scores.csv", "count"),
+}
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -51,6 +62,45 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
     with files.replacing(path) as temporary:
         temporary.write_text(dumps_yaml(content), "utf-8", newline="\n")
+
+
+def write_plots(root: Path, variants: Iterable[str]) -> None:
+    """Write plots.yaml: what the plots in dvc.yaml that compare all variants consist of.
+
+    DVC reads it with dvc.yaml, and reads neither if it is missing or damaged.
+    """
+    names = [*variants]
+    content = {
+        plot: {f"metrics/{name}/{table}": column for name in names}
+        for plot, (table, column) in COMPARED.items()
+    }
+    # A line for each table, so that Git can merge them.
+    lines = yaml.safe_dump(
+        {"plots": content}, allow_unicode=True, sort_keys=False, width=math.inf
+    )
+    with files.replacing(root / PLOTS) as temporary:
+        temporary.write_text(
+            f"# written by the stage `check`\n{lines}", "utf-8", newline="\n"
+        )
+
+
+def restore_plots(root: Path) -> bool:
+    """Write plots.yaml again if dvc.yaml needs it and DVC cannot read it.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        InputError: dvc.yaml or params.yaml cannot be read.
+    """
+    dvc_yaml = root / "dvc.yaml"
+    if not dvc_yaml.exists() or PLOTS not in (read(dvc_yaml).get("vars") or []):
+        return False
+    with suppress(InputError):
+        if "plots" in read(root / PLOTS):
+            return False
+    write_plots(root, read(root / "params.yaml").get("variants") or {})
+    return True
 
 
 def refuse_anothers(root: Path) -> None:

@@ -1,7 +1,7 @@
-"""Print the validation errors by which the published table's parameters were chosen.
+"""Print the validation errors by which the parameters of the published table were chosen.
 
 Each alternative is fitted on the first 50,000 training images of MNIST and scored on the
-last 10,000; no test image is read. Takes a quarter of an hour.
+last 10,000. No test image is read. This takes a quarter of an hour.
 """
 
 import sys
@@ -29,7 +29,11 @@ ALTERNATIVES = {
 
 
 def main(names: list[str]) -> None:
-    """Fit all alternatives of those variants, or of all."""
+    """Fit and score the alternatives.
+
+    Args:
+        names: The variants; all of `ALTERNATIVES` if empty.
+    """
     checked = params.load(ROOT / "published/params.yaml")
     split = dataset.load_split(ROOT / "published/data/subsets/digits/train")
     first, last = (

@@ -1,8 +1,8 @@
-"""Set the results beside those that others published, with Wilson's intervals.
+"""Compare the results with published ones, with Wilson's intervals.
 
-reads   params.yaml: variants; rows.yaml: what was published, and why ours differ
-        metrics/<variant>/confusion.csv, or <folder>/metrics/… of a row with a `folder`
-        metrics/dataset/summary.json: that it is the data of the publications
+reads   params.yaml: variants; rows.yaml: the published results, and why ours differ
+        metrics/<variant>/confusion.csv, or <folder>/metrics/… for a row with a `folder`
+        metrics/dataset/summary.json: whether it is the data of the publications
 writes  table.md
 """
 
@@ -32,7 +32,7 @@ KEYS = {"model", "variant", "published", "why"}
 
 
 def line(row: dict[str, Any], errors: int, n_images: int) -> str:
-    """Return a row of the table; all rates in % of the test images."""
+    """Return a row of the table, with all rates in % of the test images."""
     interval = binomtest(errors, n_images).proportion_ci(method="wilson")
     low, high = 100 * interval.low, 100 * interval.high
     return (
@@ -44,7 +44,12 @@ def line(row: dict[str, Any], errors: int, n_images: int) -> str:
 def load_rows(path: Path, variants: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of rows.yaml.
 
-    Raises `InputError` if one lacks a key, or not each variant has just one row.
+    Args:
+        path: Of rows.yaml.
+        variants: The variants of params.yaml, by name.
+
+    Raises:
+        InputError: A row lacks a key, or a variant does not have exactly one row.
     """
     try:
         rows = yaml.safe_load(path.read_text("utf-8"))
@@ -63,9 +68,13 @@ def load_rows(path: Path, variants: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def tested(path: Path) -> tuple[int, int]:
-    """Return the errors and the number of images in a confusion matrix.
+    """Return the number of errors and of images in a confusion matrix.
 
-    Raises `InputError` if it can't be read.
+    Args:
+        path: Of the matrix, with a row for each cell: `actual`, `predicted`, `count`.
+
+    Raises:
+        InputError: The file cannot be read, or has no image.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -76,26 +85,30 @@ def tested(path: Path) -> tuple[int, int]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, error) from error
     if not any(n for n, _ in cells):
-        raise InputError(f"{path}: there is no image in it; `make published` writes it")
+        raise InputError(f"{path}: it contains no image; `make published` writes it")
     return sum(n for n, wrong in cells if wrong), sum(n for n, _ in cells)
 
 
 def lines(params: Params, root: Path) -> Iterator[str]:
-    """Yield the rows, as text."""
+    """Yield the rows of the table as text."""
     for row in load_rows(root / "rows.yaml", params.variants):
         folder = root / row.get("folder", "") / "metrics" / row["variant"]
         yield line(row, *tested(folder / "confusion.csv"))
 
 
 def check_data(path: Path) -> None:
-    """Raise `InputError` unless this summary is of the data of the publications."""
+    """Check that a summary describes the data of the publications.
+
+    Raises:
+        InputError: It describes other data, or cannot be read.
+    """
     try:
         known = json.loads(path.read_text("utf-8"))["sha256"] == DATASETS["mnist"].sha256
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, error) from error
     if not known:
         raise InputError(
-            f"{path}: this is not MNIST, of which the published results are; "
+            f"{path}: this is not MNIST, and the published results are on MNIST; "
             "set dataset.name in params.yaml to mnist"
         )
 
@@ -105,7 +118,7 @@ def _unreadable(path: Path, error: Exception) -> InputError:
 
 
 def main(params: Params, root: Path) -> None:
-    """Check that it is MNIST, gather, write."""
+    """Check that the data is MNIST, compute the rows and write them."""
     check_data(root / "metrics/dataset/summary.json")
     text = HEAD + "".join(lines(params, root))
     with files.replacing(root / "table.md") as temporary:

@@ -7,12 +7,14 @@ message runs no stage again, and a changed solver runs only the models that use 
 reads   params.yaml; stages/, digits/, the versions of the installed libraries
 writes  fingerprints/<stage>.json, fingerprints/{train,evaluate}/<model>.json
         params.schema.json, for editors
+        plots.yaml, the tables that the plots of all variants in dvc.yaml show
 """
 
 import logging
 import sys
 from pathlib import Path
 
+from digits import pipeline
 from digits.config import cli, fingerprint, params
 from digits.config.params import Params
 from digits.data import files
@@ -21,7 +23,7 @@ from digits.errors import InputError
 log = logging.getLogger(__name__)
 
 
-def main(_params: Params, root: Path) -> None:
+def main(checked: Params, root: Path) -> None:
     """Compute and save; params.yaml itself is checked before any stage's `main`."""
     if sys.flags.optimize > 1:
         raise InputError(
@@ -29,6 +31,7 @@ def main(_params: Params, root: Path) -> None:
             "removes; unset it"
         )
     files.write_json(root / "params.schema.json", params.schema())
+    pipeline.write_plots(root, checked.variants)
     if not (root / "digits").is_dir():
         return  # a project without code depends on the fingerprints of the root project
     with files.replacing(root / fingerprint.FOLDER) as folder:

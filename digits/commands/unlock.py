@@ -74,7 +74,8 @@ def unlock(root: Path) -> Iterator[str]:
         InputError: If a file that is not a result has a conflict, or DVC is running.
     """
     pipeline.refuse_anothers(root)  # Git would not restore a file
-    for folder in (root, *(path.parent for path in root.glob("*/.dvc"))):
+    folders = [root, *(path.parent for path in root.glob("*/.dvc"))]
+    for folder in folders:
         if locks.is_empty(locks.rwlock_of(folder)) or not _is_in_order(folder / LOCK):
             with locks.alone(folder):  # it may have looked truncated while it was written
                 yield from _put_in_order(folder / LOCK)
@@ -86,6 +87,9 @@ def unlock(root: Path) -> Iterator[str]:
             f"{names}: has a merge conflict that only you can resolve. Edit it, "
             f"`git add {names.replace(',', '')}`, and run the command again"
         )
+    for folder in folders:
+        if pipeline.restore_plots(folder):
+            yield f"{folder / pipeline.PLOTS}: could not be read, and is written again"
 
 
 def _is_in_order(lock: Path) -> bool:

@@ -26,7 +26,7 @@ from digits.config import cli, fingerprint
 from digits.data import files
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
-from digits.pipeline import LOCK, Pipeline
+from digits.pipeline import LOCK, Pipeline, restore_plots
 
 log = logging.getLogger(__name__)
 
@@ -225,6 +225,7 @@ def repair(repo: Any, root: Path, found: list[Damage]) -> None:
         root: The folder of the project.
         found: The damage.
     """
+    restore_plots(root)  # without it DVC does not start
     broken = dict.fromkeys(damage.out for damage in found if damage.out)
     again = dict.fromkeys(damage.stage for damage in found if not damage.out)
     store = Path(repo.cache.local.path)

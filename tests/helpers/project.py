@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from digits import pipeline
 from digits.config.blocks import TrainBlock
 from digits.data import dataset
 from digits.data.dataset import Dataset, Split
@@ -148,6 +149,7 @@ def make(root: Path, data: Dataset, *, lenet5: bool = False) -> Project:
     project.edit("source: auto", "source: data/own/tiny.npz")
     (root / "data/own").mkdir(parents=True)
     np.savez(root / "data/own/tiny.npz", **as_arrays(data))
+    pipeline.restore_plots(root)
     project.run("git", "init", "--quiet", "--initial-branch", "main")
     project.run("git", "config", "user.name", "test")
     project.run("git", "config", "user.email", "test@localhost")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+from digits import pipeline
 from tests.helpers.project import ROOT, Project
 from tests.pipeline.test_dvc_yaml import STAGES
 from tests.unit.test_params import GOOD, MISTAKES
@@ -349,13 +350,101 @@ def test_the_page_of_plots_needs_no_network(done, tmp_path):
     done.run("dvc", "plots", "show", "--out", str(tmp_path))
     page = (tmp_path / "index.html").read_text()
     assert len(re.findall(r"vegaEmbed\('#\w+', spec\);", page)) == (
-        2 + 4 * len(VARIANTS) + 1
+        len(COMPARISONS) + 1 + 2 + 4 * len(VARIANTS) + 1  # data set, subsets, sweep
     )
     images = set(re.findall(r'<img src="(static/\w+_png\.png|static/[^"]+)"', page))
     assert images
     markup = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # Vega itself
     assert len(markup) < len(page) - 700_000
     assert not re.search(r'<(script|link|img)[^>]+(src|href)="(?!data:|static/)', markup)
+
+
+COMPARISONS = {
+    "Confusion matrices of all variants, in test images": "confusion.csv",
+    "Learning curves of all variants": "training/curve.csv",
+    "Scores of all variants for the test images of each actual class": "scores.csv",
+}
+
+
+def compared(project):
+    """Return the tables that each plot of all variants shows, as DVC draws it."""
+    shown = json.loads(project.run("dvc", "plots", "show", "--json").stdout)
+    assert not shown.get("errors")
+    found = {}
+    for title in COMPARISONS:
+        (plot,) = shown["data"][title]
+        rows = plot["content"]["data"]["values"]
+        found[title] = {row["filename"] for row in rows}
+    return found
+
+
+def test_plots_compare_all_variants_and_none_is_named_by_hand(done):
+    assert compared(done) == {
+        title: {f"{variant}/{table}" for variant in VARIANTS}
+        for title, table in COMPARISONS.items()
+    }
+    text = (done.root / "dvc.yaml").read_text()
+    assert not [name for name in VARIANTS if re.search(rf"\b{name}\b", text)]
+
+
+def test_what_is_compared_is_what_the_stages_of_dvc_yaml_write():
+    blocks = pipeline.blocks(ROOT / "dvc.yaml").values()
+    written = {out.path for block in blocks for out in block.outputs}
+    for table, _ in pipeline.COMPARED.values():
+        assert f"metrics/${{key}}/{table}" in written
+
+
+def test_a_new_variant_is_in_the_plots_and_a_removed_one_is_not(project):
+    project.edit(
+        "  logistic_binary:\n",
+        "  other:\n    subset: binary\n    train: {model: linear_regression}\n"
+        "    evaluate: {threshold: 0.3}\n  logistic_binary:\n",
+    )
+    assert project.repro() == ["check", "train@other", "evaluate@other", "report"]
+    project.run("dvc", "status", "--quiet")
+    for shown in compared(project).values():
+        assert {name.partition("/")[0] for name in shown} == VARIANTS | {"other"}
+    project.commit("Add a variant")
+    project.run("python", "-m", "digits", "remove", "other")
+    assert {*project.repro()} <= {"check", "report"}
+    for shown in compared(project).values():
+        assert {name.partition("/")[0] for name in shown} == VARIANTS
+
+
+@pytest.mark.parametrize("content", [None, "", "plots: [", "<<<<<<< HEAD\n"])
+def test_dvc_runs_again_after_unlock_if_what_is_compared_cannot_be_read(project, content):
+    path = project.root / "plots.yaml"
+    before = path.read_text()
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    if content != "":
+        assert "plots.yaml" in project.run("dvc", "status", check=False).stderr
+    said = project.run("python", "-m", "digits", "unlock").stderr
+    assert "plots.yaml: could not be read, and is written again\n" in said
+    assert path.read_text() == before
+    project.run("dvc", "status", "--quiet")
+
+
+def test_git_merges_what_two_branches_compare(fresh, tmp_path):
+    project = fresh.copy(tmp_path / "project")
+    for name in ("ours", "theirs"):
+        project.run("git", "switch", "--quiet", "--create", name, "main")
+        pipeline.write_plots(project.root, [*sorted(VARIANTS), name])
+        project.commit(f"Compare {name}")
+    project.run("git", "merge", "--quiet", "ours")
+    for tables in pipeline.read(project.root / "plots.yaml")["plots"].values():
+        names = [path.split("/")[1] for path in tables]
+        assert sorted(names) == sorted([*VARIANTS, "ours", "theirs"])
+
+
+def test_the_artifacts_can_be_got_by_their_names(project, tmp_path):
+    for name in ("dataset", "models"):
+        project.run("git", "tag", "--annotate", "--message", "x", f"{name}@v1.0.0")
+        out = tmp_path / name
+        project.run("dvc", "artifacts", "get", ".", name, "--out", str(out))
+    assert (tmp_path / "dataset/train/images.npy").is_file()
+    assert {path.stem for path in (tmp_path / "models").iterdir()} == VARIANTS
 
 
 def test_the_graph_is_drawn(done):

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from digits import pipeline
 from digits.commands import verify
 from digits.config import cli, fingerprint, guard, params
 from digits.data.registry import DATASETS
@@ -126,12 +127,26 @@ def test_a_stage_has_the_fingerprint_and_the_results_of_the_roots(stage):
     here, above = declared(stage, folder=PUBLISHED), declared(stage)
     if stage == "check":
         assert here["deps"] == ["params.yaml", "../params.schema.json"]
-        assert here["outs"] == ["params.schema.json"]
+        assert here["outs"] == ["params.schema.json", "plots.yaml"]
         return
     deps = {dep.removeprefix("../") for dep in here["deps"]}
     assert deps == set(above["deps"])
     for key in ("params", "outs", "metrics", "plots"):
         assert here[key] == above[key]
+
+
+def test_the_plots_and_the_artifacts_are_those_of_the_root():
+    here, above = (
+        yaml.safe_load((at / "dvc.yaml").read_text()) for at in (PUBLISHED, ROOT)
+    )
+    for key in ("vars", "plots", "artifacts"):
+        assert here[key] == above[key]
+
+
+def test_plots_yaml_has_all_variants():
+    names = params.load(PUBLISHED / "params.yaml").variants
+    for tables in pipeline.read(PUBLISHED / "plots.yaml")["plots"].values():
+        assert [path.split("/")[1] for path in tables] == [*names]
 
 
 def test_the_table_depends_on_what_it_reads_and_computes_with():

@@ -87,16 +87,13 @@ def test_a_variant_goes_with_all_that_is_its_own_and_no_more(project):
 
 
 @pytest.mark.slow
-def test_two_variants_and_their_subset_go_at_once_and_the_plot_of_one(project):
+def test_two_variants_and_their_subset_go_at_once(project):
     names = ("linear", "linear_binary", "logistic_binary", "binary")
     project.run(*REMOVE, *names)
     checked = params.load(project.root / "params.yaml")
     assert [*checked.subsets] == ["digits"]
     assert [*checked.variants] == ["linear_digits", "one_vs_rest", "multinomial"]
-    plan = (project.root / "dvc.yaml").read_text()
-    assert "plots" not in yaml.safe_load(plan)
-    assert (ROOT / "dvc.yaml").read_text().startswith(plan.rstrip("\n"))
-    assert plan.endswith("index.html\n")
+    assert (project.root / "dvc.yaml").read_text() == (ROOT / "dvc.yaml").read_text()
     left = [name for name in files_of(project) if "binary" in name]
     assert not left
     assert not [name for name in stages(project) if "binary" in name]

@@ -54,6 +54,7 @@ def test_the_hash_of_a_folder_is_dvcs(done):
 
 CASES = [
     "data/models/multinomial.npz",
+    "plots.yaml",
     *(
         pytest.param(path, marks=pytest.mark.slow)
         for path in (

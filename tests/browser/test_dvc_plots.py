@@ -1,0 +1,39 @@
+"""The plots of all variants are drawn, in the page that `dvc plots` writes."""
+
+import pytest
+
+from tests.pipeline.test_dvc import COMPARISONS, VARIANTS
+
+
+@pytest.fixture(scope="module")
+def page(done, chromium, tmp_path_factory):
+    """The page of `dvc plots diff` in which two revisions are compared."""
+    project = done.copy(tmp_path_factory.mktemp("plots") / "project")
+    project.edit("threshold: 0.49", "threshold: 0.2")
+    project.repro()
+    project.commit("Move the threshold")
+    project.run("dvc", "plots", "diff", "HEAD~1", "HEAD", "--out", "page")
+    page = chromium.new_page(viewport={"width": 1400, "height": 900})
+    page.goto((project.root / "page/index.html").as_uri())
+    page.wait_for_function(
+        "[...document.querySelectorAll('main > div')].every("
+        "(card) => card.querySelector('svg, img') || card.lastChild.textContent)"
+    )
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("title", COMPARISONS)
+def test_the_plots_of_all_variants_name_each_and_fit_the_window(page, title):
+    card = page.locator("main > div", has_text=title)
+    texts = card.locator("svg text").all_text_contents()
+    headers = [text for text in texts if text.partition(",")[0] in VARIANTS]
+    two = title.startswith("Confusion")  # matrices of each: of both revisions
+    expected = {f"{name}, {rev}" for name in VARIANTS for rev in ("HEAD~1", "HEAD")}
+    assert sorted(headers) == sorted(expected if two else VARIANTS)
+    assert card.evaluate("(card) => card.scrollWidth <= card.clientWidth")
+
+
+def test_every_plot_is_drawn(page):
+    assert not page.get_by_text("could not be drawn").count()
+    assert not page.get_by_text("No data in these revisions").count()
