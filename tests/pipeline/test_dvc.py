@@ -187,6 +187,10 @@ def test_commits_are_compared_in_a_clone_without_a_cache(three_or_eight, tmp_pat
     assert "metrics/linear_binary.json" in changed
     assert set(changed) <= {"metrics/linear_binary.json", "metrics/logistic_binary.json"}
     assert changed == metrics_diff(project, "HEAD~1", "HEAD")
+    clone = Project(tmp_path / "clone")
+    plots = json.loads(clone.run("dvc", "plots", "diff", "HEAD~1", "HEAD", "--json").stdout)
+    assert not plots.get("errors")
+    assert {*COMPARISONS} <= plots["data"].keys()
 
 
 def test_a_change_of_ones_own_data_is_noticed(project):
