@@ -66,7 +66,7 @@ def drawn(chromium, path):
     return page
 
 
-def test_the_page_of_plots_shows_odd_names_and_runs_none(tmp_path, chromium):
+def test_the_page_of_plots_shows_unusual_names_and_runs_none(tmp_path, chromium):
     """Plots and pictures under odd names, on two branches; no pipeline."""
     for name in ("page", "plots"):
         shutil.copytree(ROOT / ".dvc" / name, tmp_path / ".dvc" / name)
@@ -115,7 +115,7 @@ NOT_PRINTED = (
 
 
 @pytest.mark.parametrize("name", [*NOT_PRINTED, "a" * 101, "a" * 10**6, " "])
-def test_a_name_that_is_not_printed_or_endless_is_refused_in_a_short_line(name):
+def test_an_unprintable_or_endless_name_is_refused_in_a_short_line(name):
     with pytest.raises(InputError, match=r"^names\.txt: .*name") as caught:
         dataset.check_names(["b", name], "names.txt")
     assert len(str(caught.value)) < 200
@@ -130,19 +130,19 @@ def test_ten_thousand_names_are_refused():
 @pytest.mark.parametrize(
     "name", [*NAMES, "-", "=", "C++", "שלום", "\u200fא", "👩\u200d👧", "a" * 100]
 )
-def test_a_name_that_is_printed_is_kept_as_it_is(name):
+def test_a_printable_name_is_kept(name):
     assert dataset.check_names(["b", name], "names.txt") == ("b", name)
 
 
 @pytest.mark.parametrize("name", NOT_PRINTED)
-def test_what_a_terminal_would_obey_is_printed_as_its_escape(name):
+def test_control_characters_are_printed_as_escapes(name):
     assert printable(name).isprintable()
     assert printable(name) == name.encode("unicode_escape").decode()
     assert printable(name, keep=name) == name
     assert compare.code(name).isprintable()
 
 
-def test_an_error_names_a_file_without_obeying_its_name(tmp_path, capfd):
+def test_an_error_escapes_the_name_of_a_file(tmp_path, capfd):
     command = (sys.executable, "-m", "stages.check", "--in", "\x1b[2J\nno")
     subprocess.run(command, cwd=ROOT, check=False)
     said = capfd.readouterr().err
@@ -150,7 +150,7 @@ def test_an_error_names_a_file_without_obeying_its_name(tmp_path, capfd):
 
 
 @pytest.mark.parametrize("name", [NAMES[8], r"\$x\$", "$$", "_^{}", "%d", "a\tb"])
-def test_a_picture_has_any_name_in_it(tmp_path, name):
+def test_a_figure_can_show_any_name(tmp_path, name):
     (shown,) = lettering.drawable([name])
     plots.confusion(tmp_path / "a.png", np.eye(2, dtype=int), [shown, "b"], "v", "class")
     assert (tmp_path / "a.png").stat().st_size > 1000
@@ -202,7 +202,7 @@ def test_both_pages_show_the_names_and_run_none(named, chromium, tmp_path):
 
 
 @pytest.mark.slow
-def test_tables_have_the_names_as_they_are(named):
+def test_tables_have_the_names_unchanged(named):
     rows = read_csv(named.root / "metrics/softmax/report.csv")
     assert [row["class"] for row in rows] == list(NAMES)
 
@@ -217,7 +217,7 @@ def test_the_comparison_shows_names_as_code_in_its_cells(named):
 
 
 @pytest.mark.slow
-def test_predict_says_the_names_as_they_are(named, tiny):
+def test_predict_prints_the_names_unchanged(named, tiny):
     Image.fromarray(tiny.test.images[0]).save(named.root / "picture.png")
     picture = ("python", "-m", "digits", "predict", "--json", "picture.png")
     (answer,) = json.loads(named.run(*picture).stdout)

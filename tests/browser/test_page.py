@@ -105,7 +105,7 @@ def predictions(root, variant):
         return dict(file)
 
 
-def test_nothing_is_loaded_and_nothing_complains(chromium, root):
+def test_the_page_loads_nothing_and_logs_no_error(chromium, root):
     with opened(chromium, root) as page:
         for link in page.locator("nav a").all():
             link.click()
@@ -231,7 +231,7 @@ def test_a_threshold_is_dragged_with_the_mouse(page):
 
 
 @pytest.mark.parametrize("size", [(28, 28), (8, 8), (41, 22)])
-def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size):
+def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (6, *size)).astype(np.uint8)
     images[0] = 0
@@ -270,7 +270,7 @@ def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size)
         assert page.seen == []
 
 
-def test_the_drawings_form_is_that_of_python(page, root):
+def test_a_drawing_is_normalised_as_in_python(page, root):
     shape = dataset.load_split(root / "data/raw/test").images.shape[1:]
     centred = root == ROOT
     rng = np.random.default_rng(0)
@@ -327,7 +327,7 @@ def test_drawing_clearing_noise_and_a_test_image(page, root):
     assert page.evaluate("digits.seen()") == images[number].ravel().tolist()
 
 
-def test_a_view_is_restored_from_its_address(chromium, page, root):
+def test_a_view_is_restored_from_its_url(chromium, page, root):
     page.locator("#confusion-variant").select_option("linear_digits")
     page.locator("#confusion-matrix button[value='3-4']").click()
     page.locator("#line-variant").select_option("linear_digits")
@@ -364,16 +364,14 @@ def test_a_view_is_restored_from_its_address(chromium, page, root):
         "#%",
     ],
 )
-def test_an_address_that_means_nothing_shows_the_page_as_at_the_start(
-    chromium, root, fragment
-):
+def test_an_invalid_url_fragment_shows_the_page_as_at_the_start(chromium, root, fragment):
     with opened(chromium, root, fragment) as page:
         assert page.seen == []
         assert page.locator("#confusion-variant").input_value() == at_the_start(root)
         assert page.locator("#cut-0").input_value() == "0.49"
 
 
-def test_mistakes_are_filtered_and_lead_to_their_evidence(page, root):
+def test_mistakes_are_filtered_and_link_to_their_evidence(page, root):
     found = predictions(root, "linear_digits")
     page.locator("#mistakes-variant").select_option("linear_digits")
     page.locator("#mistakes-actual").select_option("9")
@@ -470,7 +468,7 @@ def test_a_keyboard_operates_everything(page, root):
         pytest.param(390, "light", marks=pytest.mark.slow),
     ],
 )
-def test_an_accessibility_check_finds_no_serious_fault(chromium, root, width, scheme):
+def test_an_accessibility_check_finds_no_serious_violation(chromium, root, width, scheme):
     axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     window = {"width": width, "height": 844}
     with opened(chromium, root, color_scheme=scheme, viewport=window) as page:
@@ -492,7 +490,7 @@ def test_an_accessibility_check_finds_no_serious_fault(chromium, root, width, sc
 
 
 @pytest.mark.results
-def test_a_seven_drawn_with_the_mouse_is_called_seven(chromium):
+def test_a_seven_drawn_with_the_mouse_is_recognised(chromium):
     with opened(chromium, ROOT) as page:
         draw(page, (0.28, 0.24), (0.72, 0.24), (0.45, 0.8))
         assert verdict(page, "multinomial") == "7"

@@ -74,7 +74,7 @@ def test_of_two_full_runs_one_is_refused_and_names_the_other(done, fresh, tmp_pa
     assert project.repro() == []
 
 
-def test_single_stages_run_side_by_side(done, project):
+def test_single_stages_run_concurrently(done, project):
     variants = ("multinomial", "one_vs_rest", "logistic_binary")
     for variant in variants:
         (project.root / f"data/models/{variant}.npz").unlink()
@@ -88,7 +88,7 @@ def test_single_stages_run_side_by_side(done, project):
     assert all(model(project, variant) == model(done, variant) for variant in variants)
 
 
-def test_two_workers_of_a_queue_give_what_plain_runs_give(project):
+def test_two_queue_workers_give_the_results_of_plain_runs(project):
     strengths = ("0.01", "0.1", "0.5")
     key = "variants.multinomial.train.C"
     project.run("dvc", "exp", "run", "--queue", "-S", f"{key}={','.join(strengths)}")

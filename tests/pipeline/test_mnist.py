@@ -53,7 +53,7 @@ def test_the_data_is_mnist():
         ("linear_digits", 2303, [i + 0.5 for i in range(9)]),
     ],
 )
-def test_least_squares_gives_the_notebooks_very_confusion_matrix(variant, right, cuts):
+def test_least_squares_gives_exactly_the_notebooks_confusion_matrix(variant, right, cuts):
     _, data, _ = load(variant)
     n_pixels = 28 * 28
     scaler, line = StandardScaler(), LinearRegression()
@@ -99,7 +99,7 @@ def test_each_of_the_one_versus_rest_objectives_is_at_its_optimum():
     np.testing.assert_allclose(objectives, OPTIMA_ONE_VS_REST, rtol=1e-4)
 
 
-def test_the_scores_reach_as_far_as_the_notebooks():
+def test_the_scores_have_the_range_of_the_notebooks():
     for variant, low, high in [
         ("linear_binary", -0.39, 23.6),
         ("linear_digits", -2.66, 13.7),
@@ -110,7 +110,7 @@ def test_the_scores_reach_as_far_as_the_notebooks():
         assert scores.max() == pytest.approx(high, abs=0.05)
 
 
-def test_pixels_that_never_vary_get_no_weight():
+def test_constant_pixels_get_no_weight():
     for variant in ("linear_digits", "one_vs_rest", "multinomial"):
         model, data, _ = load(variant)
         constant = np.ptp(data.train.images.reshape(60000, -1), axis=0) == 0

@@ -54,7 +54,7 @@ def direct(model, data):
 
 
 @pytest.mark.slow
-def test_the_digits_of_scikit_learn_come_out_as_it_computes_them(digits, tmp_path):
+def test_the_digits_of_scikit_learn_give_its_own_results(digits, tmp_path):
     project = make(tmp_path / "project", digits)
     cuts = [i + 0.5 for i in range(9)]
     logistic = {"C": 1.0, "max_iter": 2000, "tol": 1e-12}
@@ -153,7 +153,7 @@ def test_tables_have_the_classes_names(named):
 
 
 @pytest.mark.slow
-def test_predict_says_the_names(named):
+def test_predict_prints_the_class_names(named):
     picture = f"data/own/mine/test/{NAMES[1]}/0.png"
     result = named.run(sys.executable, "-m", "digits", "predict", "--json", picture)
     (answer,) = json.loads(result.stdout)
@@ -185,7 +185,7 @@ def test_the_page_shows_the_names_and_runs_none_of_them(named, chromium):
 
 
 @pytest.mark.slow
-def test_a_new_name_trains_nothing(named, tmp_path):
+def test_renaming_a_class_trains_nothing(named, tmp_path):
     project = named.copy(tmp_path / "project")
     mine = project.root / "data/own/mine"
     for split in ("train", "test"):

@@ -76,7 +76,7 @@ def test_each_row_is_of_the_images_of_its_own_subset(published):
     assert sum("| 3.09 |" in row for row in rows) == len(rows) - 1
 
 
-def test_results_on_other_data_are_not_set_beside_mnists(published):
+def test_results_on_other_data_are_not_compared_with_mnist(published):
     checked, root = published
     write(root / "metrics/dataset/summary.json", {"sha256": KNOWN["fashion_mnist"].sha256})
     with pytest.raises(InputError, match="this is not MNIST"):
@@ -130,7 +130,7 @@ def test_a_stage_has_the_fingerprint_and_the_results_of_the_roots(stage):
         assert here[key] == above[key]
 
 
-def test_the_table_depends_on_what_it_reads_and_computes_with():
+def test_the_table_depends_on_all_its_inputs_and_code():
     deps = declared("table", folder=PUBLISHED)["deps"]
     assert {"metrics", "rows.yaml", "table.py"} <= set(deps)
     assert {dep for dep in deps if dep.startswith("../digits")} == {
@@ -139,7 +139,7 @@ def test_the_table_depends_on_what_it_reads_and_computes_with():
     }
 
 
-def test_what_a_stage_reads_outside_the_folder_has_no_compiled_code():
+def test_inputs_outside_the_folder_have_no_compiled_code():
     """DVC obeys no .dvcignore there, so that __pycache__/ would be part of a folder."""
     plan = yaml.safe_load((PUBLISHED / "dvc.yaml").read_text())["stages"]
     deps = {dep for entry in plan.values() for dep in entry.get("do", entry)["deps"]}
@@ -212,7 +212,7 @@ def folders(project):
 
 
 @pytest.mark.slow
-def test_dvcs_everyday_commands_succeed_where_it_was_never_run(project, tmp_path):
+def test_everyday_dvc_commands_succeed_before_the_first_run(project, tmp_path):
     """Each of these has failed when the folder's stages were of the root's project."""
     before = folders(project)
 
@@ -244,7 +244,7 @@ def test_dvcs_everyday_commands_succeed_where_it_was_never_run(project, tmp_path
 
 
 @pytest.mark.slow
-def test_the_root_keeps_nothing_of_it_and_it_is_removed_with_its_folder(ran):
+def test_removing_the_folder_removes_the_table(ran):
     objects = sorted((ran.root / "published/.dvc/cache").rglob("*"))
     ran.run("dvc", "gc", "--workspace", "--force")
     assert sorted((ran.root / "published/.dvc/cache").rglob("*")) == objects
@@ -298,7 +298,7 @@ def test_a_variant_runs_in_the_folder_under_dvc(project):
 
 
 @pytest.mark.slow
-def test_a_value_is_tried_in_a_folder_of_its_own(ran):
+def test_an_experiment_runs_in_a_temporary_folder(ran):
     """There the root's data is missing, but this project's own cache has what it needs."""
     ran.run(
         "dvc", "--cd", "published", "exp", "run", "--temp", "--allow-missing",
@@ -328,7 +328,7 @@ VERIFY = ("python", "-m", "digits", "verify", "--in", "published")
 
 
 @pytest.mark.slow
-def test_what_is_damaged_is_found_and_mended(ran):
+def test_damage_is_found_and_repaired(ran):
     assert "as published/dvc.lock says" in ran.run(*VERIFY).stdout
     folder = ran.root / "published"
     model, metrics = folder / "data/models/one_hot.npz", folder / "metrics/one_hot.json"
@@ -364,7 +364,7 @@ def test_its_variants_are_compared(ran):
     assert "No parameter" in ran.run("python", "-m", "digits", "compare").stdout
 
 
-def test_make_has_a_target_for_it_while_it_is_there(tmp_path):
+def test_make_has_a_target_while_the_folder_exists(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     assert "make published " not in make(tmp_path, "help")
     (tmp_path / "published").mkdir()
@@ -400,7 +400,7 @@ def test_the_readme_has_the_table():
 
 
 @pytest.mark.results
-def test_the_exact_methods_are_where_they_must_be():
+def test_exact_methods_have_the_published_accuracy():
     """Of the paper, or of a rerun that is named next to it."""
     expected = {
         "one_hot": (13.96, 0.7),

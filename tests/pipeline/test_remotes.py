@@ -296,7 +296,7 @@ def test_in_a_new_clone_no_stage_runs(clone, origin):
     clone.run("python", "-m", "digits", "verify")
 
 
-def test_a_pull_that_breaks_off_is_an_error_and_takes_in_nothing_wrong(remote, clone):
+def test_an_interrupted_pull_is_an_error_and_stores_nothing_wrong(remote, clone):
     remote.gate.left = 30_000  # about a half
     result = clone.run("dvc", "pull", "dvc.yaml", check=False)
     remote.gate.left = float("inf")
@@ -307,7 +307,7 @@ def test_a_pull_that_breaks_off_is_an_error_and_takes_in_nothing_wrong(remote, c
 
 
 @pytest.mark.parametrize("how", ["changed", "truncated"])
-def test_an_object_damaged_in_the_remote_is_not_taken_in(remote, clone, origin, how):
+def test_a_damaged_object_in_the_remote_is_not_stored(remote, clone, origin, how):
     value = md5_of(origin, MODEL)
     whole = remote.objects.read(value)
     damaged = whole[:-1] + b"?" if how == "changed" else whole[: len(whole) // 2]
@@ -321,9 +321,7 @@ def test_an_object_damaged_in_the_remote_is_not_taken_in(remote, clone, origin, 
 
 
 @pytest.mark.parametrize("what", ["name", "secret"])
-def test_who_may_not_come_in_reads_nothing_and_writes_nothing(
-    remote, origin, clone, tmp_path, what
-):
+def test_wrong_credentials_read_and_write_nothing(remote, origin, clone, tmp_path, what):
     stranger = origin.copy(tmp_path / "stranger")
     (stranger.root / "data/own/new.txt").write_text("never seen by the remote\n")
     stranger.run("dvc", "add", "data/own/new.txt")
@@ -341,7 +339,7 @@ def test_who_may_not_come_in_reads_nothing_and_writes_nothing(
     assert not (clone.root / "data/models").exists()
 
 
-def test_a_push_that_breaks_off_leaves_nothing_wrong_and_can_be_repeated(
+def test_an_interrupted_push_leaves_nothing_wrong_and_can_be_repeated(
     emptied, origin, clone, tmp_path
 ):
     emptied.gate.left = {"s3": 100_000, "ssh": 230_000}[emptied.url.partition("://")[0]]
@@ -375,7 +373,7 @@ def tried(origin, root):
     return colleague, str(root / "hub")
 
 
-def test_what_one_tried_and_committed_another_does_not_compute(origin, clone, tmp_path):
+def test_a_pushed_commit_is_not_computed_again(origin, clone, tmp_path):
     colleague, hub = tried(origin, tmp_path)
     colleague.edit("C: 0.01", "C: 0.05")
     assert "train@logistic_binary" in colleague.repro()
@@ -387,7 +385,7 @@ def test_what_one_tried_and_committed_another_does_not_compute(origin, clone, tm
     clone.run("python", "-m", "digits", "verify")
 
 
-def test_an_experiment_that_one_pushed_another_does_not_compute(origin, clone, tmp_path):
+def test_a_pushed_experiment_is_not_computed_again(origin, clone, tmp_path):
     colleague, hub = tried(origin, tmp_path)
     option = "variants.logistic_binary.train.C=0.07"
     colleague.run("dvc", "exp", "run", "--name", "less", "--set-param", option)

@@ -58,7 +58,7 @@ def stages(project):
     return yaml.safe_load((project.root / "dvc.lock").read_text())["stages"]
 
 
-def test_a_variant_goes_with_all_that_is_its_own_and_no_more(project):
+def test_removing_a_variant_removes_all_its_files_and_no_others(project):
     (project.root / "data/unfinished/linear").mkdir(parents=True)
     (project.root / "data/unfinished/linear/checkpoint").touch()
     (project.root / "metrics/linear/.DS_Store").touch()
@@ -87,7 +87,7 @@ def test_a_variant_goes_with_all_that_is_its_own_and_no_more(project):
 
 
 @pytest.mark.slow
-def test_two_variants_and_their_subset_go_at_once_and_the_plot_of_one(project):
+def test_two_variants_their_subset_and_a_plot_are_removed_together(project):
     names = ("linear", "linear_binary", "logistic_binary", "binary")
     project.run(*REMOVE, *names)
     checked = params.load(project.root / "params.yaml")
@@ -104,7 +104,7 @@ def test_two_variants_and_their_subset_go_at_once_and_the_plot_of_one(project):
 
 
 @pytest.mark.slow
-def test_what_was_removed_by_hand_leaves_nothing_after_leftovers(project):
+def test_leftovers_of_a_variant_removed_by_hand_are_removed(project):
     text = (project.root / "params.yaml").read_text()
     start, end = text.index("  # the same line"), text.index("  # the first of")
     (project.root / "params.yaml").write_text(text[:start] + text[end:])
@@ -133,20 +133,22 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("names", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_removed_is_refused_and_nothing_changes(prefixed, names, message):
+def test_a_name_that_cannot_be_removed_is_refused_and_nothing_changes(
+    prefixed, names, message
+):
     found = Pipeline(prefixed.root)
     with pytest.raises(remove.InputError, match=message):
         remove.plan(found, names, leftovers=False)
 
 
-def test_before_anything_was_run_the_block_alone_goes(fresh):
+def test_before_the_first_run_only_the_block_is_removed(fresh):
     found = Pipeline(fresh.root)
     chosen = remove.plan(found, ["logistic_binary"], leftovers=False)
     assert chosen.blocks["params.yaml"] == [("variants", "logistic_binary")]
     assert chosen.stages == chosen.paths == []
 
 
-def test_a_name_that_means_two_things_must_say_which(project):
+def test_an_ambiguous_name_must_be_qualified(project):
     path = project.root / "params.yaml"
     path.write_text(path.read_text().replace("  multinomial:\n", "  digits:\n"))
     found = Pipeline(project.root)
@@ -213,7 +215,7 @@ b: [1, 2]
         (("b",), "b: [1, 2]\n"),
     ],
 )
-def test_a_block_goes_with_its_comments_and_all_else_stays(key, gone):
+def test_a_block_is_removed_with_its_comments_and_nothing_else(key, gone):
     assert without(YAML, [key]) == YAML.replace(gone, "")
 
 
@@ -225,7 +227,7 @@ def test_a_block_goes_with_its_comments_and_all_else_stays(key, gone):
         '{"a": {"x": 1,\n "y": {"p": 2}}}\n',
     ],
 )
-def test_other_ways_to_write_it_are_understood(text):
+def test_other_yaml_styles_are_understood(text):
     assert yaml.safe_load(without(text, [("a", "x")])) == {"a": {"y": {"p": 2}}}
 
 

@@ -163,7 +163,7 @@ def copy(made, tmp_path):
     return folder
 
 
-def test_it_is_made_whatever_the_path_and_then_left_alone(top, made):
+def test_setup_works_in_any_path_and_is_done_once(top, made):
     assert whose(made) == str(made / ".venv")
     assert whose(made, "digits") == str(made / "digits.py")
     assert fits(top, made)
@@ -173,7 +173,7 @@ def test_it_is_made_whatever_the_path_and_then_left_alone(top, made):
     assert time.monotonic() - started < 2  # 0.04 s, on a machine with nothing else to do
 
 
-def test_a_folder_that_was_moved_or_copied_has_none(top, made, tmp_path):
+def test_a_moved_or_copied_folder_has_no_environment(top, made, tmp_path):
     shutil.copytree(made, tmp_path / "copied", symlinks=True)
     assert whose(tmp_path / "copied") == str(made / ".venv")  # which runs, in silence
     assert not fits(top, tmp_path / "copied")
@@ -216,7 +216,7 @@ def fill_the_disk(environment):
     "damage",
     [remove_python, break_python, upgrade_python, change_lock, interrupt, fill_the_disk],
 )
-def test_what_does_not_fit_any_more_is_noticed(top, copy, damage):
+def test_an_outdated_environment_is_noticed(top, copy, damage):
     assert fits(top, copy)
     damage(copy / ".venv")
     assert not fits(top, copy)
@@ -283,7 +283,7 @@ REACH = {
 }
 
 
-def test_of_what_pip_and_uv_are_told_only_how_to_reach_an_index_stays(top, tmp_path):
+def test_of_the_settings_of_pip_and_uv_only_the_index_is_kept(top, tmp_path):
     folder = project(top, tmp_path / "project")
     with (folder / "Makefile").open("a") as file:
         file.write("\nshow:\n\t@env\n")
@@ -295,7 +295,7 @@ def test_of_what_pip_and_uv_are_told_only_how_to_reach_an_index_stays(top, tmp_p
     assert found["VIRTUAL_ENV"] == str(folder / ".venv")
 
 
-def test_nothing_leads_it_astray(top, made, tmp_path):
+def test_settings_of_python_pip_and_uv_do_not_change_the_environment(top, made, tmp_path):
     """A copy gets its own environment, whatever is set and whatever pip.conf says."""
     folder = tmp_path / "copied"
     shutil.copytree(made, folder, symlinks=True)
@@ -312,7 +312,7 @@ def test_nothing_leads_it_astray(top, made, tmp_path):
 
 
 @pytest.mark.slow
-def test_packages_that_uv_puts_elsewhere_are_an_error(top, tmp_path):
+def test_packages_that_uv_installs_elsewhere_are_an_error(top, tmp_path):
     folder = project(top, tmp_path / "project")
     (tmp_path / "uv").mkdir()
     (tmp_path / "uv/uv.toml").write_text(f"[pip]\ntarget = '{tmp_path / 'elsewhere'}'\n")
@@ -338,7 +338,7 @@ def test_a_colon_in_the_path_is_refused(top, tmp_path):
         ('case "$*" in *ensurepip*) exit 1;; esac', "apt install python3-venv"),
     ],
 )
-def test_a_python_that_cannot_make_it_is_an_error_in_a_line(top, tmp_path, python, message):
+def test_an_unusable_python_is_an_error_of_one_line(top, tmp_path, python, message):
     folder = project(top, tmp_path / "project")
     result = run(top, folder, "setup", PYTHON=str(script(tmp_path / "python", python)))
     assert result.returncode
@@ -347,7 +347,7 @@ def test_a_python_that_cannot_make_it_is_an_error_in_a_line(top, tmp_path, pytho
     assert message in said[0]
 
 
-def test_an_environment_that_is_a_link_is_used_if_it_fits_and_never_cleared(top, copy):
+def test_a_linked_environment_is_used_if_it_fits_and_never_cleared(top, copy):
     shared = copy.parent / "shared"
     (copy / ".venv").rename(shared)
     (copy / ".venv").symlink_to(shared)
@@ -362,7 +362,7 @@ def test_an_environment_that_is_a_link_is_used_if_it_fits_and_never_cleared(top,
 
 
 @pytest.mark.slow
-def test_of_two_makes_at_once_one_makes_it_and_one_waits(top, tmp_path):
+def test_of_two_concurrent_makes_one_waits(top, tmp_path):
     folder = project(top, tmp_path / "project")
     both = [
         subprocess.Popen(
@@ -386,7 +386,7 @@ def test_of_two_makes_at_once_one_makes_it_and_one_waits(top, tmp_path):
         *((signal.SIGINT, seconds) for seconds in (0.5, 1.1)),
     ],
 )
-def test_after_a_kill_it_is_made_again(top, tmp_path, number, seconds):
+def test_after_a_kill_the_environment_is_made_again(top, tmp_path, number, seconds):
     folder = project(top, tmp_path / "project")
     process = subprocess.Popen(
         ("make", "setup"), cwd=folder, env=environment(top), start_new_session=True,
@@ -401,7 +401,7 @@ def test_after_a_kill_it_is_made_again(top, tmp_path, number, seconds):
 
 
 @pytest.mark.slow
-def test_what_a_killed_make_started_is_waited_for(top, tmp_path):
+def test_make_waits_for_processes_of_a_killed_make(top, tmp_path):
     folder = project(top, tmp_path / "project")
     command = ("make", "setup")
     process = subprocess.Popen(command, cwd=folder, env=environment(top))
@@ -413,7 +413,7 @@ def test_what_a_killed_make_started_is_waited_for(top, tmp_path):
     assert whose(folder) == str(folder / ".venv")
 
 
-def test_what_the_hard_tests_need_is_added_and_a_kill_meanwhile_noticed(top, copy):
+def test_packages_of_the_hard_tests_are_added_and_a_kill_is_noticed(top, copy):
     lock = copy / "requirements-hard.lock"
     lock.write_text(f"nothing==1 --hash=sha256:{'0' * 64}\n")
     assert run(top, copy, "hard").returncode  # wrong, but nothing is in halves
@@ -430,7 +430,7 @@ def test_what_the_hard_tests_need_is_added_and_a_kill_meanwhile_noticed(top, cop
 
 
 @pytest.mark.slow
-def test_what_is_built_is_built_by_what_the_lock_pins(top, tmp_path):
+def test_build_requirements_are_pinned_by_the_lock(top, tmp_path):
     """A package without a wheel runs the code of what builds it: whose, says a hash."""
     shutil.copytree(top / "wheels", tmp_path / "wheels")
     code = """

@@ -84,7 +84,7 @@ def test_a_test_that_reads_the_users_parameters_fails(request):
     conftest.opened.clear()
 
 
-def test_a_small_project_has_no_remote_of_the_users(tmp_path, monkeypatch):
+def test_a_generated_project_has_no_remote_of_the_user(tmp_path, monkeypatch):
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text(
         "[core]\n    remote = team\n    analytics = false\n"
@@ -95,7 +95,7 @@ def test_a_small_project_has_no_remote_of_the_users(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_test_of_the_published_results_says_what_it_checks(tmp_path):
+def test_a_failing_test_of_published_results_says_what_it_checks(tmp_path):
     project = copy(tmp_path / "copy", another_threshold)
     command = [
         sys.executable,
@@ -116,9 +116,7 @@ def test_a_test_of_the_published_results_says_what_it_checks(tmp_path):
     ("change", "which"),
     [(one_variant_more, LONG), (data_of_their_own, FAST)],
 )
-def test_the_quick_tests_pass_whatever_the_parameters_are(
-    tmp_path, monkeypatch, change, which
-):
+def test_the_quick_tests_pass_with_other_parameters(tmp_path, monkeypatch, change, which):
     project = copy(tmp_path / "copy", change)
     for name in [name for name in os.environ if name.startswith("PYTEST_")]:
         monkeypatch.delenv(name)  # it is a run of its own

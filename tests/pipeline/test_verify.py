@@ -40,12 +40,12 @@ def stored(project, path):
     return objects / out.md5[:2] / out.md5[2:]
 
 
-def test_a_sound_project_passes(done):
+def test_an_intact_project_passes(done):
     result = done.run(*VERIFY)
     assert "results are as dvc.lock says" in result.stdout
 
 
-def test_the_hash_of_a_folder_is_dvcs(done):
+def test_the_hash_of_a_folder_is_that_of_dvc(done):
     folders = [out for out in verify.recorded(done.root) if out.md5.endswith(".dir")]
     assert len(folders) > 5
     for out in folders:
@@ -69,7 +69,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("path", CASES)
-def test_a_damaged_result_is_found_and_mended(done, project, path):
+def test_a_damaged_result_is_found_and_repaired(done, project, path):
     damage(project.root / path)
     found = project.run(*VERIFY, check=False)
     assert found.returncode == 1
@@ -83,7 +83,7 @@ def test_a_damaged_result_is_found_and_mended(done, project, path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["data/models/multinomial.npz", "data/raw"])
 @pytest.mark.parametrize("both", [False, True])
-def test_a_damaged_cache_is_found_and_mended(done, project, path, both):
+def test_a_damaged_cache_is_found_and_repaired(done, project, path, both):
     damage(stored(project, path))
     if both:
         target = project.root / path
@@ -99,7 +99,7 @@ def test_a_damaged_cache_is_found_and_mended(done, project, path, both):
 
 
 @pytest.mark.slow
-def test_what_is_missing_is_found_and_mended(project):
+def test_missing_results_are_found_and_repaired(project):
     (project.root / "metrics/multinomial.json").unlink()
     shutil.rmtree(project.root / "data/subsets")
     stored(project, "data/models/multinomial.npz").unlink()
@@ -113,7 +113,7 @@ def test_what_is_missing_is_found_and_mended(project):
 @pytest.mark.parametrize(
     "content", [None, "", "[]", "stages: 3", "{", "stages: {a: {outs: [{}]}}"]
 )
-def test_without_a_lock_it_says_so_in_a_line(tmp_path, content):
+def test_a_missing_lock_is_one_line(tmp_path, content):
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     if content is not None:
@@ -124,7 +124,7 @@ def test_without_a_lock_it_says_so_in_a_line(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
-def test_a_lock_that_is_cut_off_after_a_path_is_read(tmp_path):
+def test_a_lock_that_is_truncated_after_a_path_is_read(tmp_path):
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     lock = (
@@ -136,7 +136,7 @@ def test_a_lock_that_is_cut_off_after_a_path_is_read(tmp_path):
     assert "not as dvc.lock has it" in verify.Inputs(tmp_path).changed("check")
 
 
-def test_what_is_left_of_a_removed_variant_is_no_damage_and_is_named(project):
+def test_leftovers_of_a_removed_variant_are_named_and_are_not_damage(project):
     text = (project.root / "params.yaml").read_text()
     start, end = text.index("  one_vs_rest:"), text.index("  multinomial:")
     (project.root / "params.yaml").write_text(text[:start] + text[end:])
@@ -235,7 +235,7 @@ def exchange(project):
     pipeline.write(path, lock)
 
 
-def test_a_lock_that_cannot_be_right_is_said_to_be_wrong(project):
+def test_an_inconsistent_lock_is_reported(project):
     exchange(project)
     for run in (project.root / ".dvc/cache/runs").glob("*/*"):
         (run / ".cut.tmp").write_text("outs: [")  # as DVC leaves it when it is killed
@@ -253,7 +253,7 @@ def test_a_lock_that_cannot_be_right_is_said_to_be_wrong(project):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("checked_out", [False, True])
-def test_hashes_exchanged_in_the_lock_are_no_result(done, project, checked_out):
+def test_hashes_exchanged_in_the_lock_are_not_accepted(done, project, checked_out):
     exchange(project)
     if checked_out:
         project.run("dvc", "checkout", "--force")
@@ -278,7 +278,7 @@ def test_hashes_exchanged_in_the_lock_are_no_result(done, project, checked_out):
         ("train@multinomial", "C: 1.0", "C: 0.5"),
     ],
 )
-def test_parameters_edited_in_the_lock_are_no_result(project, stage, old, new):
+def test_parameters_edited_in_the_lock_are_not_accepted(project, stage, old, new):
     """And in params.yaml, so that for DVC nothing has changed."""
     lock = project.root / "dvc.lock"
     before, at, after = lock.read_text().rpartition(f"\n  {stage}:")

@@ -27,7 +27,7 @@ def test_every_action_is_pinned_to_a_commit_and_names_its_version():
         assert re.fullmatch(r"[\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
 
 
-def test_it_may_only_read_but_for_the_job_that_runs_nothing_of_the_request():
+def test_only_the_job_that_runs_no_code_of_the_request_may_write():
     assert WORKFLOW["permissions"] == {"contents": "read"}
     writing = {
         name: job["permissions"] for name, job in JOBS.items() if "permissions" in job
@@ -39,7 +39,7 @@ def test_it_may_only_read_but_for_the_job_that_runs_nothing_of_the_request():
     assert "head.repo.full_name == github.repository" in JOBS["comment"]["if"]
 
 
-def test_it_does_not_run_a_strangers_code_with_the_owners_rights():
+def test_code_of_a_fork_does_not_run_with_the_owners_rights():
     assert set(WORKFLOW["on"]) == {"pull_request", "push"}
     assert "pull_request_target" not in TEXT
     assert "secrets" not in str(WORKFLOW)  # but for a comment that says where they go
@@ -48,12 +48,12 @@ def test_it_does_not_run_a_strangers_code_with_the_owners_rights():
     assert all(options["persist-credentials"] == "false" for options in checkouts)
 
 
-def test_nothing_that_a_stranger_writes_becomes_a_script():
+def test_text_of_a_pull_request_does_not_become_a_script():
     assert SCRIPTS
     assert not [script for script in SCRIPTS if "${{" in script]
 
 
-def test_what_it_calls_exists():
+def test_the_commands_it_calls_exist():
     makefile = (ROOT / "Makefile").read_text()
     targets = re.findall(r"\bmake ([a-z-]+)", "\n".join(SCRIPTS))
     assert targets == ["check", "test", "setup", "repro", "test-results"]
@@ -62,7 +62,7 @@ def test_what_it_calls_exists():
     assert commands == ["compare"]
 
 
-def test_the_results_go_into_a_cache_that_all_runs_share():
+def test_all_runs_share_a_cache_of_results():
     cache, again = (step["with"] for step in STEPS if "cache" in step.get("uses", ""))
     assert cache == again
     assert cache["path"] == ".dvc/cache"
@@ -74,7 +74,7 @@ def test_the_results_go_into_a_cache_that_all_runs_share():
     assert pulled < order.index("make repro")
 
 
-def test_the_comparison_comes_whatever_the_tests_say():
+def test_the_comparison_runs_even_if_tests_fail():
     assert not {"needs", "if"} & {*JOBS["pipeline"]}
     assert "make test" not in [step.get("run") for step in JOBS["pipeline"]["steps"]]
     assert JOBS["comment"]["needs"] == "pipeline"
@@ -144,7 +144,7 @@ def test_data_that_no_remote_has_is_an_error_that_names_it(tracked):
 
 
 @pytest.mark.slow
-def test_where_no_remote_can_be_read_the_pipeline_computes_it(done, tmp_path):
+def test_without_a_readable_remote_the_pipeline_computes_the_results(done, tmp_path):
     project = done.copy(tmp_path / "project")
     assert run_step(PULL, project).stdout == ""
     (tmp_path / "no folder").touch()
@@ -180,7 +180,7 @@ def test_the_pictures_that_changed_are_collected_before_and_after(done, tmp_path
     assert "vegaEmbed" in (changed / "plots/index.html").read_text()
 
 
-def test_the_comparison_is_handed_on_and_what_got_worse_fails(done, tmp_path):
+def test_the_comparison_is_passed_on_and_a_worse_metric_fails(done, tmp_path):
     project = done.copy(tmp_path / "project")
     path = project.root / "metrics/multinomial.json"
     values = json.loads(path.read_text())
@@ -197,7 +197,7 @@ def test_the_comparison_is_handed_on_and_what_got_worse_fails(done, tmp_path):
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_no_job_runs_for_ever(job):
+def test_every_job_has_a_time_limit(job):
     assert int(JOBS[job]["timeout-minutes"]) <= 60
 
 
@@ -233,7 +233,7 @@ def test_the_hard_tests_change_no_version():
     assert {pair for pair in hard if pair[0] in both} <= usual
 
 
-def test_what_is_built_is_built_by_what_is_pinned():
+def test_build_requirements_are_pinned():
     """Code that builds a package runs: tests/pipeline/test_setup.py shows that uv asks."""
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
     (built,) = re.findall("(?m)^BUILT := (.*)", makefile)

@@ -167,14 +167,14 @@ def test_each_value_has_its_limits_in_the_schema():
     assert models_ == set(methods.NAMES)
 
 
-def test_what_has_no_limit_is_found():
+def test_a_missing_limit_is_found():
     wrong = {"type": "object", "properties": {"C": {"type": "number", "minimum": 0}}}
     assert list(unlimited(wrong)) == [".properties.C: no maximum or exclusiveMaximum"]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("model", QUICK)
-def test_at_all_corners_of_its_limits_a_model_is_sound_or_refused(
+def test_at_all_corners_of_its_limits_a_fit_is_finite_or_refused(
     model, data, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(logistic, "EXHAUSTED", 12)  # iterations, for the test's time
@@ -184,7 +184,7 @@ def test_at_all_corners_of_its_limits_a_model_is_sound_or_refused(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", QUICK)
-def test_anywhere_within_its_limits_a_model_is_sound_or_refused(
+def test_anywhere_within_its_limits_a_fit_is_finite_or_refused(
     model, data, tmp_path_factory
 ):
     drawn = {
@@ -213,7 +213,7 @@ LENET5 = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*ranges("lenet5"), "all"])
-def test_at_each_end_of_its_limits_lenet5_is_sound_or_refused(name, data, tmp_path):
+def test_at_each_end_of_its_limits_lenet5_is_finite_or_refused(name, data, tmp_path):
     names = [name] if name != "all" else list(LENET5)
     given = ranges("lenet5")
     for at in (0, -1):
@@ -222,7 +222,7 @@ def test_at_each_end_of_its_limits_lenet5_is_sound_or_refused(name, data, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_training_of_lenet5_that_diverges_is_no_result(data, tmp_path):
+def test_a_diverging_training_of_lenet5_is_refused(data, tmp_path):
     block = options("lenet5", **LENET5 | {"learning_rate": 1.0, "weight_decay": 10.0,
                                           "epochs": 40})  # fmt: skip
     expected = r"train\.learning_rate: with 1, and a weight_decay of 10, the training div"
@@ -248,7 +248,7 @@ TOO_MUCH = {
 @pytest.mark.parametrize(
     ("model", "parameters", "message"), TOO_MUCH.values(), ids=TOO_MUCH
 )
-def test_what_the_data_does_not_allow_is_refused_with_its_limit(
+def test_a_parameter_that_the_data_does_not_allow_is_refused_with_its_limit(
     model, parameters, message, data
 ):
     with pytest.raises(InputError) as caught:
@@ -257,7 +257,9 @@ def test_what_the_data_does_not_allow_is_refused_with_its_limit(
 
 
 @pytest.mark.parametrize("limits", [{"ROUNDS": 1, "MOST": 4}, {"STEPS": 1}])
-def test_machines_that_find_no_end_are_refused(limits, data, monkeypatch):
+def test_support_vector_machines_that_do_not_converge_are_refused(
+    limits, data, monkeypatch
+):
     for name, limit in limits.items():
         monkeypatch.setattr(support_vectors, name, limit)
     with pytest.raises(
@@ -289,7 +291,7 @@ def measured_as_nothing(model, course):
         (measured_as_nothing, "what was measured on the way is not finite"),
     ],
 )
-def test_nothing_is_recorded_that_is_not_finite(
+def test_values_that_are_not_finite_are_not_recorded(
     spoil, problem, data, tmp_path, monkeypatch
 ):
     text = """\

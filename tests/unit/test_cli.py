@@ -62,7 +62,7 @@ def is_tidy(folder):
 
 
 @pytest.mark.parametrize(("how", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stage_that_is_stopped_tidies_up(folder, how, status):
+def test_a_stopped_stage_removes_its_temporary_files(folder, how, status):
     stage = start(folder, [sys.executable, "stage.py"])
     stage.send_signal(how)
     stage.communicate(timeout=10)
@@ -80,7 +80,7 @@ def test_a_stage_ends_when_its_dvc_is_killed(folder, shell):
     wait_until(lambda: is_tidy(folder))
 
 
-def test_a_stage_whose_dvc_had_gone_before_it_began_does_nothing(folder):
+def test_a_stage_whose_dvc_has_ended_before_it_starts_does_nothing(folder):
     dvc = start(folder, [sys.executable, "-c", DVC, "exec {}"])
     dvc.kill()
     dvc.communicate(timeout=10)
@@ -97,7 +97,7 @@ def test_a_stage_whose_dvc_had_gone_before_it_began_does_nothing(folder):
     assert not result.stdout
 
 
-def test_no_result_is_renamed_once_dvc_has_gone(tmp_path, monkeypatch):
+def test_no_result_is_renamed_after_dvc_has_ended(tmp_path, monkeypatch):
     ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     monkeypatch.setattr(process, "_dvc", psutil.Process(ended.pid))
     files.write_json(tmp_path / "before.json", {})
@@ -109,7 +109,7 @@ def test_no_result_is_renamed_once_dvc_has_gone(tmp_path, monkeypatch):
     ended.wait()
 
 
-def test_a_stage_that_you_start_yourself_outlives_its_shell(folder):
+def test_a_stage_started_by_hand_outlives_its_shell(folder):
     shell = start(folder, ["sh", "-c", f"{sys.executable} stage.py & wait"])
     (stage,) = psutil.Process(shell.pid).children()
     shell.kill()
@@ -121,7 +121,7 @@ def test_a_stage_that_you_start_yourself_outlives_its_shell(folder):
     assert is_tidy(folder)
 
 
-def test_sigterm_ends_a_stage_whose_main_thread_hears_nothing(folder):
+def test_sigterm_ends_a_stage_whose_main_thread_is_busy(folder):
     """As in OpenBLAS, which asks for memory without end."""
     path = folder / "stage.py"
     endless = "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**30)"

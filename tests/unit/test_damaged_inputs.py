@@ -209,7 +209,7 @@ def test_a_wrong_array_is_refused_by_the_name_of_its_file(sound, stage, path, da
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_an_array_too_many_or_too_few_is_refused(sound, stage):
+def test_an_extra_or_a_missing_array_is_refused(sound, stage):
     for name in files_of(sound, STAGES[stage][2]):
         if name.endswith(".npy"):
             with damaged(sound, name) as file:
@@ -281,7 +281,7 @@ MISFITS = {
 
 
 @pytest.mark.parametrize(("stage", "name", "spoil"), MISFITS.values(), ids=MISFITS)
-def test_what_belongs_to_something_else_is_refused(sound, stage, name, spoil):
+def test_a_valid_input_of_other_data_is_refused(sound, stage, name, spoil):
     with damaged(sound, name):
         spoil(sound, name)
         refuse(sound, stage, name, where=["data/subsets/binary", "data/raw", name])
@@ -290,7 +290,7 @@ def test_what_belongs_to_something_else_is_refused(sound, stage, name, spoil):
 @pytest.mark.long
 @pytest.mark.parametrize("stage", ["filter", "evaluate", "report"])
 @given(st.data())
-def test_whatever_bytes_are_changed_there_is_no_traceback(sound, stage, data):
+def test_no_change_of_bytes_gives_a_traceback(sound, stage, data):
     name = data.draw(st.sampled_from(list(files_of(sound, STAGES[stage][2]))))
     with damaged(sound, name) as file:
         content = bytearray(file.read_bytes())

@@ -47,7 +47,7 @@ def litter(root):
         (root / folder / ".#dataset.py").symlink_to("somebody@nowhere.1:2")
 
 
-def test_dvc_and_verify_see_no_change_but_a_file_that_counts(done, tmp_path):
+def test_dvc_and_verify_ignore_them_but_see_a_real_change(done, tmp_path):
     project = done.copy(tmp_path / "project")
     litter(project.root)
     assert "up to date" in project.run("dvc", "status").stdout
@@ -64,7 +64,7 @@ def test_dvc_and_verify_see_no_change_but_a_file_that_counts(done, tmp_path):
     assert found.stdout.startswith("damaged  data/raw ")
 
 
-def test_a_stage_is_not_thrown_away_when_a_source_is_opened_in_an_editor(done, tmp_path):
+def test_opening_a_source_in_an_editor_does_not_invalidate_a_running_stage(done, tmp_path):
     project = done.copy(tmp_path / "project")
     checked = params.load(project.root / "params.yaml")
     inputs = [project.root / "data/own", project.root / "digits"]
@@ -80,7 +80,7 @@ def test_a_stage_is_not_thrown_away_when_a_source_is_opened_in_an_editor(done, t
         (project.root / "data/own/names.json").write_text("[]")
 
 
-def test_the_list_holds_in_a_folder_of_the_project_and_not_outside(tmp_path):
+def test_the_list_applies_inside_the_project_only(tmp_path):
     shutil.copy(ROOT / ".dvcignore", tmp_path)
     (tmp_path / "published").mkdir()
     ignored = Ignored(tmp_path / "published")
@@ -106,14 +106,14 @@ def read(root, source="data/own/mine"):
     return sources.read_own(source, root)
 
 
-def test_the_readers_pass_over_what_dvc_passes_over_and_over_its_own_files(mine):
+def test_the_readers_ignore_what_dvc_ignores_and_its_own_files(mine):
     for folder in ("data/own/mine", "data/own/mine/train", "data/own/mine/train/cat"):
         for name in ("Thumbs.db", "1.png~", "notes.md", ".gitignore", "cat.dvc"):
             (mine / folder / name).write_text("litter")
     assert len(read(mine).train.labels) == 2
 
 
-def test_a_class_whose_name_dvc_would_pass_over_is_refused(mine):
+def test_a_class_whose_name_dvc_ignores_is_refused(mine):
     put(mine / "data/own/mine/train/cat.bak/1.png")
     with pytest.raises(InputError, match=r"train/cat\.bak: .* another name"):
         read(mine)
@@ -133,7 +133,7 @@ def test_a_link_to_a_folder_is_refused_because_dvc_does_not_follow_it(mine, at):
         read(mine)
 
 
-def test_a_link_to_a_file_or_of_all_the_data_is_followed_by_dvc_too(done, tmp_path):
+def test_dvc_also_follows_a_link_to_a_file_or_to_all_data(done, tmp_path):
     project = done.copy(tmp_path / "project")
     own = project.root / "data/own"
     for path in (own, own / "tiny.npz"):

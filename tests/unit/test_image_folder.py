@@ -42,7 +42,7 @@ def test_the_folders_are_the_classes_and_no_pixel_is_changed(mine):
     np.testing.assert_array_equal(data.train.images[1], expected)
 
 
-def test_a_picture_in_colour_becomes_grey_as_predict_sees_it(mine):
+def test_a_colour_image_becomes_grey_as_in_predict(mine):
     colours = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3)).astype(np.uint8)
     Image.fromarray(colours).save(mine / "test/cat/1.png")
     grey = sources.read(mine).test.images[0]
@@ -60,7 +60,7 @@ def test_folders_that_are_numbers_are_the_labels(mine):
     assert sorted(set(data.train.labels)) == [9, 10]
 
 
-def test_what_is_hidden_is_left_out(mine):
+def test_hidden_files_are_ignored(mine):
     (mine / "train/cat/.DS_Store").touch()
     (mine / "train/.cache").mkdir()
     assert len(sources.read(mine).train.labels) == 5
@@ -89,13 +89,13 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize(("do", "expected"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_named_with_its_file(mine, do, expected):
+def test_a_mistake_is_reported_with_its_file(mine, do, expected):
     do(mine)
     with pytest.raises(InputError, match=expected):
         sources.read(mine)
 
 
-def test_a_test_class_may_have_no_picture(mine):
+def test_a_class_may_have_no_test_image(mine):
     shutil.rmtree(mine / "test/dog")
     assert sources.read(mine).test.labels.tolist() == [0]
 
@@ -112,7 +112,7 @@ def test_a_name_is_kept_in_one_form_or_refused(text):
 
 
 @pytest.mark.parametrize("picture", ["1.png", "2.png"])
-def test_a_picture_lying_on_its_side_has_the_size_that_is_read(tmp_path, picture):
+def test_a_rotated_image_has_the_size_that_is_read(tmp_path, picture):
     path = Path(tmp_path / picture)
     image = Image.fromarray(np.zeros(SHAPE, np.uint8))
     exif = image.getexif()

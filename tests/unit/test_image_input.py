@@ -40,7 +40,7 @@ def normal():
 @pytest.mark.long
 @pytest.mark.parametrize("kind", drawings.KINDS)
 @pytest.mark.parametrize("name", [4, 7])
-def test_a_digit_looks_the_same_whatever_it_is_drawn_on(tmp_path, kind, name):
+def test_a_digit_is_extracted_from_any_background(tmp_path, kind, name):
     seen = see(drawings.save(drawings.KINDS[kind](drawings.digit(name)), tmp_path))
     assert seen.dtype == np.uint8
     assert is_normal(seen)
@@ -51,25 +51,25 @@ LARGE = pytest.param((2500, 3500), marks=pytest.mark.long)
 
 
 @pytest.mark.parametrize("size", [(40, 56), (150, 210), LARGE])
-def test_the_size_of_a_picture_makes_no_difference(tmp_path, size):
+def test_the_size_of_an_image_makes_no_difference(tmp_path, size):
     picture = drawings.KINDS["dark on light"](drawings.digit(7))
     assert apart(see(drawings.save(picture.resize(size), tmp_path)), 7) < 0.35
 
 
-def test_another_digit_looks_otherwise(tmp_path):
+def test_another_digit_looks_different(tmp_path):
     picture = drawings.KINDS["dark on light"](drawings.digit(4))
     assert apart(see(drawings.save(picture, tmp_path)), 7) > 0.8
 
 
 @pytest.mark.parametrize("convert", [None, "RGB", "RGBA", "LA", "P"])
 @pytest.mark.parametrize("negative", [False, True])
-def test_an_image_in_normal_form_is_taken_as_it_stands(tmp_path, normal, convert, negative):
+def test_an_image_in_mnist_format_is_not_changed(tmp_path, normal, convert, negative):
     picture = Image.fromarray(255 - normal if negative else normal)
     picture.convert(convert).save(tmp_path / "normal.png")
     np.testing.assert_array_equal(see(tmp_path / "normal.png"), normal)
 
 
-def test_16_bits_in_normal_form_are_taken_as_they_stand(tmp_path, normal):
+def test_a_16_bit_image_in_mnist_format_is_not_changed(tmp_path, normal):
     Image.fromarray(normal.astype(np.uint16) * 257).save(tmp_path / "normal.png")
     np.testing.assert_array_equal(see(tmp_path / "normal.png"), normal)
 
@@ -84,7 +84,7 @@ def test_images_of_other_data_keep_their_greys(tmp_path):
     np.testing.assert_array_equal(see(tmp_path / "large.png", centred=False), image)
 
 
-def test_a_picture_is_turned_as_its_camera_says(tmp_path):
+def test_an_image_is_rotated_by_its_exif_orientation(tmp_path):
     upright = drawings.mix(drawings.digit(4), drawings.BLACK, drawings.WHITE)
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise
@@ -110,13 +110,13 @@ def blank(shape=(200, 300), noise=0.0):
         Image.new("L", FRAME),
     ],
 )
-def test_an_empty_sheet_shows_nothing(tmp_path, picture):
+def test_an_empty_sheet_is_refused(tmp_path, picture):
     picture.save(tmp_path / "empty.png")
     with pytest.raises(InputError, match=r"empty\.png: there is nothing on it$"):
         see(tmp_path / "empty.png")
 
 
-def test_what_is_no_picture_is_said_to_be_none(tmp_path):
+def test_a_file_that_is_not_an_image_is_refused(tmp_path):
     (tmp_path / "text.png").write_text("7")
     with pytest.raises(InputError, match=r"text\.png: is no picture \(PNG, JPEG"):
         see(tmp_path / "text.png")
@@ -128,7 +128,7 @@ def test_what_is_no_picture_is_said_to_be_none(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
+def test_an_image_that_would_exhaust_the_memory_is_refused(tmp_path):
     Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 200_000
     with pytest.raises(InputError, match=r"bomb\.png: is larger than [\d,]+ pixels$"):
@@ -166,7 +166,7 @@ def multinomial():
 @pytest.mark.results
 @pytest.mark.parametrize("name", drawings.STROKES)
 @pytest.mark.parametrize("kind", drawings.KINDS)
-def test_a_drawn_digit_is_called_what_it_is(tmp_path, multinomial, name, kind):
+def test_a_drawn_digit_is_recognised(tmp_path, multinomial, name, kind):
     seen = see(drawings.save(drawings.KINDS[kind](drawings.digit(name)), tmp_path))
     scores = multinomial.scores(seen[None])
     assert multinomial.classes[models.decide(scores, "softmax")] == [name]
@@ -174,7 +174,7 @@ def test_a_drawn_digit_is_called_what_it_is(tmp_path, multinomial, name, kind):
 
 @pytest.mark.results
 @pytest.mark.parametrize("kind", drawings.KINDS)
-def test_a_test_image_is_recognised_in_a_picture_of_any_kind(tmp_path, multinomial, kind):
+def test_a_test_image_is_recognised_in_an_image_of_any_kind(tmp_path, multinomial, kind):
     split = dataset.load_split(ROOT / "data/raw/test")
     scores = multinomial.scores(split.images)
     ranked = np.sort(scores, axis=1)

@@ -225,7 +225,7 @@ def load(path, content):
     return params.load(path)
 
 
-def test_the_good_file_is_good(tmp_path):
+def test_the_valid_file_is_accepted(tmp_path):
     assert len(load(tmp_path / "params.yaml", GOOD.encode()).variants) == 3
 
 
@@ -242,13 +242,13 @@ def test_a_mistake_is_one_message(tmp_path, old, new, expected):
 
 
 @pytest.mark.parametrize("content", FILES.values(), ids=FILES)
-def test_a_file_that_is_something_else_is_refused(tmp_path, content):
+def test_a_file_that_is_not_params_is_refused(tmp_path, content):
     path = tmp_path / "params.yaml"
     with pytest.raises(InputError, match=re.escape(f"{path}: ")):
         load(path, content)
 
 
-def test_there_are_more_than_a_hundred():
+def test_there_are_more_than_a_hundred_mistakes():
     assert len(EDITS) + len(FILES) > 120
 
 
@@ -289,7 +289,7 @@ steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.long
 @steady
 @given(st.data())
-def test_whatever_value_is_put_anywhere_there_is_no_traceback(tmp_path, data):
+def test_no_value_in_any_place_gives_a_traceback(tmp_path, data):
     tree = yaml.safe_load(GOOD)
     path = data.draw(st.sampled_from(list(places(tree))[1:]))
     target = tree
@@ -307,7 +307,7 @@ def test_whatever_value_is_put_anywhere_there_is_no_traceback(tmp_path, data):
 @pytest.mark.long
 @steady
 @given(st.data())
-def test_whatever_text_is_changed_there_is_no_traceback(tmp_path, data):
+def test_no_change_of_the_text_gives_a_traceback(tmp_path, data):
     text = GOOD
     odd = st.sampled_from(
         [*"{}[]:,'\"&*!|>%@`#?-~\t\n \\", "<<: ", "!!int ", "---\n", "..."]

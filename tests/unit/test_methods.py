@@ -49,7 +49,7 @@ def one_hot(split):
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_what_is_saved_loads_back_with_equal_scores_and_the_same_bytes(
+def test_saving_and_loading_gives_equal_scores_and_the_same_bytes(
     fitted, data, name, tmp_path
 ):
     fitted[name].save(tmp_path / "a.npz")
@@ -64,7 +64,7 @@ def test_what_is_saved_loads_back_with_equal_scores_and_the_same_bytes(
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_every_kind_learns_and_leaves_a_course(data, name):
+def test_every_method_learns_and_writes_a_training_log(data, name):
     course = Course()
     model = train.train(data.train, BLOCKS[name], course)
     predicted = models.decide(model.scores(data.test.images), model.decision)
@@ -128,7 +128,7 @@ def test_the_quadratic_classifier_is_scikit_learns_pipeline(fitted, data):
     )
 
 
-def test_more_components_than_vary_are_refused(data):
+def test_more_components_than_the_rank_are_refused(data):
     block = BLOCKS["quadratic"].model_copy(update={"components": 64})
     with pytest.raises(
         models.InputError, match=r"train\.components: the images have fewer"
@@ -149,7 +149,7 @@ def test_radial_basis_functions_are_a_ridge_on_scikit_learns_kernel(fitted, data
     )
 
 
-def test_each_class_has_its_share_of_the_centres(fitted, data):
+def test_centres_are_shared_equally_among_classes(fitted, data):
     """33 centres: four of three classes, three of seven, each nearest to its class."""
     model = fitted["radial"]
     means = np.array(

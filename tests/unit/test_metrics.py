@@ -17,7 +17,7 @@ labels = arrays(
 
 
 @given(labels, labels)
-def test_everything_of_a_confusion_matrix_is_as_scikit_learn_has_it(actual, predicted):
+def test_metrics_of_a_confusion_matrix_are_scikit_learns(actual, predicted):
     counts = metrics.confusion(actual, predicted, 4)
     classes = range(4)
     expected = reference.confusion_matrix(actual, predicted, labels=classes)
@@ -55,7 +55,7 @@ def test_rmse_is_the_root_of_the_mean_squared_error():
     assert metrics.rmse(np.array([0.0, 3.0]), np.array([0, 1])) == pytest.approx(2**0.5)
 
 
-def test_the_sweep_gives_at_each_threshold_what_cutting_there_gives():
+def test_the_sweep_agrees_with_a_decision_at_each_threshold():
     rng = np.random.default_rng(0)
     actual = rng.integers(0, 2, 500)
     scores = actual + rng.normal(scale=0.6, size=500)
@@ -73,7 +73,7 @@ def test_the_sweep_gives_at_each_threshold_what_cutting_there_gives():
         )
 
 
-def test_a_distribution_counts_every_sample_once_outliers_too():
+def test_a_distribution_counts_every_sample_once_including_outliers():
     scores = np.concatenate([np.linspace(0, 1, 1000), [-50, 50]])
     actual = np.arange(1002) % 3
     spread = metrics.distribution(scores, actual, 4, (0.49,))
@@ -89,7 +89,7 @@ def test_a_distribution_shows_thresholds_beyond_the_scores():
     assert spread.edges[-1] >= 7
 
 
-def test_a_distribution_of_equal_scores_has_room():
+def test_a_distribution_of_equal_scores_has_a_width():
     spread = metrics.distribution(np.zeros(4), np.arange(4) % 2, 2, (0.0,))
     assert np.all(np.diff(spread.edges) > 0)
     assert spread.counts.sum() == 4
@@ -103,7 +103,7 @@ def test_the_margin_is_positive_exactly_where_the_largest_score_is_right():
     assert margin[0] == pytest.approx(scores[0, 0] - scores[0, 1:].max())
 
 
-def test_evaluate_writes_no_metric_of_which_the_better_direction_is_not_declared(
+def test_evaluate_refuses_a_metric_without_a_direction(
     monkeypatch,
 ):
     actual = np.array([0, 1, 1])

@@ -28,28 +28,28 @@ def test_averaging_keeps_a_grey_value_and_the_mass(n_in, n_out):
 
 
 @given(seed=st.integers(0, 50), size=st.tuples(st.integers(24, 300), st.integers(24, 300)))
-def test_a_drawing_anywhere_comes_out_in_normal_form(seed, size):
+def test_a_drawing_anywhere_is_converted_to_mnist_format(seed, size):
     framed = normal_form(drawing(*size, seed))
     assert framed.dtype == np.uint8
     assert framed.max() == 255
     assert is_normal(framed)
 
 
-def test_where_the_drawing_lies_and_how_bright_it_is_makes_no_difference():
+def test_position_and_brightness_of_a_drawing_make_no_difference():
     image = drawing(120, 90)
     moved = np.zeros((400, 400), np.uint8)
     moved[200:320, 250:340] = image // 2
     np.testing.assert_array_equal(normal_form(moved), normal_form(image // 2 * 2))
 
 
-def test_the_ink_fills_the_box_of_another_frame_too():
+def test_the_ink_also_fills_the_box_of_another_frame():
     framed = normal_form(drawing(100, 40), (14, 42))
     rows, columns = (np.flatnonzero(framed.any(axis=axis)) for axis in (1, 0))
     assert len(rows) == 10
     assert len(columns) < 10
 
 
-def test_other_data_fills_the_frame_as_it_is():
+def test_images_of_other_data_fill_the_frame():
     image = np.random.default_rng(0).integers(0, 256, (56, 56)).astype(np.uint8)
     mean = image.reshape(28, 2, 28, 2).mean(axis=(1, 3))
     framed = normal_form(image, centred=False)
@@ -57,13 +57,13 @@ def test_other_data_fills_the_frame_as_it_is():
     assert normal_form(image[:, :28], centred=False)[:, :7].max() == 0
 
 
-def test_an_empty_drawing_has_no_form():
+def test_an_empty_drawing_cannot_be_converted():
     assert normal_form(np.zeros((50, 50), np.uint8)) is None
     assert not is_normal(np.zeros((28, 28), np.uint8))
 
 
 @pytest.mark.results
-def test_every_mnist_image_is_normal_and_no_shifted_one():
+def test_every_mnist_image_is_in_mnist_format_and_no_shifted_one():
     images = dataset.load_split(ROOT / "data/raw/test").images
     assert all(is_normal(image) for image in images)
     for axis in (1, 2):
@@ -72,7 +72,7 @@ def test_every_mnist_image_is_normal_and_no_shifted_one():
 
 
 @pytest.mark.results
-def test_mnist_enlarged_and_brought_back_keeps_its_accuracy():
+def test_mnist_enlarged_and_reduced_again_keeps_its_accuracy():
     split = dataset.load_split(ROOT / "data/raw/test")
     model = models.load(ROOT / "data/models/multinomial.npz")
     large = (np.kron(image, np.ones((9, 9), np.uint8)) for image in split.images)

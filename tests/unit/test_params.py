@@ -90,7 +90,7 @@ def test_a_mistake_is_refused_with_its_key_and_rule(tmp_path, old, new, expected
     assert len(lines) == (2 if "datasets" in new else 1)  # one missing, one unknown
 
 
-def test_all_mistakes_are_named_at_once(tmp_path):
+def test_all_mistakes_are_reported_at_once(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(make("C: 0.01", "C: -1").replace("C: 1.0", "C: no", 1))
     with pytest.raises(InputError) as error:
@@ -119,7 +119,7 @@ def test_params_cannot_be_changed(tmp_path):
         checked.dataset.name = "custom"
 
 
-def test_the_schema_in_the_project_is_that_of_the_code():
+def test_the_schema_in_the_project_is_up_to_date():
     written = json.loads((ROOT / "params.schema.json").read_text())
     assert written == params.schema(), "run `dvc repro`"
 
@@ -128,7 +128,7 @@ def test_the_schema_in_the_project_is_that_of_the_code():
     "name",
     ["misspelt key", "no model", "label of a hundred", "list for a number", "no dataset"],
 )
-def test_an_editor_sees_mistakes_by_the_schema(name):
+def test_the_schema_finds_mistakes(name):
     schema = params.schema()
     jsonschema.validate(yaml.safe_load(GOOD), schema)
     old, new, _ = MISTAKES[name]

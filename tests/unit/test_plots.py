@@ -35,7 +35,7 @@ def draw(name, path):
 
 
 @pytest.mark.parametrize("name", ["digits", "confusion", "scores", "sweep"])
-def test_a_picture_is_the_same_bytes_each_time_and_not_blank(tmp_path, name):
+def test_a_figure_is_reproducible_and_not_blank(tmp_path, name):
     for copy in "ab":
         draw(name, tmp_path / f"{copy}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -89,7 +89,7 @@ def test_each_row_of_scores_has_its_digit_its_counts_and_all_thresholds(figures)
     assert sorted(cuts) == [(0.3, 0.3)] * 2 + [(0.6, 0.6)] * 2
 
 
-def test_the_lines_of_the_sweep_are_what_their_labels_say(figures):
+def test_the_lines_of_the_sweep_match_their_labels(figures):
     sweep = np.random.default_rng(0).random((101, 4))
     plots.threshold_sweep(None, sweep, 0.49, "toy")
     lines = {line.get_label(): line.get_ydata() for line in figures[0].axes[0].lines}
@@ -97,7 +97,7 @@ def test_the_lines_of_the_sweep_are_what_their_labels_say(figures):
         np.testing.assert_array_equal(lines[name], sweep[:, column])
 
 
-def test_each_digit_of_the_gallery_has_its_label(figures, tiny):
+def test_each_image_of_the_grid_has_its_label(figures, tiny):
     gallery.first_digits(None, *tiny.train, tiny.names)
     axes = figures[0].axes[0]
     assert [text.get_text() for text in axes.texts] == [str(d % 10) for d in range(12)]
@@ -108,13 +108,13 @@ def test_each_digit_of_the_gallery_has_its_label(figures, tiny):
         assert title.get_position() == pytest.approx(((left + right) / 2, top), abs=0.1)
 
 
-def test_images_of_the_gallery_keep_their_shape(figures, tiny):
+def test_images_of_the_grid_keep_their_shape(figures, tiny):
     gallery.first_digits(None, tiny.train.images[:, :4], tiny.train.labels, tiny.names)
     left, right, bottom, top = figures[0].axes[0].images[0].get_extent()
     assert right - left == pytest.approx(2 * (top - bottom))
 
 
-def test_names_are_short_and_no_formula_and_have_letters_that_can_be_drawn():
+def test_names_are_shortened_escaped_and_drawable():
     names = ("$x$", "a very long name of a class indeed", "שלום", "猫", "Ärmel")
     shown = drawable(names)
     assert shown[0] == r"\$x\$"  # matplotlib takes the backslashes away
@@ -124,7 +124,7 @@ def test_names_are_short_and_no_formula_and_have_letters_that_can_be_drawn():
 
 
 @pytest.mark.parametrize("n_classes", [2, 12, 25])
-def test_no_number_leaves_its_cell_and_no_name_lies_on_another(figures, n_classes):
+def test_numbers_stay_in_their_cells_and_names_do_not_overlap(figures, n_classes):
     counts = np.random.default_rng(0).integers(0, 10, (n_classes, n_classes))
     np.fill_diagonal(counts, 9999)
     names = [f"a class of number {i}" for i in range(n_classes)]

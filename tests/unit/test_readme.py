@@ -45,7 +45,7 @@ def made(file):
 
 
 @pytest.mark.results
-def test_every_picture_of_the_results_exists():
+def test_every_figure_in_the_readme_exists():
     pictures = [file for file in linked(ROOT / "README.md") if made(file)]
     assert pictures
     assert all(file.is_file() for file in pictures)
@@ -65,7 +65,7 @@ def test_the_table_of_results_is_that_of_the_metrics():
 
 
 @pytest.mark.results
-def test_the_example_is_what_the_metrics_say():
+def test_the_worked_example_agrees_with_the_metrics():
     """The worked example starts at the threshold and the metrics that are in Git."""
     shown = re.search(r"linear_binary\.json +accuracy +([\d.]+)", README)
     values = json.loads(in_git("metrics/linear_binary.json"))

@@ -119,7 +119,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kinds", KINDS)
-def test_a_page_is_made_of_any_variants(tiny, kinds):
+def test_a_page_can_show_any_variants(tiny, kinds):
     results = [result(name, *kind, tiny.test) for name, kind in kinds.items()]
     page = page_of(results, tiny.test)
     shape = Structure(page)
@@ -130,7 +130,7 @@ def test_a_page_is_made_of_any_variants(tiny, kinds):
     assert ("calibration" in shape.ids) == bool(decisions - {"threshold"})
 
 
-def test_a_page_of_models_without_weights_shows_what_they_answered(tiny):
+def test_a_page_of_models_without_weights_shows_their_predictions(tiny):
     each = replace(
         result("a", "softmax", (0, 1, 2), tiny.test), decision="largest", model=None
     )
@@ -180,7 +180,7 @@ def test_the_same_results_give_the_same_bytes(tiny):
     assert page_of(results, tiny.test) == page_of(results, tiny.test)
 
 
-def test_text_from_outside_stays_text(tiny):
+def test_external_text_is_escaped(tiny):
     hostile = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
     results = [result("a", "sigmoid", (0, 1), tiny.test)]
     plain = Structure(page_of(results, tiny.test)).tags
@@ -200,7 +200,7 @@ def test_the_page_loads_nothing(tiny):
     assert not re.search(r"\bfetch\(|XMLHttpRequest|import\(", page)
 
 
-def test_arrays_come_out_of_the_block_as_they_went_in():
+def test_arrays_are_restored_from_the_data_block():
     rng = np.random.default_rng(0)
     held = {
         "a": rng.integers(0, 255, (3, 5)).astype(np.uint8),
@@ -217,7 +217,7 @@ def test_arrays_come_out_of_the_block_as_they_went_in():
         np.testing.assert_array_equal(read, array.ravel())
 
 
-def test_too_many_images_keep_each_variants_worst_mistakes():
+def test_with_too_many_images_each_variants_worst_mistakes_are_kept():
     images = np.random.default_rng(0).integers(0, 256, (200, 8, 8)).astype(np.uint8)
     worst = [np.array([150, 3, 77]), np.array([4, 150, 199])]
     kept = content.chosen_images(images, worst, limit=2000)
@@ -230,7 +230,7 @@ def test_too_many_images_keep_each_variants_worst_mistakes():
     assert len(content.chosen_images(images, worst, limit=10**6)) == 200
 
 
-def test_a_page_that_holds_few_images_says_so_and_counts_all(tiny, monkeypatch):
+def test_a_page_with_few_images_says_so_and_counts_all(tiny, monkeypatch):
     monkeypatch.setattr(content.chosen_images, "__defaults__", (1500,))
     each = result("a", "softmax", tuple(range(10)), tiny.test)
     page = page_of([each], tiny.test)
@@ -259,7 +259,7 @@ def test_the_worst_mistakes_come_first(tiny, decision):
     assert (np.diff(off) <= 0).all()
 
 
-def test_reliability_of_a_model_that_is_as_good_as_it_says():
+def test_reliability_of_a_calibrated_model():
     stated = np.repeat([0.65, 0.95], [100, 1000])
     actual = np.zeros(1100, np.intp)
     actual[:35] = 1
@@ -271,7 +271,7 @@ def test_reliability_of_a_model_that_is_as_good_as_it_says():
     assert found.gap == pytest.approx(0, abs=1e-12)
 
 
-def test_the_notebooks_figures_are_shown_for_its_own_parameters_alone():
+def test_the_notebooks_results_are_shown_only_for_its_parameters():
     checked = params.load(PARAMS)
     for name, variant in checked.variants.items():
         digits, cuts = checked.subsets[variant.subset].digits, variant.evaluate.cuts
@@ -308,7 +308,7 @@ def test_missing_predictions_are_an_error_of_one_line(tmp_path):
         report.load_predictions(tmp_path / "none.npz", None, None, "{}")
 
 
-def test_a_removed_variant_leaves_the_page(done, tmp_path):
+def test_a_removed_variant_disappears_from_the_page(done, tmp_path):
     project = done.copy(tmp_path / "project")
     text = (project.root / "params.yaml").read_text()
     start, end = text.index("  linear_digits:"), text.index("  one_vs_rest:")

