@@ -1,4 +1,4 @@
-"""Names of classes, files and branches that a page or a terminal might obey."""
+"""Names of classes, files and branches that a page or terminal could execute."""
 
 import csv
 import json
@@ -33,7 +33,7 @@ NAMES = (
     "R&D &lt;",
 )
 BRANCH = f"{SCRIPT}<img/src=x/onerror={RUN}>"
-FILES = (  # a name has no slash: </p> is the end of a folder's and the start of a file's
+FILES = (  # A name has no slash: </p> ends a folder's name and starts a file's.
     f"<img src=x onerror={RUN}>",
     f'"onerror="{RUN}',
     f"><script>{RUN}<",
@@ -43,7 +43,7 @@ FILES = (  # a name has no slash: </p> is the end of a folder's and the start of
 
 
 def opened(chromium, path):
-    """Open a page and return it, with all that it asks for and complains of in `seen`."""
+    """Open a page; its requests, errors and warnings are in `page.seen`."""
     page = chromium.new_context(offline=True).new_page()
     page.seen = []
     page.on("request", lambda request: page.seen.append(request.url))
@@ -53,7 +53,7 @@ def opened(chromium, path):
 
 
 def drawn(chromium, path):
-    """Open a page of `dvc plots`, wait until all is drawn, and check that nothing ran."""
+    """Open a page of `dvc plots`, wait for its plots, and check that no script ran."""
     page = opened(chromium, path)
     page.wait_for_function(
         "[...document.querySelectorAll('main > div')].every("
@@ -61,13 +61,13 @@ def drawn(chromium, path):
     )
     assert page.title() == "DVC plots"
     scripts = page.locator("script, svg[onload], img[onerror]")
-    assert scripts.count() == 4  # Vega's three, and the page's own
+    assert scripts.count() == 4  # three of Vega, and the page's own
     assert not [url for url in page.seen if not url.startswith(path.parent.as_uri())]
     return page
 
 
 def test_the_page_of_plots_shows_unusual_names_and_runs_none(tmp_path, chromium):
-    """Plots and pictures under odd names, on two branches; no pipeline."""
+    """Plots and images with unusual names on two branches, without a pipeline."""
     for name in ("page", "plots"):
         shutil.copytree(ROOT / ".dvc" / name, tmp_path / ".dvc" / name)
     (tmp_path / ".dvc/config").write_text(config_without_remotes())
@@ -96,9 +96,9 @@ def test_the_page_of_plots_shows_unusual_names_and_runs_none(tmp_path, chromium)
     assert set(names) <= {*headings}
     assert set(page.locator("figcaption").all_text_contents()) == {"workspace", BRANCH}
     texts = set(page.locator("svg text").all_text_contents())
-    assert {BRANCH, *NAMES[3:7]} <= texts  # Vega cuts the longer ones
+    assert {BRANCH, *NAMES[3:7]} <= texts  # Vega truncates longer ones
     widths = page.locator("img").evaluate_all("all => all.map((one) => one.naturalWidth)")
-    # But that with lines of HTML in its name: they are no file's.
+    # Except the name with lines of HTML, which is not that of a file.
     assert sorted(widths)[-8:] == [8, 8, 9, 9, 10, 10, 11, 11]
 
 
@@ -158,7 +158,7 @@ def test_a_figure_can_show_any_name(tmp_path, name):
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory, tiny):
-    """The pipeline on data whose classes have these names; then a threshold changes."""
+    """The pipeline on classes with these names, before and after another threshold."""
     project = make(tmp_path_factory.mktemp("named") / "project", tiny)
     np.savez(project.root / "data/own/tiny.npz", names=NAMES, **as_arrays(tiny))
     line = {

@@ -1,4 +1,4 @@
-"""The report page in a real browser: on the generated data, and on MNIST."""
+"""The report page in a browser, on the generated data and on MNIST."""
 
 import csv
 import re
@@ -33,7 +33,7 @@ MINUS = "\N{MINUS SIGN}"
 
 @pytest.fixture(scope="module", params=["tiny", MNIST])
 def root(request):
-    """The folder of a project in which the pipeline has run."""
+    """The folder of a project after a run."""
     if request.param == "tiny":
         return request.getfixturevalue("done").root
     assert (ROOT / "report/index.html").is_file(), "run `make repro` first"
@@ -42,7 +42,7 @@ def root(request):
 
 @contextmanager
 def opened(chromium, root, fragment="", **context):
-    """Open the page, without a network. What goes wrong, or out, is in `page.seen`."""
+    """Open the page without a network; its requests and errors are in `page.seen`."""
     context = {"viewport": {"width": 1280, "height": 900}, **context}
     window = chromium.new_context(offline=True, reduced_motion="reduce", **context)
     page = window.new_page()
@@ -62,15 +62,15 @@ def opened(chromium, root, fragment="", **context):
 
 @pytest.fixture(scope="module")
 def shared(chromium, root):
-    """A page that stays open for all tests of the module; they don't depend on order."""
+    """A page that all tests of the module share; each starts from its initial view."""
     with opened(chromium, root) as page:
         yield page
-        assert page.seen == []  # after all that the tests did to it
+        assert page.seen == []  # after all tests of the module
 
 
 @pytest.fixture
 def page(shared):
-    """Return the shared page, as at its start."""
+    """Return the shared page in its initial view."""
     shared.evaluate(
         "history.replaceState(null, '', location.pathname);"
         " dispatchEvent(new HashChangeEvent('hashchange'))"
@@ -96,7 +96,7 @@ def shown(page, container):
 
 
 def at_the_start(root):
-    """Return the variant whose confusion the page shows first: the last."""
+    """Return the variant that the page shows first, which is the last one."""
     return list(params.load(root / "params.yaml").variants)[-1]
 
 
@@ -255,7 +255,7 @@ def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size
         scores=scores,
         predicted=scores.argmax(axis=1).astype(np.uint8),
     )
-    mute = replace(each, name="mute", model=None)  # the page shows it, and cannot ask it
+    mute = replace(each, name="mute", model=None)  # the page shows it without prediction
     (tmp_path / "report").mkdir()
     (tmp_path / "report/index.html").write_text(page_of([each, mute], split))
     with opened(chromium, tmp_path) as page:
@@ -263,7 +263,7 @@ def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size
         np.testing.assert_allclose(found, scores, rtol=1e-9, atol=1e-9)
         answers = page.evaluate("digits.images('net').map((i) => digits.answer('net', i))")
         assert answers == each.predicted.tolist()
-        assert page.locator("#weights").count() == 0  # it gives no evidence
+        assert page.locator("#weights").count() == 0  # it shows no evidence
         page.locator("#noise").click()
         assert verdict(page, "net") in {"0", "1", "2"}
         assert page.locator("article .verdict").count() == 1
@@ -292,7 +292,7 @@ def test_a_drawing_is_normalised_as_in_python(page, root):
 
 
 def draw(page, *points):
-    """Draw a line with the mouse through points given as shares of the area."""
+    """Draw a line with the mouse through points given as fractions of the area."""
     canvas = page.locator("#canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -405,11 +405,11 @@ def test_the_evidence_adds_up_to_the_score(page):
         )
         assert constant + evidence == pytest.approx(score, abs=0.02)
         assert score == pytest.approx(scores[digit], abs=0.01)
-    page.locator("#compare-b").select_option("4")  # the same twice: they change places
+    page.locator("#compare-b").select_option("4")  # the same twice swaps the two
     assert page.locator("#compare-a").input_value() == "9"
 
 
-# What a keyboard must reach: every control, or for a group of arrows one of it.
+# What a keyboard must reach: every control, or one of a group with arrow keys.
 REACHABLE = """
 [...document.querySelectorAll("a, button, select, input, summary, canvas[tabindex]")]
   .filter((element) => element.checkVisibility() && element.tabIndex >= 0).length
@@ -486,7 +486,7 @@ def test_an_accessibility_check_finds_no_serious_violation(chromium, root, width
         ]
         assert faults == []
         wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide == width  # nothing beyond the window's edge
+        assert wide == width  # nothing overflows the window
 
 
 @pytest.mark.results

@@ -1,4 +1,4 @@
-"""What `digits compare` says about two commits of a small project."""
+"""The command `digits compare` on two commits of a small project."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from tests.helpers.project import Project
 
 @pytest.fixture(scope="module")
 def changed(done, tmp_path_factory) -> Project:
-    """Two commits that differ in one parameter, and in what follows from it."""
+    """Two commits that differ in one parameter and in its effects."""
     project = done.copy(tmp_path_factory.mktemp("changed") / "project")
     project.edit("threshold: 0.49", "threshold: 0.0")
     project.repro()
@@ -142,7 +142,7 @@ def test_an_unreadable_file_does_not_pass_as_unchanged(project, path, content, m
 
 @pytest.mark.slow
 def test_a_missing_result_is_named_and_the_others_are_compared(project):
-    """As where a variant's block was committed before its results."""
+    """As when a variant's block was committed before its results."""
     kept = project.root / ".git/kept"
     kept.mkdir()
     for name in ("multinomial.json", "multinomial"):

@@ -1,4 +1,4 @@
-"""Several runs at once, and a branch switched in between: nothing lost, nothing wrong."""
+"""Concurrent runs, and a branch switched during a run, lose no result and mix none up."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.helpers.project import Project
 
 pytestmark = pytest.mark.hard
 
-PATIENCE = 240.0  # seconds, on a machine that is busy otherwise
+PATIENCE = 240.0  # seconds, enough on a busy machine
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def project(done, tmp_path) -> Project:
 
 
 def start(project: Project, *command: str) -> subprocess.Popen:
-    """Start a command, as `Project.run` does, and don't wait for it."""
+    """Start a command like `Project.run`, without waiting for it."""
     return subprocess.Popen(
         command,
         cwd=project.root,

@@ -1,4 +1,4 @@
-"""Branches of different variants are merged: no result is lost, none trained twice."""
+"""Merging branches of different variants loses no result and trains none twice."""
 
 import pytest
 import yaml
@@ -15,7 +15,7 @@ EDITS = {
 
 @pytest.fixture(scope="module")
 def branches(done, tmp_path_factory) -> Project:
-    """Three branches: each of two changes a variant; `both` does one after the other."""
+    """Three branches: two change one variant each, `both` changes both."""
     project = done.copy(tmp_path_factory.mktemp("branches") / "project")
     for branch, names in {"one": ["one"], "two": ["two"], "both": ["one", "two"]}.items():
         project.run("git", "switch", "--quiet", "--create", branch, "main")
@@ -33,7 +33,7 @@ def project(branches, tmp_path) -> Project:
 
 
 def conflict(project, here, there, how="merge"):
-    """Let one branch meet the other, so that dvc.lock is in conflict."""
+    """Merge, rebase or cherry-pick so that dvc.lock is in conflict."""
     project.run("git", "switch", "--quiet", here)
     project.run("dvc", "checkout", "--quiet")
     result = project.run("git", how, there, check=False)
@@ -42,13 +42,13 @@ def conflict(project, here, there, how="merge"):
 
 
 def results(project):
-    """Return the files under metrics/, and the stages in dvc.lock."""
+    """Return the files under metrics/ and the stages in dvc.lock."""
     files = project.run("git", "ls-files", "-s", "metrics").stdout
     return files, yaml.safe_load((project.root / "dvc.lock").read_text())["stages"]
 
 
 def finish(project, *command):
-    """Run the remedy, which trains nothing, and conclude; return what was said."""
+    """Resolve the conflict without training, and commit; return what was printed."""
     said = project.run(*UNLOCK).stderr
     ran = {stage.partition("@")[0] for stage in project.repro()}
     assert not ran - {"check", "report"}
@@ -151,7 +151,7 @@ def test_a_conflict_that_is_partly_resolved_and_staged_is_merged(project, expect
 
 @pytest.mark.slow
 def test_parameters_in_conflict_are_the_users_decision(project):
-    """Two values of one variant: its results are made again once the user has decided."""
+    """Two values of one variant: its results are made again after the user's decision."""
     project.run("git", "switch", "--quiet", "--create", "three", "main")
     project.run("dvc", "checkout", "--quiet")
     project.edit("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.001")

@@ -1,4 +1,4 @@
-"""The whole pipeline under DVC, on generated data: what a user does, and sees."""
+"""The whole pipeline under DVC on generated data, as a user runs it."""
 
 import csv
 import json
@@ -125,7 +125,7 @@ def test_a_penalty_re_runs_one_variant(project):
 
 @pytest.fixture(scope="module")
 def three_or_eight(done, tmp_path_factory):
-    """The project after the subset `binary` became 3 and 8, and what that re-ran."""
+    """The project after the subset `binary` became 3 and 8, and the stages that ran."""
     project = done.copy(tmp_path_factory.mktemp("three-or-eight") / "project")
     project.edit("[0, 1]", "[3, 8]")
     ran = project.repro()
@@ -224,7 +224,7 @@ def test_a_queued_experiment_runs_and_shows(project):
 
 
 def refuse(project, old, new):
-    """Make a mistake in params.yaml; `dvc repro` must refuse it and touch nothing."""
+    """Put a mistake into params.yaml; `dvc repro` must refuse it and change nothing."""
     project.edit(old, new)
     before = sorted(project.root.rglob("*.*"))
     result = project.run("dvc", "repro", check=False)
@@ -244,8 +244,8 @@ def test_a_mistake_that_no_stage_reads_also_stops_dvc(project):
     assert "seed: is not a known key" in message
 
 
-# Some mistakes of each kind: values, keys, blocks that DVC's `foreach` reads, files that are
-# not YAML. tests/unit/test_params.py tests all mistakes, without DVC.
+# Some mistakes of each kind: values, keys, blocks that DVC's `foreach` reads, broken YAML.
+# tests/unit/test_params.py tests all mistakes, without DVC.
 WITH_DVC = (
     "exponent without a point",
     "bool for a number",
@@ -272,7 +272,7 @@ def test_a_mistake_of_any_kind_stops_dvc_and_loses_nothing(done, tmp_path, mista
     project = done.copy(tmp_path / "project")
     own = (project.root / "params.yaml").read_text()
     text = GOOD.replace(old, new, 1)
-    # Of data of one's own the classes are not known before it is read.
+    # The classes of custom data are not known before it is read.
     of_mnist = "custom" in new or "this data" in expected
     for name, value in (("name: mnist", "name: custom"), ("auto", "data/own/tiny.npz")):
         if name not in new and not of_mnist:
@@ -281,7 +281,7 @@ def test_a_mistake_of_any_kind_stops_dvc_and_loses_nothing(done, tmp_path, mista
     message, ran = refuse(project, own, text)
     if ran:
         assert expected in message
-    else:  # DVC can't read the file either, and says so in words of its own
+    else:  # DVC cannot read the file either, and prints its own message
         assert message.startswith("ERROR: ")
 
 
@@ -323,7 +323,7 @@ def test_plots_have_the_right_labels_and_need_no_network(three_or_eight, tmp_pat
 
 
 def test_the_confusion_template_puts_each_count_in_its_cell(done):
-    """Every field that DVC fills in, and the order that its stock template gets wrong."""
+    """All fields that DVC fills in, and the order that DVC's own template gets wrong."""
     shown = done.run("dvc", "plots", "show", "--json", "metrics/multinomial/confusion.csv")
     (plot,) = json.loads(shown.stdout)["data"]["metrics/multinomial/confusion.csv"]
     spec = plot["content"]

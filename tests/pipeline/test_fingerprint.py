@@ -1,4 +1,4 @@
-"""What runs again after an edit of the code, and what does not."""
+"""Which stages run again after an edit of the code."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def project(done, tmp_path_factory):
 
 
 def stale(project, *edits):
-    """Return the stages that would run after edits of files, as (name, old, new)."""
+    """Return the stages that would run after edits of files, given as (name, old, new)."""
     before = {name: (project.root / name).read_text() for name, _, _ in edits}
     for name, old, new in edits:
         text = (project.root / name).read_text()
@@ -140,7 +140,7 @@ def test_an_edit_runs_what_it_can_change_and_nothing_else(
 
 @pytest.fixture
 def code(tmp_path, monkeypatch):
-    """A copy of the code, to be edited; fingerprints are those of it."""
+    """A copy of the code to edit, of which fingerprints are computed."""
     for folder in ("digits", "stages"):
         skip = shutil.ignore_patterns("__pycache__", "page")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=skip)
@@ -151,7 +151,7 @@ def code(tmp_path, monkeypatch):
 
 
 def changed(code, names, *edits):
-    """Return which of some fingerprints edits of files change."""
+    """Return the fingerprints that edits of files change."""
     before = {name: fingerprint.compute(name) for name in names}
     for name, old, new in edits:
         text = (code / name).read_text()
@@ -313,7 +313,7 @@ def test_a_library_of_another_version_changes_what_computes_with_it(
 
 
 def other_pythons():
-    """Return the interpreters of other versions that are on this machine."""
+    """Return the interpreters of other Python versions on this machine."""
     versions = (
         f"python3.{minor}" for minor in range(11, 16) if minor != sys.version_info[1]
     )
@@ -326,7 +326,7 @@ def other_pythons():
 
 
 def test_every_version_of_python_gives_the_same_hashes():
-    """Another version's syntax trees have other fields."""
+    """The syntax trees of another version have other fields."""
     program = (
         "from digits.config import fingerprint as f; import json;"
         "print(json.dumps({n: f.compute(n)['modules'] for n in f.names()}))"
@@ -336,6 +336,6 @@ def test_every_version_of_python_gives_the_same_hashes():
         if subprocess.run(
             [python, "--version"], check=False, capture_output=True
         ).returncode:
-            continue  # a shim of a version manager's, for a version that it does not have
+            continue  # a version manager's shim for a version that is not installed
         output = subprocess.check_output([python, "-c", program], cwd=ROOT)
         assert json.loads(output) == expected, python

@@ -1,6 +1,6 @@
-"""The results on MNIST, as `dvc repro` left them, against the notebook's.
+"""The results of `dvc repro` on MNIST, compared with those of the notebook.
 
-The figures are those of the notebook's steps, run with scikit-learn 1.9.1; the optima
+The numbers come from the notebook's steps, run with scikit-learn 1.9.1; the optima
 were reached with a tolerance at which they no longer moved.
 """
 
@@ -32,7 +32,7 @@ def results():
 
 
 def load(variant):
-    """Return a variant's model, its data, and the index of each training label."""
+    """Return a variant's model, its data and the class index of each training label."""
     model = models.load(ROOT / f"data/models/{variant}.npz")
     data = dataset.load(ROOT / "data/subsets" / SUBSET.get(variant, "digits"))
     return model, data, np.searchsorted(model.classes, data.train.labels)

@@ -1,4 +1,4 @@
-"""Data of one's own through the whole of DVC's pipeline."""
+"""Custom data in the whole pipeline under DVC."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ def write_params(project, source, subsets, variants):
 
 @pytest.fixture(scope="module")
 def digits():
-    """scikit-learn's digits, 8 by 8 pixels of 17 grey values, with a split of them."""
+    """scikit-learn's digits, 8 by 8 pixels of 17 grey values, split in two."""
     bunch = load_digits()
     images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.uint8)
     parts = train_test_split(images, labels, test_size=450, random_state=0, stratify=labels)
@@ -45,7 +45,7 @@ def digits():
 
 
 def direct(model, data):
-    """Return what scikit-learn itself makes of the test images, and its outputs."""
+    """Return scikit-learn's own predictions and outputs on the test images."""
     scaler = StandardScaler()
     X, T = (s.images.reshape(len(s.images), -1).astype(float) for s in data.splits.values())
     model.fit(scaler.fit_transform(X), data.train.labels)
@@ -87,7 +87,7 @@ def test_the_digits_of_scikit_learn_give_its_own_results(digits, tmp_path):
             np.testing.assert_array_equal(file["actual"], digits.test.labels)
             found = file["scores"]
         difference = found - outputs
-        if name == "softmax":  # which does not change with what all scores share
+        if name == "softmax":  # a term that all scores share does not change it
             difference -= difference.mean(axis=1, keepdims=True)
         np.testing.assert_allclose(difference, 0, atol=1e-4)
         values = json.loads((project.root / f"metrics/{name}.json").read_text())
@@ -97,7 +97,7 @@ def test_the_digits_of_scikit_learn_give_its_own_results(digits, tmp_path):
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory):
-    """The pipeline on pictures, 6 by 9, of four classes in folders with odd names."""
+    """The pipeline on 6 by 9 images of four classes, in folders with unusual names."""
     root = tmp_path_factory.mktemp("named") / "project"
     rng = np.random.default_rng(0)
     shapes = rng.integers(0, 160, (4, 6, 9))

@@ -1,4 +1,4 @@
-"""A checkout that may only be read, or is another user's, or has links in it."""
+"""Checkouts that are read-only, belong to another user or contain links."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from digits.commands import unlock, verify
 from digits.config import cli
 from digits.errors import InputError
 
-# Even root may then write only where the mode of a file allows it.
+# Then even root may write only where the mode of a file allows it.
 AS_ANYONE = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") * (os.geteuid() == 0)
 VERIFY, PREDICT, COMPARE, REMOVE, TRIED = (
     ("python", "-m", "digits", name, *arguments)
@@ -33,7 +33,7 @@ def project(done, tmp_path):
 
 @pytest.fixture
 def read_only(project, tiny):
-    """A project in which nothing may be written."""
+    """A read-only project."""
     Image.fromarray(tiny.test.images[7]).save(project.root / "seven.png")
     project.run("chmod", "-R", "a-w", ".")
     yield project
@@ -72,7 +72,7 @@ def test_commands_that_write_fail_in_one_line_in_a_read_only_checkout(read_only,
 
 @pytest.fixture
 def anothers(monkeypatch):
-    """Let Git take each repository for another user's."""
+    """Let Git treat each repository as another user's."""
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
 
 
@@ -85,7 +85,7 @@ def test_a_repository_of_another_user_is_refused_with_the_remedy(fresh, anothers
 
 def test_the_users_own_repository_is_not_refused(fresh, tmp_path):
     pipeline.refuse_anothers(fresh.root)
-    pipeline.refuse_anothers(tmp_path)  # in no repository
+    pipeline.refuse_anothers(tmp_path)  # not in a repository
 
 
 def test_unlock_deletes_nothing_that_git_cannot_restore(fresh, tmp_path, anothers):
@@ -116,7 +116,7 @@ MODEL = "data/models/multinomial.npz"
 
 
 def elsewhere(root, name):
-    """Move a file or a folder of a project out of it, and put a link in its place."""
+    """Move a file or folder out of a project, and link to it."""
     target = root.parent / "elsewhere" / name
     target.parent.mkdir(parents=True)
     shutil.move(root / name, target)
@@ -144,7 +144,7 @@ DAMAGED = {
     "a link to nothing": lambda root: (root / "data/raw/no").symlink_to("/no"),
     "a link to itself": lambda root: (root / "data/raw/me").symlink_to("me"),
     "a pipe": lambda root: os.mkfifo(root / "data/raw/pipe"),
-    # As DVC sees it: it does not follow such a link.
+    # DVC does not follow such a link.
     "a link to a folder in a folder": lambda root: elsewhere(root, "data/raw/train"),
 }
 REPLACED = {

@@ -1,4 +1,4 @@
-"""What `digits predict` answers, on the small project and on MNIST."""
+"""The command `digits predict` on the small project and on MNIST."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ from tests.helpers.project import ROOT
 
 @pytest.fixture
 def project(done, tmp_path):
-    """The small project, with four of its test images as pictures."""
+    """The small project, with four of its test images as PNG files."""
     project = done.copy(tmp_path / "project")
     (project.root / "digits here").mkdir()
     images = np.load(project.root / "data/raw/test/images.npy")
@@ -31,7 +31,7 @@ def project(done, tmp_path):
 
 @pytest.fixture
 def main(monkeypatch):
-    """Run the command, and return its exit status."""
+    """Run the command and return its exit status."""
 
     def main(*arguments):
         monkeypatch.setattr(sys, "argv", ["digits", "predict", *map(str, arguments)])
@@ -44,7 +44,7 @@ def main(monkeypatch):
 
 @pytest.fixture
 def run(project, main, monkeypatch, capsys):
-    """Run the command in the project; return its status and what it printed."""
+    """Run the command in the project; return its status and its output."""
 
     def run(*arguments):
         monkeypatch.chdir(project.root)

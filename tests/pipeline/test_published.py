@@ -1,4 +1,4 @@
-"""The published table: a DVC project in a folder, which the root need not know of.
+"""The published table: a DVC project in a folder that the root does not depend on.
 
 It can be removed: `rm -r published tests/pipeline/test_published.py`.
 """
@@ -30,7 +30,7 @@ from published import table  # noqa: E402 (where there is one)
 
 @pytest.fixture
 def published(tmp_path):
-    """A folder as after the pipeline has run on MNIST, with 309 errors everywhere."""
+    """A folder like after a run on MNIST, with 309 errors in every variant."""
     root = tmp_path / "published"
     root.mkdir()
     shutil.copy(PUBLISHED / "rows.yaml", root)
@@ -59,7 +59,7 @@ def test_every_variant_has_a_row_with_wilsons_interval(published):
     checked, root = published
     table.main(checked, root)
     rows = (root / "table.md").read_text().splitlines()[2:]
-    assert len(rows) == len(checked.variants) + 1  # LeNet-5, of the other pipeline
+    assert len(rows) == len(checked.variants) + 1  # LeNet-5 belongs to the other pipeline
     assert all("| 3.09 | 2.77 to 3.45 |" in row for row in rows)
     assert all(row.count("|") == 6 for row in rows)
 
@@ -140,7 +140,7 @@ def test_the_table_depends_on_all_its_inputs_and_code():
 
 
 def test_inputs_outside_the_folder_have_no_compiled_code():
-    """DVC obeys no .dvcignore there, so that __pycache__/ would be part of a folder."""
+    """DVC applies no .dvcignore there, so __pycache__/ would be part of a folder."""
     plan = yaml.safe_load((PUBLISHED / "dvc.yaml").read_text())["stages"]
     deps = {dep for entry in plan.values() for dep in entry.get("do", entry)["deps"]}
     folders = {dep for dep in deps if dep.startswith("../") and not Path(dep).suffix}
@@ -152,7 +152,7 @@ def test_inputs_outside_the_folder_have_no_compiled_code():
 
 
 def test_a_stage_runs_in_the_folder_and_ends_with_dvc():
-    """Without `exec`, a shell between them would outlive DVC, and its stage, too."""
+    """Without `exec`, a shell between them and the stage would outlive DVC."""
     plan = yaml.safe_load((PUBLISHED / "dvc.yaml").read_text())["stages"]
     for name, entry in plan.items():
         cmd = entry.get("do", entry)["cmd"]
@@ -166,7 +166,7 @@ def test_a_stage_runs_in_the_folder_and_ends_with_dvc():
 def never_run(done, tmp_path_factory):
     """The project on small data after `dvc repro` at its root, with the folder.
 
-    Not to be changed, as the next one: copy it.
+    Copy it before you change it.
     """
     project = done.copy(tmp_path_factory.mktemp("never-run") / "project")
     made_here = ("data", "report", "metrics", "dvc.lock", "table.md", "cache", "tmp")
@@ -187,7 +187,7 @@ def never_run(done, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def has_run(never_run, tmp_path_factory):
-    """The same after the table's variant has run, committed."""
+    """The same after the table's variant has run and was committed."""
     project = never_run.copy(tmp_path_factory.mktemp("has-run") / "project")
     project.run(*REPRO)
     project.commit("Run a variant of the published table")
@@ -213,7 +213,7 @@ def folders(project):
 
 @pytest.mark.slow
 def test_everyday_dvc_commands_succeed_before_the_first_run(project, tmp_path):
-    """Each of these has failed when the folder's stages were of the root's project."""
+    """Each of these failed when the folder's stages belonged to the root's project."""
     before = folders(project)
 
     def dvc(*command):
@@ -260,7 +260,7 @@ def test_removing_the_folder_removes_the_table(ran):
 
 @pytest.mark.slow
 def test_a_variant_runs_in_the_folder_under_dvc(project):
-    """Its data is what the root has downloaded; its parameters are the folder's own."""
+    """It uses the data that the root has downloaded, and its own parameters."""
     assert project.stages_run(project.run(*REPRO)) == [
         "check", "raw", "filter@digits", "train@one_hot", "evaluate@one_hot"
     ]  # fmt: skip
@@ -275,12 +275,12 @@ def test_a_variant_runs_in_the_folder_under_dvc(project):
     changed = project.run("git", "status", "--porcelain", "--untracked-files=all").stdout
     assert all(line[3:].startswith("published/") for line in changed.splitlines())
     assert "published/data" not in changed
-    cache = project.root / "digits/config/__pycache__"  # is no change of the code
+    cache = project.root / "digits/config/__pycache__"  # does not change the code
     cache.mkdir(exist_ok=True)
     (cache / "cli.cpython-311.pyc").write_text("bytecode")
     assert project.stages_run(project.run(*REPRO)) == []
 
-    # What is trained there can be asked there.
+    # The models that are trained there can predict there.
     ask = ("python", "-m", "digits", "predict", "--in", "published", "--json", "seven.png")
     with np.load(project.root / "published/data/predictions/one_hot.npz") as file:
         row = np.flatnonzero(file["actual"] == 7)[0]
@@ -299,7 +299,7 @@ def test_a_variant_runs_in_the_folder_under_dvc(project):
 
 @pytest.mark.slow
 def test_an_experiment_runs_in_a_temporary_folder(ran):
-    """There the root's data is missing, but this project's own cache has what it needs."""
+    """The root's data is missing there, but the project's cache has all it needs."""
     ran.run(
         "dvc", "--cd", "published", "exp", "run", "--temp", "--allow-missing",
         "-S", "+variants.one_hot.train.preprocess=deskew", "evaluate@one_hot",
@@ -344,7 +344,7 @@ def test_damage_is_found_and_repaired(ran):
     assert found.stdout.count("damaged") == 3
     assert "published/data/models/one_hot.npz  (made by train@one_hot)" in found.stdout
     assert "digits verify --fix --in published" in found.stdout
-    ran.run("python", "-m", "digits", "verify")  # the root's are whole
+    ran.run("python", "-m", "digits", "verify")  # those of the root are intact
     ran.run(*VERIFY, "--fix")
     assert (model.read_bytes(), metrics.read_bytes()) == whole
     assert not ran.run("git", "status", "--porcelain").stdout
@@ -401,7 +401,7 @@ def test_the_readme_has_the_table():
 
 @pytest.mark.results
 def test_exact_methods_have_the_published_accuracy():
-    """Of the paper, or of a rerun that is named next to it."""
+    """That of the paper, or of a rerun that is named next to it."""
     expected = {
         "one_hot": (13.96, 0.7),
         "pairwise": (7.6, 0.7),

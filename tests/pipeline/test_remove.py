@@ -1,4 +1,4 @@
-"""Remove: a variant goes with all that is its own, and nothing of another goes with it."""
+"""`digits remove` removes all files of a variant and none of another."""
 
 import shutil
 
@@ -27,7 +27,7 @@ LINEAR = """\
 
 @pytest.fixture(scope="module")
 def prefixed(done, tmp_path_factory) -> Project:
-    """The project with one variant more, whose name begins those of two others."""
+    """The project with another variant whose name is a prefix of two others."""
     project = done.copy(tmp_path_factory.mktemp("prefixed") / "project")
     project.edit("  logistic_binary:\n", LINEAR)
     project.repro()
@@ -109,7 +109,7 @@ def test_leftovers_of_a_variant_removed_by_hand_are_removed(project):
     start, end = text.index("  # the same line"), text.index("  # the first of")
     (project.root / "params.yaml").write_text(text[:start] + text[end:])
     shutil.rmtree(project.root / "metrics/linear")
-    own = project.root / "data/models/linear_old.npz"  # no stage made it
+    own = project.root / "data/models/linear_old.npz"  # no stage wrote it
     shutil.copy(project.root / "data/models/linear_binary.npz", own)
     assert "train@linear" in project.run("python", "-m", "digits", "verify").stdout
     project.run(*REMOVE, "--leftovers")

@@ -1,4 +1,4 @@
-"""`make` notices an environment that is not usable, and nothing leads it astray."""
+"""`make` notices an unusable environment, and settings do not change what it installs."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ import pytest
 
 from tests.helpers.project import ROOT
 
-pytestmark = pytest.mark.long  # makes an environment or two: a few seconds
+pytestmark = pytest.mark.long  # each test makes an environment or two, in a few seconds
 BASE = Path(sys._base_executable)
 PYPROJECT = """\
 [build-system]
@@ -35,7 +35,7 @@ OURS = re.compile("PYTHON|PIP_|UV_|MAKE|VIRTUAL_ENV|PATH$")
 
 
 def wheel(folder, name, files):
-    """Write a wheel, and return its lines in a lock."""
+    """Write a wheel and return its lines in a lock file."""
     info = f"{name}-1.dist-info"
     files |= {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",
@@ -49,7 +49,7 @@ def wheel(folder, name, files):
     with zipfile.ZipFile(path, "w") as archive:
         for inner, content in (files | {f"{info}/RECORD": record}).items():
             entry = zipfile.ZipInfo(inner)
-            entry.external_attr = 0o100755 << 16  # a regular file, that may be run
+            entry.external_attr = 0o100755 << 16  # an executable regular file
             archive.writestr(entry, content)
     return pin(name, path)
 
@@ -67,7 +67,7 @@ def script(path, content):
 
 @pytest.fixture(scope="module")
 def top(tmp_path_factory):
-    """Make what a setup needs: an index of two wheels, a Python with pip at hand."""
+    """Make what a setup needs: an index of two wheels, and a Python with pip."""
     top = tmp_path_factory.mktemp("setup")
     (top / "wheels").mkdir()
     uv = {"uv-1.data/scripts/uv": f'#!/bin/sh\nexec "{sys.prefix}/bin/uv" "$@"\n'}
@@ -100,7 +100,7 @@ def project(top, folder):
 
 
 def environment(top, **more):
-    """Return what a shell has, without what is said to Python, pip and uv, and an index."""
+    """Return variables that name an index and hold no settings of Python, pip and uv."""
     kept = {name: value for name, value in os.environ.items() if not OURS.match(name)}
     return kept | {
         "PATH": f"{BASE.parent}:/usr/bin:/bin",
@@ -127,14 +127,14 @@ def run(top, folder, *arguments, **more):
 
 
 def fits(top, folder):
-    """Ask whether the environment is taken as it is; it could not be made again."""
+    """Return whether the environment is used as it is; it could not be made again."""
     result = run(top, folder, "setup", PYTHON="no-python")
     assert result.returncode == 0 or "3.11 or newer is needed" in result.stderr, result
     return result.returncode == 0
 
 
 def whose(folder, name="dvc"):
-    """Return the environment in which the script `dvc` of a project runs.
+    """Return the environment of a project's script `dvc`.
 
     Of `digits` it is the file of the code.
     """
@@ -152,7 +152,7 @@ def made(top):
 
 @pytest.fixture
 def copy(made, tmp_path):
-    """Copy the project, and say that its environment is of the copy, as if made there."""
+    """Copy the project, and mark its environment as made in the copy."""
     folder = tmp_path / "copy"
     shutil.copytree(made, folder, symlinks=True)
     complete = folder / ".venv/complete"
@@ -167,15 +167,15 @@ def test_setup_works_in_any_path_and_is_done_once(top, made):
     assert whose(made) == str(made / ".venv")
     assert whose(made, "digits") == str(made / "digits.py")
     assert fits(top, made)
-    os.utime(made / "requirements.lock")  # as `git switch` and back does
+    os.utime(made / "requirements.lock")  # as `git switch` there and back does
     started = time.monotonic()
     assert run(top, made, "setup").stdout == ""
-    assert time.monotonic() - started < 2  # 0.04 s, on a machine with nothing else to do
+    assert time.monotonic() - started < 2  # 0.04 s on an idle machine
 
 
 def test_a_moved_or_copied_folder_has_no_environment(top, made, tmp_path):
     shutil.copytree(made, tmp_path / "copied", symlinks=True)
-    assert whose(tmp_path / "copied") == str(made / ".venv")  # which runs, in silence
+    assert whose(tmp_path / "copied") == str(made / ".venv")  # which runs silently
     assert not fits(top, tmp_path / "copied")
     (tmp_path / "copied").rename(tmp_path / "moved")
     assert not fits(top, tmp_path / "moved")
@@ -296,7 +296,7 @@ def test_of_the_settings_of_pip_and_uv_only_the_index_is_kept(top, tmp_path):
 
 
 def test_settings_of_python_pip_and_uv_do_not_change_the_environment(top, made, tmp_path):
-    """A copy gets its own environment, whatever is set and whatever pip.conf says."""
+    """A copy gets its own environment whatever variables and pip.conf say."""
     folder = tmp_path / "copied"
     shutil.copytree(made, folder, symlinks=True)
     (tmp_path / "pip.conf").write_text(
@@ -416,7 +416,7 @@ def test_make_waits_for_processes_of_a_killed_make(top, tmp_path):
 def test_packages_of_the_hard_tests_are_added_and_a_kill_is_noticed(top, copy):
     lock = copy / "requirements-hard.lock"
     lock.write_text(f"nothing==1 --hash=sha256:{'0' * 64}\n")
-    assert run(top, copy, "hard").returncode  # wrong, but nothing is in halves
+    assert run(top, copy, "hard").returncode  # it fails, and leaves nothing half-installed
     assert fits(top, copy)
     shutil.copy(copy / "requirements.lock", lock)
     assert run(top, copy, "hard").returncode == 0
@@ -431,7 +431,7 @@ def test_packages_of_the_hard_tests_are_added_and_a_kill_is_noticed(top, copy):
 
 @pytest.mark.slow
 def test_build_requirements_are_pinned_by_the_lock(top, tmp_path):
-    """A package without a wheel runs the code of what builds it: whose, says a hash."""
+    """A package without a wheel runs its build requirements, which hashes pin."""
     shutil.copytree(top / "wheels", tmp_path / "wheels")
     code = """
 import pathlib, shutil
@@ -460,7 +460,7 @@ def build_wheel(folder, *_):
     (folder / "requirements.lock").write_text(lock)
     result = run(top, folder, "setup", **links)
     assert result.returncode
-    said = " ".join(result.stderr.split())  # uv breaks lines where a terminal would end
+    said = " ".join(result.stderr.split())  # uv wraps lines at the width of a terminal
     assert "no trusted hash was provided for: `backend`" in said
     assert not ran.exists()
 

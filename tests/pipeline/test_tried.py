@@ -1,4 +1,4 @@
-"""What was tried: a readable row each, whatever became of it."""
+"""`digits tried` prints a readable row for each experiment, whatever its state."""
 
 import copy
 import json
@@ -50,7 +50,7 @@ ADDED = {**VARIANTS, "more": {"train": {"model": "x", "C": 1.0}, "evaluate": {}}
 
 @pytest.fixture
 def shown(monkeypatch):
-    """Stand for DVC, with experiments of all kinds."""
+    """Replace DVC by a list of experiments of all kinds."""
     other = {"digits/models": {"hash": "b"}, "data/raw": {"hash": "b"}}
     failure = {"msg": "Experiment run failed", "type": ""}
     experiments = [

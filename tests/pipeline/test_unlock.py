@@ -1,4 +1,4 @@
-"""Unlock: whatever DVC leaves of its own files when it is killed, it starts again."""
+"""After `digits unlock` DVC starts again, whatever files a killed DVC left."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def test_intact_files_are_not_touched(project):
 
 
 def dvc(folder):
-    """Make a folder another project of DVC's."""
+    """Make a folder another DVC project."""
     (folder / ".dvc/tmp").mkdir(parents=True, exist_ok=True)
 
 
@@ -36,11 +36,11 @@ def test_an_empty_list_of_locks_is_removed_and_a_valid_one_stays(project, folder
     path.write_text("")
     assert list(unlock.unlock(project.root)) == []
     assert f"{path}: was left empty, and is removed" in caplog.text
-    assert path.read_text()  # as DVC wrote it since
+    assert path.read_text()  # as DVC has rewritten it
 
 
 def test_a_lock_that_dvc_is_writing_is_not_repaired(project):
-    """DVC holds its lock while it writes, and does not write at once."""
+    """DVC holds its lock while it writes, which is not atomic."""
     path = project.root / "dvc.lock"
     whole = path.read_text().replace("dvc.lock", "") + "# as written by DVC\n"
     writes = (
@@ -77,7 +77,7 @@ def test_a_lock_that_dvc_is_writing_is_not_repaired(project):
     ],
 )
 def test_while_a_stage_runs_nothing_is_touched(project, command):
-    """DVC's list says which process writes which results."""
+    """DVC's list of locks names the process that writes a result."""
     lock = project.root / "dvc.lock"
     lock.write_text("cut: [" if command == "unlock" else lock.read_text())
     before = lock.read_text(), (project.root / "params.yaml").read_text()

@@ -1,7 +1,6 @@
-"""Whatever a user commits in params.yaml, the tests of the code pass.
+"""The tests of the code pass with any params.yaml that a user commits.
 
-In a copy of this project, as the README changes one: `make test` there must say nothing of
-a parameter, a variant or a data set.
+They run in copies of this project with other parameters, variants and data.
 """
 
 import os
@@ -52,9 +51,9 @@ def data_of_their_own(content):
 
 
 def copy(root, change):
-    """Return a copy of the project's code, with other parameters, committed.
+    """Return a committed copy of the project's code with other parameters.
 
-    Without what the pipeline made of the old ones, as where a user has begun with theirs.
+    It has no results, as when a user starts a project from this one.
     """
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.check_output(listed, cwd=ROOT, text=True).split("\0")
@@ -119,7 +118,7 @@ def test_a_failing_test_of_published_results_says_what_it_checks(tmp_path):
 def test_the_quick_tests_pass_with_other_parameters(tmp_path, monkeypatch, change, which):
     project = copy(tmp_path / "copy", change)
     for name in [name for name in os.environ if name.startswith("PYTEST_")]:
-        monkeypatch.delenv(name)  # it is a run of its own
+        monkeypatch.delenv(name)  # the inner pytest must not see them
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal"]
     command += ["-m", which, "--basetemp", str(tmp_path / "temporary")]
     result = project.run(*command, check=False)

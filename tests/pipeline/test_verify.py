@@ -1,4 +1,4 @@
-"""Verify: whatever is damaged is found, named and repaired, and nothing else changes."""
+"""`digits verify` finds, names and repairs all damage, and changes nothing else."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def project(done, tmp_path):
 
 
 def damage(path):
-    """Change a byte, but neither size, nor time, nor what is allowed."""
+    """Change a byte of a file, but not its size, time or mode."""
     before = path.stat()
     path.chmod(0o644)
     content = bytearray(path.read_bytes())
@@ -31,7 +31,7 @@ def damage(path):
 
 
 def stored(project, path):
-    """Return where the cache keeps a result, or the first file of a folder."""
+    """Return the path in the cache of a result, or of the first file of a folder."""
     (out,) = [out for out in verify.recorded(project.root) if out.path == path]
     objects = project.root / ".dvc/cache/files/md5"
     if out.md5.endswith(".dir"):
@@ -157,7 +157,7 @@ def locked(project):
 @pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_a_repair_records_no_old_result_under_new_parameters(project, both):
-    """The threshold is edited and not yet run."""
+    """The threshold is edited, but not yet run."""
     before = locked(project)
     project.edit("threshold: 0.49", "threshold: 5.0")
     path = "data/predictions/linear_binary.npz"
@@ -191,7 +191,7 @@ def test_a_repair_records_no_old_result_under_new_parameters(project, both):
     ],
 )
 def test_a_repair_runs_no_stage_that_would_refuse(project, file, old, new, reason):
-    """Its code, or the training before it, is edited; DVC would delete what it made."""
+    """Its code or the training before it is edited; DVC would delete its outputs."""
     path = project.root / file
     path.write_text(path.read_text().replace(old, new, 1))
     damage(project.root / "metrics/one_vs_rest.json")
@@ -204,7 +204,7 @@ def test_a_repair_runs_no_stage_that_would_refuse(project, file, old, new, reaso
 
 @pytest.mark.slow
 def test_a_repair_deletes_nothing_that_it_cannot_replace(project):
-    """The data is damaged in the workspace and in the cache, and its source is gone."""
+    """The data is damaged in the workspace and in the cache, and its source is missing."""
     (project.root / "data/own/tiny.npz").unlink()
     project.run("git", "commit", "--quiet", "--all", "--message", "Lose the source")
     path = "data/raw/test/images.npy"
@@ -223,7 +223,7 @@ MODELS = "data/models/multinomial.npz", "data/models/one_vs_rest.npz"
 
 
 def exchange(project):
-    """Exchange the hashes of two models in dvc.lock, as a botched merge does."""
+    """Exchange the hashes of two models in dvc.lock, as a bad merge does."""
     path = project.root / "dvc.lock"
     lock = pipeline.read(path)
     one, other = (
@@ -238,7 +238,7 @@ def exchange(project):
 def test_an_inconsistent_lock_is_reported(project):
     exchange(project)
     for run in (project.root / ".dvc/cache/runs").glob("*/*"):
-        (run / ".cut.tmp").write_text("outs: [")  # as DVC leaves it when it is killed
+        (run / ".cut.tmp").write_text("outs: [")  # as a killed DVC leaves it
     lock = project.root / "dvc.lock"
     lock.write_text(lock.read_text().replace("threshold: 0.49", "threshold: 0.3"))
     found = project.run(*VERIFY, check=False)
@@ -261,7 +261,7 @@ def test_hashes_exchanged_in_the_lock_are_not_accepted(done, project, checked_ou
     assert found.returncode == 1
     for stage in ("train@multinomial", "train@one_vs_rest"):
         assert f"wrong    dvc.lock  ({stage}: " in found.stdout
-    # DVC believes it, but the stages that read the models do not
+    # DVC accepts it, but the stages that read the models do not
     assert "was made with" in project.run("dvc", "repro", check=False).stderr
     project.run(*VERIFY, "--fix")
     project.run("dvc", "repro")
@@ -279,7 +279,7 @@ def test_hashes_exchanged_in_the_lock_are_not_accepted(done, project, checked_ou
     ],
 )
 def test_parameters_edited_in_the_lock_are_not_accepted(project, stage, old, new):
-    """And in params.yaml, so that for DVC nothing has changed."""
+    """params.yaml is edited as well, so for DVC nothing has changed."""
     lock = project.root / "dvc.lock"
     before, at, after = lock.read_text().rpartition(f"\n  {stage}:")
     lock.write_text(before + at + after.replace(old, new, 1))

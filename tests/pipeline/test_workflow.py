@@ -1,4 +1,4 @@
-"""The workflow is safe to run on a stranger's pull request, and does what it says."""
+"""The workflow is safe to run on a fork's pull request, and its steps work."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import yaml
 from tests.helpers.project import ROOT, Project
 
 TEXT = (ROOT / ".github/workflows/pipeline.yml").read_text()
-WORKFLOW = yaml.load(TEXT, Loader=yaml.BaseLoader)  # noqa: S506 (makes text; `on` is no bool)
+WORKFLOW = yaml.load(TEXT, Loader=yaml.BaseLoader)  # noqa: S506 (reads all as text, also `on`)
 JOBS = WORKFLOW["jobs"]
 STEPS = [step for job in JOBS.values() for step in job["steps"]]
 SCRIPTS = [step["run"] for step in STEPS if "run" in step]
@@ -42,7 +42,7 @@ def test_only_the_job_that_runs_no_code_of_the_request_may_write():
 def test_code_of_a_fork_does_not_run_with_the_owners_rights():
     assert set(WORKFLOW["on"]) == {"pull_request", "push"}
     assert "pull_request_target" not in TEXT
-    assert "secrets" not in str(WORKFLOW)  # but for a comment that says where they go
+    assert "secrets" not in str(WORKFLOW)  # except in a comment
     checkouts = [step["with"] for step in STEPS if "checkout" in step.get("uses", "")]
     assert len(checkouts) == len(JOBS) - 1
     assert all(options["persist-credentials"] == "false" for options in checkouts)
@@ -82,17 +82,17 @@ def test_the_comparison_runs_even_if_tests_fail():
 
 
 def test_a_copy_of_the_project_need_not_have_its_results():
-    """Only the job that says so checks them, and only where it is asked to."""
+    """Only one job checks them, and only if a variable asks for it."""
     (job,) = (job for job in JOBS.values() if "make test-results" in str(job))
     assert job["if"] == "vars.CHECK_RESULTS == 'true'"
-    assert job["needs"] == "pipeline"  # after which all is in the cache
+    assert job["needs"] == "pipeline"  # then the cache has everything
     assert not [
         name for name, other in JOBS.items() if "results" in str(other.get("needs"))
     ]
 
 
 def run_step(name, project, **environment):
-    """Run a step of the job `pipeline` in a project, as GitHub's runner does."""
+    """Run a step of the job `pipeline` in a project, like GitHub's runner."""
     (script,) = (s["run"] for s in JOBS["pipeline"]["steps"] if s.get("name") == name)
     if not (project.root / ".venv").exists():
         (project.root / ".venv").symlink_to(sys.prefix)
@@ -109,7 +109,7 @@ def run_step(name, project, **environment):
 
 @pytest.fixture
 def tracked(fresh, tmp_path):
-    """A clone of a project whose data `dvc add` tracks and has pushed, and its remote."""
+    """A clone of a project whose data was pushed by DVC, and its remote."""
     project = fresh.copy(tmp_path / "project")
     project.run("git", "rm", "--quiet", "--cached", "data/own/tiny.npz")
     project.run("dvc", "add", "data/own/tiny.npz")
@@ -213,7 +213,7 @@ LOCKS = ("requirements.lock", "requirements-hard.lock")
 
 
 def pinned(lock):
-    """Return the version of each package and what follows it: its hashes."""
+    """Return each package's version and the hashes that follow it."""
     text = (ROOT / lock).read_text()
     entries = re.split(r"(?m)^(?=[a-z0-9])", text)[1:]
     return [re.fullmatch(r"(\S+)==(\S+)(.*)", e, re.DOTALL).groups() for e in entries]
@@ -234,7 +234,7 @@ def test_the_hard_tests_change_no_version():
 
 
 def test_build_requirements_are_pinned():
-    """Code that builds a package runs: tests/pipeline/test_setup.py shows that uv asks."""
+    """Build code runs at install; tests/pipeline/test_setup.py tests that uv checks it."""
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
     (built,) = re.findall("(?m)^BUILT := (.*)", makefile)
     assert "--require-build-hashes --build-constraints requirements.lock" in built
@@ -246,7 +246,7 @@ def test_build_requirements_are_pinned():
     assert len(lines) == 6
     assert all(kinds), lines
     text = "\n".join((*SCRIPTS, (ROOT / ".ci/run").read_text()))
-    assert not re.search(r"\b(pip|uv)\b", text)  # there, only make installs
+    assert not re.search(r"\b(pip|uv)\b", text)  # make installs it, and nothing else does
     (rest,) = (
         rest for name, _, rest in pinned("requirements.lock") if name == "setuptools"
     )

@@ -1,6 +1,6 @@
-"""Every parameter has limits in the schema, and within them a fit works or is refused.
+"""Each parameter has limits in the schema, within which a fit works or is refused.
 
-The models and their parameters are read from the code: a new one is tested as it comes.
+The models and their parameters are read from the code, so new ones are tested as well.
 """
 
 import dataclasses
@@ -27,13 +27,13 @@ from digits.solvers import logistic
 from stages import evaluate, train
 from tests.helpers.project import generate, options
 
-SECONDS = 60  # for a fit that takes less than two; the machine may be busy
-FEW = {"epochs": 2}  # what takes its time by nature
+SECONDS = 60  # for a fit that takes less than two, on a busy machine
+FEW = {"epochs": 2}  # slower methods
 QUICK = [name for name in methods.NAMES if name != "lenet5"]
 
 
 def ranges(model):
-    """Return the values of each parameter: a list, or the type and both limits."""
+    """Return each parameter's values: a list, or the type and both limits."""
     schema = import_module(f"digits.methods.{model}").Options.model_json_schema()
     return {
         name: values(name, field)
@@ -53,7 +53,7 @@ def values(name, field):
         return field.get("enum", [field.get("const")])
     kind = {"integer": int, "number": float}[field["type"]]
     low, high = field.get("minimum"), field.get("maximum")
-    if low is None:  # the schema excludes the limit itself
+    if low is None:  # the limit is exclusive
         low = nextafter(float(field["exclusiveMinimum"]), inf)
     if high is None:
         high = nextafter(float(field["exclusiveMaximum"]), -inf)
@@ -61,7 +61,7 @@ def values(name, field):
 
 
 def between(kind, low, high):
-    """Return a strategy of numbers from low to high, of all orders of magnitude."""
+    """Return a strategy for numbers from low to high, of all orders of magnitude."""
     if kind is int:
         spread = st.integers(low, high)
     else:
@@ -72,7 +72,7 @@ def between(kind, low, high):
 
 
 def ends(model):
-    """Return all combinations of the lowest and the highest of each parameter."""
+    """Return all combinations of each parameter's lowest and highest value."""
     choices = {
         name: given if isinstance(given, list) else given[1:]
         for name, given in ranges(model).items()
@@ -86,7 +86,7 @@ def ends(model):
 
 @pytest.fixture(scope="module")
 def data():
-    """Sixty images of four shapes, of which a fifth has a wrong label."""
+    """Sixty images of four shapes, a fifth of them with a wrong label."""
     clean = generate(150, 50, seed=1)
     train, test = (
         Split(*(a[split.labels < 4] for a in split)) for split in (clean.train, clean.test)
@@ -98,7 +98,7 @@ def data():
 
 @pytest.fixture(autouse=True)
 def little_memory(request, monkeypatch):
-    """Refuse what would fit into a large machine, and take minutes there."""
+    """Refuse what would fit into the memory of a large machine and take minutes there."""
     free = 2**31 if "lenet5" in request.node.name else 2**28  # TensorFlow needs more
     monkeypatch.setattr(memory, "_physical", lambda: {"free": free})
 
@@ -117,7 +117,7 @@ def in_time():
 
 
 def works_or_is_refused(model, parameters, data, folder):
-    """Fit; assert that all is finite, or that a message says what cannot be."""
+    """Fit; assert that all results are finite, or that the fit is refused."""
     block, split = options(model, **parameters), data.train
     if block.most_classes:
         split = Split(*(array[split.labels < 2] for array in split))
@@ -127,14 +127,14 @@ def works_or_is_refused(model, parameters, data, folder):
             fitted = train.train(split, block, course)
             train.refuse_unsound(fitted, course, split.images, block)
     except InputError as error:
-        assert str(error).startswith("train.")  # noqa: PT017 (both ways are right)
+        assert str(error).startswith("train.")  # noqa: PT017 (both outcomes are right)
         return False
     assert fitted.problem() is None
     assert models.sound(fitted.scores(data.test.images))
     return True
 
 
-# Which keys of a schema limit a value of a type: one of each group at least.
+# The keys of a schema that limit values of a type: at least one of each group.
 LIMITS = {
     "integer": (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")),
     "number": (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")),
@@ -145,7 +145,7 @@ LIMITS = {
 
 
 def unlimited(schema, path=""):
-    """Yield where a value of a schema has no limit."""
+    """Yield the paths of a schema's values that have no limit."""
     if isinstance(schema, dict):
         for limits in LIMITS.get(schema.get("type"), ()):
             if not any(limit in schema for limit in limits):

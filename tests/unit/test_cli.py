@@ -1,4 +1,4 @@
-"""How a stage ends: in good order, and with the DVC that started it."""
+"""A stage removes its temporary files, and ends with the DVC that started it."""
 
 import shutil
 import signal
@@ -35,7 +35,7 @@ STAGE = textwrap.dedent("""
     cli.run(main, "a stage that never ends")
 """)
 
-# What DVC does, as far as a stage can tell.
+# What DVC does, as a stage sees it.
 DVC = textwrap.dedent("""
     import json, os, subprocess, sys
     from pathlib import Path
@@ -74,7 +74,7 @@ def test_a_stopped_stage_removes_its_temporary_files(folder, how, status):
 def test_a_stage_ends_when_its_dvc_is_killed(folder, shell):
     dvc = start(folder, [sys.executable, "-c", DVC, shell])
     dvc.kill()
-    # The stage holds the other end of the pipe: it ends when the stage does.
+    # The stage has the other end of the pipe, which closes when the stage ends.
     _, said = dvc.communicate(timeout=10)
     assert "the `dvc` that started this stage has gone" in said
     wait_until(lambda: is_tidy(folder))
@@ -102,7 +102,7 @@ def test_no_result_is_renamed_after_dvc_has_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(process, "_dvc", psutil.Process(ended.pid))
     files.write_json(tmp_path / "before.json", {})
     ended.stdin.close()
-    wait_until(process.has_gone)  # though its parent has not waited for it
+    wait_until(process.has_gone)  # although its parent has not waited for it
     with pytest.raises(InputError, match="has gone"):
         files.write_json(tmp_path / "value.json", {})
     assert [path.name for path in tmp_path.iterdir()] == ["before.json"]
@@ -122,7 +122,7 @@ def test_a_stage_started_by_hand_outlives_its_shell(folder):
 
 
 def test_sigterm_ends_a_stage_whose_main_thread_is_busy(folder):
-    """As in OpenBLAS, which asks for memory without end."""
+    """As in OpenBLAS, which requests memory in an endless loop."""
     path = folder / "stage.py"
     endless = "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**30)"
     text = path.read_text().replace("time.sleep(30)", endless)

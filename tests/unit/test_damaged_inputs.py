@@ -1,4 +1,4 @@
-"""Each input of each stage, damaged in many ways: refused by name, with the remedy."""
+"""Each damaged input of each stage is refused by name, with the remedy."""
 
 import json
 import os
@@ -32,7 +32,7 @@ variants:
     evaluate: {}
 """
 
-# Each stage: how it is run, and what it reads.
+# Each stage: how to run it, and its inputs.
 STAGES = {
     "download": (download.main, [], ["data/own/tiny.npz"]),
     "filter": (filter.main, ["binary"], ["data/raw"]),
@@ -62,7 +62,7 @@ STAGES = {
 
 @cache
 def parameters(root):
-    """Return the parameters, which no test of these damages."""
+    """Return the parameters, which these tests do not damage."""
     return params.load(root / "params.yaml")
 
 
@@ -105,7 +105,7 @@ def snapshot(root):
 
 @contextmanager
 def damaged(root, name):
-    """Yield a path to damage; put the file back as it was."""
+    """Yield a path to damage; restore the file afterwards."""
     path, before = root / name, (root / name).read_bytes()
     siblings = set(path.parent.iterdir())
     try:
@@ -117,7 +117,7 @@ def damaged(root, name):
 
 
 def refuse(root, stage, name, *, where=None):
-    """Run a stage; it must refuse its input by name, with a remedy, and write nothing."""
+    """Run a stage, which must refuse its input by name with a remedy and write nothing."""
     main, arguments, _ = STAGES[stage]
     before = snapshot(root)
     with pytest.raises(InputError) as caught:
@@ -130,7 +130,7 @@ def refuse(root, stage, name, *, where=None):
     assert snapshot(root) == before
 
 
-# What can be done to a file without knowing what it is.
+# Damages of any file.
 FILE_DAMAGES = {
     "missing": lambda path: path.unlink(),
     "empty": lambda path: path.write_bytes(b""),
@@ -173,7 +173,7 @@ def test_a_damaged_file_is_refused_by_name(sound, stage, path, damage):
             refuse(sound, stage, name)
 
 
-# What can be done to an array: the array in, another out.
+# Damages of an array: functions from an array to another.
 ARRAY_DAMAGES = {
     "one entry less": lambda a: a[1:] if a.ndim else np.array([a, a]),
     "one dimension more": lambda a: a[None],
@@ -239,7 +239,7 @@ def relabel(root, name, labels):
 
 
 TEST = "data/subsets/binary/test"
-# What is whole, but belongs to something else.
+# Valid files that belong to other data.
 MISFITS = {
     "labels that the model does not know": (
         "evaluate", f"{TEST}/labels.npy", lambda r, n: relabel(r, n, lambda a: a + 7)),
@@ -295,7 +295,7 @@ def test_no_change_of_bytes_gives_a_traceback(sound, stage, data):
     with damaged(sound, name) as file:
         content = bytearray(file.read_bytes())
         for _ in range(data.draw(st.integers(1, 3))):
-            # Most of what can break is in the headers, at the beginning and the end.
+            # Most of what can break is in the headers at the start and the end.
             at = data.draw(st.integers(-300, 300)) % len(content)
             content[at] = data.draw(st.integers(0, 255))
         file.write_bytes(content)
@@ -303,7 +303,7 @@ def test_no_change_of_bytes_gives_a_traceback(sound, stage, data):
 
 
 def load_all(stage, root):
-    """Read what a stage reads: its `main` without what it computes and draws."""
+    """Read a stage's inputs, like its `main` without computing and plotting."""
     with suppress(InputError):
         if stage == "evaluate":
             evaluate.models.load(root / "data/models/line.npz")

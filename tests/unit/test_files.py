@@ -26,7 +26,7 @@ def test_a_failure_leaves_only_the_old_file(tmp_path, is_folder):
 
     with files.replacing(path) as temporary:
         write(temporary, "old")
-    with pytest.raises(ZeroDivisionError), files.replacing(path) as temporary:  # noqa: PT012 (the block is what fails)
+    with pytest.raises(ZeroDivisionError), files.replacing(path) as temporary:  # noqa: PT012 (the block fails)
         write(temporary, "new")
         raise ZeroDivisionError
     assert (path / "part" if is_folder else path).read_text() == "old"
@@ -54,11 +54,14 @@ def test_csv_rounds_to_six_decimals(tmp_path):
 
 def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     killed = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    gone, here = 2**22 + 1, os.getppid()  # above Linux's highest number; pytest's parent
+    gone, here = (
+        2**22 + 1,
+        os.getppid(),
+    )  # above Linux's highest number; the parent of pytest
     for number in (gone, here, killed.pid, "a"):
         (tmp_path / f".tmp-{number}-value.json").write_text("half")
     killed.kill()
-    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # stays a zombie
     files.write_json(tmp_path / "value.json", {})
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"value.json", f".tmp-{here}-value.json"}

@@ -1,4 +1,4 @@
-"""A result is refused if the inputs of its stage changed while it ran."""
+"""A result is refused if the inputs of its stage changed during the run."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ SUBSET = "digits"
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """A folder with parameters, and all that a stage reads."""
+    """A folder with parameters and all inputs of a stage."""
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
     (tmp_path / "params.yaml").write_text(GOOD)
     (tmp_path / ".dvcignore").write_text((ROOT / ".dvcignore").read_text())
@@ -118,7 +118,7 @@ def test_code_of_other_stages_may_change(root):
 
 
 def replaced(path):
-    """Put another file of the same size and time in its place."""
+    """Replace a file by another of the same size and time."""
     before = path.stat()
     new = path.with_name("new")
     new.write_text("after!")

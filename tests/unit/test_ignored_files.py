@@ -1,4 +1,4 @@
-"""What operating systems, editors and Python leave in folders is no change of anything."""
+"""Files that operating systems, editors and Python leave in folders are ignored."""
 
 import shutil
 
@@ -33,12 +33,12 @@ LITTER = (
     ".dataset.py.tmp",
 )
 NOTES = ("notes.md", "README", "LICENSE", "mine/README.md", ".gitignore", ".hidden.npz")
-# A folder of code, an output that DVC keeps, one that Git keeps, the user's data.
+# A folder of code, outputs cached by DVC and tracked by Git, and the user's data.
 FOLDERS = ("digits/data", "data/raw/train", "metrics/linear_binary/tables", "data/own")
 
 
 def litter(root):
-    """Leave the files in the folders, and the link by which Emacs locks a file."""
+    """Write the files into the folders, and the link by which Emacs locks a file."""
     for folder in FOLDERS:
         for name in LITTER + (NOTES if folder == "data/own" else ()):
             path = root / folder / name
@@ -95,7 +95,7 @@ def test_the_list_applies_inside_the_project_only(tmp_path):
 
 @pytest.fixture
 def mine(tmp_path):
-    """A project's folder with pictures of two classes."""
+    """A project's folder with images of two classes."""
     shutil.copy(ROOT / ".dvcignore", tmp_path)
     for i, name in enumerate(("train/cat/1", "train/dog/1", "test/cat/1", "test/dog/1")):
         put(tmp_path / f"data/own/mine/{name}.png", seed=i)

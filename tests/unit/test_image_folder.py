@@ -1,4 +1,4 @@
-"""Pictures in a folder for each class, as data of one's own."""
+"""Custom data as image files, with a folder for each class."""
 
 import shutil
 from pathlib import Path
@@ -25,7 +25,7 @@ def put(path, shape=SHAPE, seed=0):
 
 @pytest.fixture
 def mine(tmp_path):
-    """Three pictures of cats and two of dogs to learn, one of each to test."""
+    """Three cats and two dogs to train on, one of each to test."""
     root = tmp_path / "mine"
     for i, name in enumerate(("train/cat/1", "train/cat/2", "train/cat/3", "train/dog/1",
                               "train/dog/2", "test/cat/1", "test/dog/1")):  # fmt: skip
@@ -36,7 +36,7 @@ def mine(tmp_path):
 def test_the_folders_are_the_classes_and_no_pixel_is_changed(mine):
     data = sources.read(mine)
     assert data.names == ("cat", "dog")
-    assert data.train.labels.tolist() == [0, 1, 0, 1, 0]  # in turn
+    assert data.train.labels.tolist() == [0, 1, 0, 1, 0]  # alternating
     assert data.test.labels.tolist() == [0, 1]
     expected = put(mine / "again.png", seed=3)
     np.testing.assert_array_equal(data.train.images[1], expected)
@@ -108,7 +108,7 @@ def test_a_name_is_kept_in_one_form_or_refused(text):
         return
     assert dataset.check_names(kept, "here") == kept
     assert kept[0].strip() == kept[0] != ""
-    assert kept[0].encode()  # can be written
+    assert kept[0].encode()  # readable again
 
 
 @pytest.mark.parametrize("picture", ["1.png", "2.png"])

@@ -20,7 +20,7 @@ def see(path, *, centred=True):
 
 
 def apart(seen, name):
-    """Return the share of a digit's ink that lies elsewhere, up to a pixel's shift."""
+    """Return the fraction of a digit's ink that differs, up to a shift of one pixel."""
     expected = normal_form(np.rint(255 * drawings.digit(name)).astype(np.uint8)).astype(
         float
     )
@@ -31,7 +31,7 @@ def apart(seen, name):
 
 @pytest.fixture
 def normal():
-    """An image as MNIST's are, not all of its greys in use."""
+    """An image in MNIST format that does not use all grey values."""
     image = normal_form(np.rint(200 * drawings.digit(3)).astype(np.uint8)) // 2
     assert is_normal(image)
     return image
@@ -87,7 +87,7 @@ def test_images_of_other_data_keep_their_greys(tmp_path):
 def test_an_image_is_rotated_by_its_exif_orientation(tmp_path):
     upright = drawings.mix(drawings.digit(4), drawings.BLACK, drawings.WHITE)
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise
+    exif[0x0112] = 6  # rotate clockwise
     upright.rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=exif, quality=95)
     upright.save(tmp_path / "upright.jpg", quality=95)
     seen = [see(tmp_path / f"{name}.jpg").astype(int) for name in ("turned", "upright")]
@@ -143,7 +143,7 @@ def test_a_damaged_file_is_one_error_wherever_the_damage_is(tmp_path, suffix):
     path = tmp_path / f"damaged{suffix}"
     drawings.mix(drawings.digit(7, (60, 80)), [90, 0, 0], drawings.WHITE).save(path)
     whole = path.read_bytes()
-    rng = random.Random(0)  # noqa: S311 (not for secrets)
+    rng = random.Random(0)  # noqa: S311 (no cryptography)
     for _ in range(150):
         data = bytearray(whole)
         if rng.random() < 0.3:
@@ -154,7 +154,7 @@ def test_a_damaged_file_is_one_error_wherever_the_damage_is(tmp_path, suffix):
                     rng.randrange(256)
                 )
         path.write_bytes(data)
-        with contextlib.suppress(InputError):  # any other error fails
+        with contextlib.suppress(InputError):  # another error fails the test
             see(path)
 
 

@@ -32,7 +32,7 @@ ARRAYS = [field.name for field in dataclasses.fields(LeNet5) if field.type is np
 
 
 def drawn(height, width, n_classes):
-    """Return a network of random weights."""
+    """Return a network with random weights."""
     rng = np.random.default_rng(0)
     sides = [lenet5.features(side) for side in (height, width)]
     shapes = {
@@ -48,7 +48,7 @@ def drawn(height, width, n_classes):
 
 
 def test_for_28_by_28_images_it_has_61706_weights():
-    """With all 6 maps into each of the 16, and a dense output: 61,706."""
+    """As in the paper, but all 6 maps feed each of the 16, and the output is dense."""
     model = drawn(28, 28, 10)
     assert sum(getattr(model, name).size for name in ARRAYS) - 10 == 61706
 
@@ -115,7 +115,7 @@ def test_all_shifts_are_drawn():
     drawn = lenet5.drawn_shifts(300, 1, np.random.default_rng(0))
     pairs, counts = np.unique(drawn, axis=1, return_counts=True)
     assert pairs.T.tolist() == [[i, j] for i in range(3) for j in range(3)]
-    assert counts.min() > 15  # of 33 on average
+    assert counts.min() > 15  # 33 on average
 
 
 def fitted(tiny, scratch, options=OPTIONS):
@@ -171,7 +171,7 @@ def killed(left, tmp_path):
 
 @pytest.fixture
 def epochs(monkeypatch):
-    """Count the epochs that are trained."""
+    """Record the epochs that are trained."""
     trained = []
     whole = Checkpoint.save
 
@@ -323,7 +323,7 @@ def test_settings_of_tensorflow_are_ignored(monkeypatch):
     for name in names:
         monkeypatch.setenv(name, "0")
     for name in ("KERAS_BACKEND", "KERAS_HOME", "TF_CPP_MIN_LOG_LEVEL"):
-        monkeypatch.setenv(name, "nonsense")  # and put back afterwards
+        monkeypatch.setenv(name, "nonsense")  # pytest restores it
     for module in ("keras", "tensorflow"):
         monkeypatch.setitem(sys.modules, module, Mock())
     lenet5.import_keras()

@@ -123,6 +123,6 @@ def test_evaluate_refuses_a_metric_without_a_direction(
 
     @metrics.gives(balanced_accuracy="higher")
     def balanced_accuracy():
-        """Stand for a metric that somebody adds."""
+        """A metric that a contributor adds."""
 
     assert "balanced_accuracy" in evaluate.scalars(model, scores, actual, counts)

@@ -13,7 +13,7 @@ from tests.helpers.project import PARAMS, ROOT
 
 GOOD = PARAMS.read_text()
 
-# What is put in the place of what, and what the message must name.
+# The text that is replaced, its replacement, and what the message must name.
 MISTAKES = {
     "exponent without a point": ("C: 0.01", "C: 1e-3", "C: must be a valid number, got '1e-3', which YAML reads as text; write 0.001"),
     "number in quotes": ("0.49", "'0.49'", "threshold: must be a valid number, got '0.49'"),

@@ -60,7 +60,7 @@ def test_a_confusion_matrix_shows_every_count_in_its_cell(figures):
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["3", "8"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["3", "8"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted digit", "actual digit")
-    # row 0, column 1 is drawn to the right, one up from row 1
+    # row 0, column 1 is to the right, above row 1
     assert axes.texts[1].get_position() == (1, 0)
 
 
@@ -117,7 +117,7 @@ def test_images_of_the_grid_keep_their_shape(figures, tiny):
 def test_names_are_shortened_escaped_and_drawable():
     names = ("$x$", "a very long name of a class indeed", "שלום", "猫", "Ärmel")
     shown = drawable(names)
-    assert shown[0] == r"\$x\$"  # matplotlib takes the backslashes away
+    assert shown[0] == r"\$x\$"  # matplotlib removes the backslashes
     assert len(shown[1]) <= LONGEST
     assert shown[1].startswith("a very") and shown[1].endswith("indeed")  # noqa: PT018
     assert shown[2:] == ["שלום", "class 3", "Ärmel"]
@@ -140,4 +140,4 @@ def test_numbers_stay_in_their_cells_and_names_do_not_overlap(figures, n_classes
     for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
         boxes = [label.get_window_extent(renderer) for label in labels]
         assert not any(a.overlaps(b) for a, b in pairwise(boxes))
-        assert all(min(box.x0, box.y0) >= 0 for box in boxes)  # inside the picture
+        assert all(min(box.x0, box.y0) >= 0 for box in boxes)  # inside the figure

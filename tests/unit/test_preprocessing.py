@@ -5,7 +5,7 @@ from digits.models import preprocessing
 
 
 def bar(slope):
-    """Return a bar of 28 by 28 that leans by `slope` columns a row."""
+    """Return a 28 by 28 image of a bar that slants by `slope` columns per row."""
     rows, columns = np.mgrid[:28, :28]
     near = np.abs(columns - 13.5 - slope * (rows - 13.5)) < 2
     return (255 * (near & (rows >= 4) & (rows < 24))).astype(np.uint8)

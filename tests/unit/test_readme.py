@@ -13,7 +13,7 @@ from digits.config import params
 from tests.helpers.project import PARAMS, ROOT
 
 README = (ROOT / "README.md").read_text()
-if not (ROOT / "published").is_dir():  # without it, its section is dead text
+if not (ROOT / "published").is_dir():  # without it, its section is not checked
     README = re.sub(r"(?ms)^## Beside the published results\n.*?(?=^## )", "", README)
 PATHS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
 DOCS = "\n".join(
@@ -24,7 +24,7 @@ DOCS = "\n".join(
 def in_git(path):
     """Return a file as it is staged or committed.
 
-    Not as it is here: on another processor than that which committed the results,
+    Not the file in the working tree: on another processor than that of the commit,
     LeNet-5 learns slightly different weights.
     """
     command = ["git", "show", f":{path}"]
@@ -34,13 +34,13 @@ def in_git(path):
 
 
 def linked(path):
-    """Return the files that a text of Markdown has links to."""
+    """Return the files that a Markdown file links to."""
     links = re.findall(r"\]\(([^)#:\s]+)\)", path.read_text())
     return [path.parent / link for link in links]
 
 
 def made(file):
-    """Return whether the pipeline makes a file."""
+    """Return whether the pipeline produces a file."""
     return (ROOT / "metrics") in file.parents
 
 
@@ -66,7 +66,7 @@ def test_the_table_of_results_is_that_of_the_metrics():
 
 @pytest.mark.results
 def test_the_worked_example_agrees_with_the_metrics():
-    """The worked example starts at the threshold and the metrics that are in Git."""
+    """It starts with the threshold and the metrics that are in Git."""
     shown = re.search(r"linear_binary\.json +accuracy +([\d.]+)", README)
     values = json.loads(in_git("metrics/linear_binary.json"))
     assert shown

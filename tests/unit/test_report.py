@@ -34,7 +34,7 @@ MODELS = {
 
 
 def result(name, decision, digits, split, seed=0):
-    """Return a variant whose weights are drawn, and what they make of the images."""
+    """Return a variant with random weights, and its results on the images."""
     rng = np.random.default_rng(seed)
     kept = dataset.select(split, digits)
     n_outputs = 1 if decision in ("threshold", "sigmoid") else len(digits)
@@ -74,7 +74,7 @@ def stages():
 
 
 def page_of(results, split, **changes):
-    """Return the page of some variants, as the stage makes it."""
+    """Return the page for some variants, as the stage makes it."""
     held = content.packed(results, *split)
     block = arrays.pack(held)
     height, width = split.images.shape[1:]
@@ -98,7 +98,7 @@ def page_of(results, split, **changes):
 
 
 class Structure(HTMLParser):
-    """The elements of a page, and the ids that they have."""
+    """The elements of a page and their ids."""
 
     def __init__(self, page):
         super().__init__()
@@ -276,7 +276,7 @@ def test_the_notebooks_results_are_shown_only_for_its_parameters():
     for name, variant in checked.variants.items():
         digits, cuts = checked.subsets[variant.subset].digits, variant.evaluate.cuts
         known = notebook.figure(name, variant.train, digits, cuts)
-        assert known == notebook.FIGURES.get(name)  # of lenet5 the notebook knows nothing
+        assert known == notebook.FIGURES.get(name)  # the notebook has no lenet5
         assert notebook.figure(name, variant.train, digits[:-1], cuts) is None
         assert notebook.figure(f"{name}_2", variant.train, digits, cuts) is None
         assert notebook.figure(name, variant.train, digits, (0.3,)) is None
@@ -336,7 +336,7 @@ def test_the_page_of_mnist_is_small_and_holds_every_image():
 
 
 def test_importing_the_stage_is_quick():
-    """Nothing that takes long to import: the stage must not slow a run down."""
+    """It imports nothing slow, because it runs after every change."""
     slow = {"matplotlib", "sklearn", "scipy", "pandas", "pooch"}
     code = "import sys, stages.report; print(*sys.modules)"
     loaded = subprocess.run(

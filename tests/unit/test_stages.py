@@ -14,7 +14,7 @@ from digits.data.dataset import Dataset
 from digits.errors import InputError
 from digits.models import Course, preprocessing
 from digits.models.linear import standardise
-from stages import download, filter, train  # noqa: A004 (the stage is named after what it does)
+from stages import download, filter, train  # noqa: A004 (the name of the stage)
 from tests.helpers.project import PARAMS, generate, options
 
 
@@ -126,7 +126,7 @@ def test_a_variant_learns_its_classes(tiny, model, digits, n_outputs):
 
 @pytest.mark.parametrize("solver", ["fast", "scikit_learn"])
 def test_the_softmax_of_two_digits_is_at_its_own_optimum(tiny, solver):
-    """Of two classes the solvers fit one problem, whose penalty is another."""
+    """For two classes the solvers fit one problem, with a different penalty."""
     data = filter.keep(tiny, (3, 8))
     block = options("multinomial_logistic", C=0.3, max_iter=1000, tol=1e-10, solver=solver)
     fitted = train.train(data.train, block)
