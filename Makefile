@@ -1,4 +1,4 @@
-# Every target sets up what it needs: its own environment in .venv, pinned by hash.
+# Each target first sets up what it needs: an environment in .venv, pinned by hash.
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,27 +8,30 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 .DEFAULT_GOAL := help
 
 ifneq (,$(findstring :,$(CURDIR)))
-  $(error The path of this folder has a colon, and PATH cannot hold that: move or rename the folder)
+  $(error The path of this folder has a colon, which PATH cannot contain: move or rename the folder)
 endif
 
-# Of what a user tells Python, pip and uv, all is dropped but how to reach an index.
+# Variables that configure Python, pip and uv are removed, except those that say how to
+# reach a package index.
 REACH := %INDEX %INDEX_URL %INDEX_STRATEGY UV_INDEX_% %FIND_LINKS %ENDPOINT_URL %CONFIG_FILE %CACHE %CACHE_DIR \
   %PROXY %CERT %CERTS %TLS %HOST %TIMEOUT %RETRIES %OFFLINE %KEYRING_PROVIDER %CREDENTIALS_DIR %NO_INPUT \
   %USE_FEATURE %USE_DEPRECATED %LINK_MODE UV_CONCURRENT_%
 unexport $(filter-out PYTHON $(REACH),$(filter PYTHON% PIP_% UV_%,$(.VARIABLES)))
 
-.PHONY: help setup environment hard repro test test-fast test-slow test-results test-hard audit check verify \
-  format bench lock page screenshots clean
+.PHONY: help setup environment hard repro test test-fast test-slow test-results test-reproduction test-hard \
+  audit check verify format bench lock page screenshots clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# An environment is of one path, one Python and one lock: moved or copied, it is made again.
+# $(VENV)/complete records the environment's path, Python version and lock file. If one of
+# them changes, for example because the folder was moved, the environment is created again.
 MADE_OF = cat requirements.lock && $(VENV)/bin/python -I -c \
   'import os, sys; print(ascii(os.path.realpath("$(VENV)")), sys.implementation.cache_tag)'
 IS_MADE = { $(MADE_OF); } 2>/dev/null | cmp -s - $(VENV)/complete
 
-# The lock is on file 9, and is gone when the shell and all that it started are.
+# Only one make at a time sets up .venv. It holds a lock on file descriptor 9, which is
+# released when the shell and all its child processes have ended.
 define ALONE
 import fcntl
 try:
@@ -38,27 +41,27 @@ except BlockingIOError:
     fcntl.flock(9, fcntl.LOCK_EX)
 endef
 export ALONE
-# The Python that PATH has without $(VENV), whose own may be broken.
+# The Python on PATH outside $(VENV), because the one inside may be broken.
 BASE = PATH="$${PATH\#*:}" $(PYTHON)
 WAIT = $(BASE) -c "$$ALONE" 2>/dev/null
 
-setup:  ## make the environment (all other targets do so as well)
+setup:  ## create the environment in .venv (all other targets do this, if needed)
 	@$(IS_MADE) || { $(WAIT); $(IS_MADE) || $(MAKE) --no-print-directory environment; } 9< requirements.lock
 
-# What has no wheel is built by packages that requirements.lock pins, and by no others.
+# A package without a wheel is built only with build dependencies of requirements.lock.
 BUILT := --preview-features build-dependency-hashes --require-build-hashes --build-constraints requirements.lock
 INSTALL := $(VENV)/bin/uv pip install --python $(VENV) --require-hashes $(BUILT) --requirement
 
-# pip would need minutes for what uv does in seconds, and uv itself is pinned, too. Its wheel
-# is fetched with pip's settings, which say where the index is, but installed without them:
-# they may say to install elsewhere.
+# uv needs seconds where pip needs minutes, so only uv is installed by pip. uv is pinned as
+# well. Its wheel is downloaded with the user's pip settings, which say where the index is,
+# but installed without them: they may set another target folder.
 environment:
 	@$(BASE) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-	  || { echo 'Python 3.11 or newer is needed, and $(PYTHON) is none; name one: make PYTHON=python3.12' >&2; exit 1; }
+	  || { echo 'Python 3.11 or newer is needed, and $(PYTHON) is older or missing; set another one: make PYTHON=python3.12' >&2; exit 1; }
 	@$(BASE) -c 'import ensurepip, venv' 2>/dev/null \
-	  || { echo '$(PYTHON) cannot make environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	  || { echo '$(PYTHON) cannot create environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 	@test ! -L $(VENV) \
-	  || { echo '$(VENV) is a link, to an environment that does not fit: remove the link' >&2; exit 1; }
+	  || { echo '$(VENV) is a symbolic link to an environment that does not match: remove the link' >&2; exit 1; }
 	@rm -f $(VENV)/complete $(VENV)/hard
 	$(BASE) -m venv --clear $(VENV)
 	sed -n '/^uv==/,/# via/p' requirements.lock | $(VENV)/bin/python -m pip download --quiet --only-binary :all: \
@@ -67,56 +70,61 @@ environment:
 	$(INSTALL) requirements.lock --compile-bytecode
 	$(VENV)/bin/uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation --editable .
 	@$(VENV)/bin/dvc --version > /dev/null \
-	  || { echo '$(VENV)/bin/dvc does not run: does a uv.toml say target or prefix?' >&2; exit 1; }
+	  || { echo '$(VENV)/bin/dvc does not run: does a uv.toml set target or prefix?' >&2; exit 1; }
 	@{ $(MADE_OF); } > $(VENV)/complete
 
-# Only the hard tests and the audit need these; the versions of what both name are the same.
-# Killed meanwhile, uv would take half a package for a whole one: so all is made again then.
+# Additional packages for test-hard and audit. Packages that are in both lock files have the
+# same version in both. $(VENV)/complete is moved away meanwhile: if uv is killed, it does not
+# notice a half-installed package later, so the environment must then be created again.
 hard: setup
 	@cmp -s requirements-hard.lock $(VENV)/hard || { $(WAIT); mv $(VENV)/complete $(VENV)/before; \
 	  $(INSTALL) requirements-hard.lock --quiet && cp requirements-hard.lock $(VENV)/hard; \
 	  status=$$?; mv $(VENV)/before $(VENV)/complete; exit $$status; } 9< requirements.lock
 
-repro: setup  ## run the whole pipeline, or what has changed of it
+repro: setup  ## run the pipeline: all stages that changed
 	@digits unlock
 	dvc repro
 
-test: setup  ## run all quick tests, on small generated data (less than 2 minutes)
+test: setup  ## run all quick tests on small generated data (less than 2 minutes)
 	pytest --numprocesses auto --dist worksteal
 
-# There is a process for each processor, so one thread in each is enough.
-test-fast: setup  ## run the tests that need neither DVC nor a browser (less than 20 s)
+# pytest starts a process for each processor, so one thread in each process is enough.
+test-fast: setup  ## run the tests that need neither DVC nor a browser (less than 20 seconds)
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest --numprocesses auto --dist worksteal -m 'not (long or slow or hard or results)'
 
-test-slow: setup  ## run the slow tests, on small generated data
+test-slow: setup  ## run the slow tests on small generated data
 	pytest --numprocesses auto --dist worksteal -m 'slow and not results'
 
-test-results: repro  ## check the published results: README.md, metrics/, MNIST, the notebook's figures
+test-results: repro  ## check the results on MNIST, and the numbers in README.md and docs/
 	pytest -m results
 
-check: setup  ## lint, check the format and the types
+test-reproduction: repro  ## check that the results equal those in Git (in a clean clone)
+	python -m tests.stress.reproduction
+
+check: setup  ## lint, check the format, the types and the shell scripts
 	ruff check
 	ruff format --check
 	mypy
+	shellcheck .ci/*
 
-# Of DVC projects in folders, those that were run here.
+# The DVC projects in subfolders that have been run.
 PROJECTS_RUN = $(sort $(patsubst %/data/models/,%,$(dir $(wildcard */data/models/*.npz))))
 
-verify: setup  ## hash all results again and compare with dvc.lock; FIX=1 repairs
+verify: setup  ## compare all results with the hashes in dvc.lock; FIX=1 repairs them
 	@status=0; for folder in . $(PROJECTS_RUN); do \
 	  digits verify --in $$folder $(if $(FIX),--fix) || status=$$?; \
 	done; exit $$status
 
-test-hard: hard  ## damage the pipeline in many ways, kill it KILLS times, walk STEPS steps (200)
+test-hard: hard  ## run the fault-injection tests: KILLS=200 random kills, STEPS=200 random steps
 	pytest --numprocesses auto --dist loadfile -m hard
 	python -m tests.stress.mutations $(if $(MUTATIONS),--count $(MUTATIONS))
 	python -m tests.stress.determinism
 	python -m tests.stress.kills --count $(or $(KILLS),200)
 	python -m tests.stress.walks --steps $(or $(STEPS),200)
 
-# --strict: what the service cannot say anything about counts as an error, not as sound.
-audit: hard  ## ask for known vulnerabilities of the packages; check the workflow
-	zizmor --offline --quiet .github/workflows
+# --strict: a package that the service does not know is an error.
+audit: hard  ## check the packages for known vulnerabilities, and .github for unsafe settings
+	zizmor --offline --quiet .github
 	@for lock in requirements.lock requirements-hard.lock; do \
 	  said=$$(pip-audit --strict --disable-pip --require-hashes --requirement $$lock 2>&1) \
 	    && { echo "$$lock: $$said"; continue; }; \
@@ -127,29 +135,29 @@ audit: hard  ## ask for known vulnerabilities of the packages; check the workflo
 	  esac >&2; exit 1; \
 	done
 
-format: setup  ## format the code, fix what the linter can
+format: setup  ## format the code, and fix what the linter can fix
 	ruff format
 	ruff check --fix
 
-bench: repro  ## time the solvers and the pipeline, for half an hour
+bench: repro  ## run the benchmarks of the solvers and the pipeline (half an hour)
 	python benchmarks/solvers.py
 	python benchmarks/pipeline.py
 	python benchmarks/answer.py
 	python benchmarks/lenet.py
 	python benchmarks/large.py
 
-lock: setup  ## pin the newest packages that pyproject.toml allows
+lock: setup  ## update requirements*.lock to the newest versions that pyproject.toml allows
 	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILT) --group dev pyproject.toml --output-file requirements.lock
 	sed -E '/^ +--hash/d; s/ \\$$//' requirements.lock > $(VENV)/constraints
 	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILT) --python-version 3.11 --constraint $(VENV)/constraints --group hard --output-file requirements-hard.lock
 
-page:  ## build the page of dvc plots for another Vega (needs npm)
+page:  ## build the page of `dvc plots` for another version of Vega (needs npm)
 	$(PYTHON) .dvc/page/build.py
 
-screenshots: repro  ## take the pictures of the report page again (needs Chromium)
+screenshots: repro  ## take the screenshots of the report page for the docs (needs Chromium)
 	python docs/screenshots.py
 
 -include published/targets.mk
 
-clean:  ## remove the environment and the caches of the tools; results stay
+clean:  ## remove the environment and the tools' caches, but no results
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

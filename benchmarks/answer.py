@@ -1,9 +1,9 @@
-"""How long one waits for an answer of `dvc repro`, on the results in data/.
+"""Measure the response time of `dvc repro`, on the results in data/.
 
     python benchmarks/answer.py --rounds 5
 
-Nothing changed: beside DVC's own no-op over the same graph with trivial commands.
-A threshold changed: until the new metric is printed, and until all is done.
+Nothing changed: compared with DVC's no-op on the same graph with trivial commands.
+A threshold changed: until the new metric is printed, and until everything is done.
 """
 
 import argparse
@@ -23,7 +23,19 @@ ENVIRONMENT = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
 
 
 def dvc(folder: Path, *arguments: str, until: str = "") -> float:
-    """Run DVC; return the seconds to the line that holds `until`, or to the end."""
+    """Run DVC and measure the time.
+
+    Args:
+        folder: The DVC project.
+        arguments: Of the command.
+        until: A part of the line of output at which the time ends.
+
+    Returns:
+        Seconds until this line, or until the end if `until` is empty.
+
+    Raises:
+        SystemExit: If DVC fails, or if there is no such line.
+    """
     start, seen = time.perf_counter(), 0.0
     process = subprocess.Popen(  # noqa: S603
         [BIN / "dvc", *arguments],
@@ -42,7 +54,7 @@ def dvc(folder: Path, *arguments: str, until: str = "") -> float:
 
 
 def clone(folder: Path) -> Path:
-    """Return a clone with this project's results, from this project's cache."""
+    """Clone this project into `folder`, with the results in its cache; return `folder`."""
     command = ["git", "clone", "--quiet", ROOT, folder]
     subprocess.run(command, check=True)  # noqa: S603
     dvc(folder, "cache", "dir", "--local", str(ROOT / ".dvc/cache"))
@@ -50,9 +62,14 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-def trivial(folder: Path, of: Path) -> Path:
-    """Return a copy whose commands do nothing; the graph and the files are the same."""
-    shutil.copytree(of, folder, symlinks=True)
+def trivial(folder: Path, source: Path) -> Path:
+    """Copy a project, with commands that do nothing; return `folder`.
+
+    Args:
+        folder: Where to write the copy. Its graph and files are the same.
+        source: The project.
+    """
+    shutil.copytree(source, folder, symlinks=True)
     path = folder / "dvc.yaml"
     path.write_text(re.sub(r"cmd: .*", "cmd: 'true'", path.read_text()))
     dvc(folder, "commit", "--force", "dvc.yaml")
@@ -60,13 +77,13 @@ def trivial(folder: Path, of: Path) -> Path:
 
 
 def threshold(folder: Path, value: float) -> None:
-    """Set linear_binary's threshold."""
+    """Set the threshold of linear_binary in params.yaml."""
     path = folder / "params.yaml"
     path.write_text(re.sub(r"threshold: [\d.]+", f"threshold: {value}", path.read_text()))
 
 
 def main(rounds: int) -> None:
-    """Measure in turn; print medians and ranges."""
+    """Measure all cases in turn; print medians and ranges."""
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         ours = clone(Path(name) / "ours")
@@ -94,5 +111,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=5, help="how often (5)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (5)")
     main(parser.parse_args().rounds)

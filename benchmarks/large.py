@@ -1,8 +1,8 @@
-"""Ten times the rows: MNIST and nine shifted copies, from a memory-mapped file.
+"""Time the solvers on ten times the rows: MNIST with nine shifted copies, memory-mapped.
 
     python benchmarks/large.py      writes benchmarks/large.md
 
-Each fit is a process of its own. Resident memory counts the pages of the file, too.
+Each fit runs in a separate process. Resident memory includes the pages of the file.
 """
 
 import argparse
@@ -28,7 +28,12 @@ SHIFTS = [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (1, -1), (-1, 1), (-
 
 
 def write(folder: Path, copies: int) -> None:
-    """Write `copies` shifted copies of the training images, and their labels."""
+    """Write shifted copies of the training images, and their labels.
+
+    Args:
+        folder: Where to write X.npy and y.npy.
+        copies: How many; the first is not shifted.
+    """
     images, labels = dataset.load_split(ROOT / "data/subsets/digits/train")
     n, shape = len(images), (copies * len(images), *images.shape[1:])
     X = np.lib.format.open_memmap(folder / "X.npy", "w+", np.uint8, shape)
@@ -39,7 +44,12 @@ def write(folder: Path, copies: int) -> None:
 
 
 def fit(folder: Path, model: str) -> dict:
-    """Fit; return seconds, the bound on the gap, and the most memory in MB."""
+    """Fit a model; return seconds, the bound on the gap, and the peak memory in MB.
+
+    Args:
+        folder: With X.npy and y.npy.
+        model: "least_squares", "one_vs_rest" or "multinomial".
+    """
     X, y = np.load(folder / "X.npy", mmap_mode="r"), np.load(folder / "y.npy")
     start, gap = time.perf_counter(), 0.0
     if model == "least_squares":
@@ -47,13 +57,13 @@ def fit(folder: Path, model: str) -> dict:
     else:
         gap = LogisticRegression(multi_class=model, tol=1e-6).fit(X, y).gap_
     seconds = time.perf_counter() - start
-    status = Path("/proc/self/status").read_text()  # getrusage knows the parent's, too
+    status = Path("/proc/self/status").read_text()  # getrusage would include the parent's
     memory = int(status.split("VmHWM:")[1].split()[0]) / 1024
     return {"seconds": seconds, "gap": gap, "memory": memory}
 
 
 def main() -> None:
-    """Fit each model to the data as they are and ten times as many; write the table."""
+    """Fit each model to the original and to ten times the rows; write the table."""
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folders = {copies: Path(name) / str(copies) for copies in (1, len(SHIFTS))}
@@ -75,12 +85,12 @@ def main() -> None:
     lines = [
         "# Ten times the rows",
         "",
-        "MNIST, and MNIST shifted in nine ways, too, from a memory-mapped file;",
-        "to a bound of 1e-6 on the relative gap. Resident memory counts the file's pages.",
+        "MNIST, and MNIST with nine shifted copies, from a memory-mapped file, to a bound",
+        "of 1e-6 on the relative gap. Resident memory includes the pages of the file.",
         f"{os.cpu_count()} processors ({platform.machine()}), NumPy {np.__version__}.",
-        "Made by `make bench`.",
+        "Written by `make bench`.",
         "",
-        "| model | rows | s | gap at most | MB | times as long |",
+        "| model | rows | seconds | bound on the gap | MB | relative time |",
         "|---|---|---|---|---|---|",
         *rows,
         "",

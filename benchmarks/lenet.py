@@ -1,11 +1,11 @@
-"""LeNet-5 over five seeds, on MNIST as `make repro` left it.
+"""Train LeNet-5 with five seeds, on MNIST as `make repro` stored it.
 
     python benchmarks/lenet.py              writes benchmarks/lenet.md
     python benchmarks/lenet.py --seeds 2
 
-Each training is a process of its own; its seconds are all of it, from Python's start to
-the saved model. The first seed is trained once more on one processor alone, and must give
-the same bytes. The test images are scored after the training, in this process.
+Each training runs in a separate process, and is timed from the start of Python to the
+saved model. The first seed is trained again on one processor, and must give the same bytes.
+The test images are scored after the training, in this process.
 """
 
 import argparse
@@ -35,7 +35,12 @@ VARIANT = "lenet5"
 
 
 def fit(seed: int, path: Path) -> None:
-    """Train the variant of params.yaml with another seed; print the last measures."""
+    """Train the variant of params.yaml with a seed; print the last row of each measure.
+
+    Args:
+        seed: Replaces the seed of params.yaml.
+        path: Where to save the model.
+    """
     options = params.load(ROOT / "params.yaml").variants[VARIANT].train
     split = dataset.load_split(ROOT / "data/subsets/digits/train")
     course = Course(scratch=path.parent / "scratch")
@@ -44,10 +49,19 @@ def fit(seed: int, path: Path) -> None:
 
 
 def measure(seed: int, path: Path, processors: set[int]) -> tuple[float, dict[str, float]]:
-    """Return the seconds of a training on these processors, and its last measures."""
+    """Train in a separate process.
+
+    Args:
+        seed: Of the training.
+        path: Where to save the model.
+        processors: Indices of the processors that it may use.
+
+    Returns:
+        Seconds, and the last value of each measure.
+    """
     command = [sys.executable, __file__, "--one", str(seed), str(path)]
     start = time.perf_counter()
-    process = subprocess.run(  # noqa: S603 (this very file)
+    process = subprocess.run(  # noqa: S603 (this file)
         command,
         check=True,
         stdout=subprocess.PIPE,
@@ -57,13 +71,13 @@ def measure(seed: int, path: Path, processors: set[int]) -> tuple[float, dict[st
 
 
 def spread(values: list[float], form: str) -> str:
-    """Return the median, lowest and highest as cells of a table."""
+    """Return the median, the lowest and the highest value as cells of a table."""
     three = (statistics.median(values), min(values), max(values))
     return " | ".join(format(value, form) for value in three)
 
 
 def main(n_seeds: int) -> None:
-    """Train, score, and write the table."""
+    """Train and score the models; write the table."""
     test = dataset.load_split(ROOT / "data/subsets/digits/test")
     every = os.sched_getaffinity(0)
     seconds, validation, accuracy, rows = [], [], [], []
@@ -87,18 +101,18 @@ def main(n_seeds: int) -> None:
             rows.append(row)
         alone, _ = measure(0, path, {min(every)})
         again = hashlib.sha256(path.read_bytes()).hexdigest()
-    same = "the same bytes" if again == first else "OTHER BYTES"
-    build = packages_distributions()["tensorflow"][0]  # of which there are several
+    same = "the same bytes" if again == first else "DIFFERENT BYTES"
+    build = packages_distributions()["tensorflow"][0]  # there are several builds
     versions = (
         f"{os.cpu_count()} processors ({platform.machine()}), "
         f"Python {platform.python_version()}, Keras {version('keras')}, "
-        f"{build} {version(build)}. Made by `make bench`."
+        f"{build} {version(build)}. Written by `make bench`."
     )
     lines = [
-        "# LeNet-5 over five seeds" if n_seeds == 5 else f"# LeNet-5, {n_seeds} seeds",  # noqa: PLR2004 (what was asked for)
+        f"# LeNet-5, {n_seeds} seeds",
         "",
-        "MNIST, the variant `lenet5` of params.yaml with other seeds. Each training is a",
-        "process; its seconds are all of it, from Python's start to the saved model.",
+        "MNIST, the variant `lenet5` of params.yaml with other seeds. Each training runs",
+        "in a separate process, and is timed from the start of Python to the saved model.",
         versions,
         "",
         "| | median | lowest | highest |",
@@ -111,7 +125,7 @@ def main(n_seeds: int) -> None:
         "|---|---|---|---|---|",
         *rows,
         "",
-        f"Seed 0 once more, on one processor alone: {same}, in {alone:.1f} s.",
+        f"Seed 0 again, on one processor: {same}, in {alone:.1f} s.",
         "",
     ]
     (ROOT / "benchmarks/lenet.md").write_text("\n".join(lines))
@@ -123,7 +137,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, default=5, help="how many (5)")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds (5)")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:

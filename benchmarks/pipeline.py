@@ -1,10 +1,10 @@
-"""`dvc repro` beside the notebook's five variants in one scikit-learn script, on MNIST.
+"""Compare `dvc repro` with the notebook's five variants in one script, on MNIST.
 
     python benchmarks/pipeline.py            three rounds; writes pipeline.md and .png
 
-Both start from the downloaded arrays. The script fits, predicts and prints reports; the
-pipeline runs in a clone with an empty cache, and writes all metrics, tables, pictures.
-LeNet-5, which the notebook does not have, is taken out of the clone's params.yaml.
+Both start from the downloaded arrays. The script fits with scikit-learn, predicts, prints
+reports. The pipeline runs in a clone with an empty cache, writes all metrics, tables and
+figures. LeNet-5, which the notebook does not have, is removed from the clone's params.yaml.
 """
 
 import argparse
@@ -30,7 +30,7 @@ Steps = list[tuple[str, float]]
 
 
 def notebook() -> Steps:
-    """Do what the notebook does, as it does; return the seconds of each variant."""
+    """Run the notebook's code; return the seconds of each variant."""
     clock = time.perf_counter()
     from sklearn.linear_model import LinearRegression, LogisticRegression  # noqa: PLC0415
     from sklearn.metrics import classification_report, confusion_matrix  # noqa: PLC0415
@@ -51,15 +51,15 @@ def notebook() -> Steps:
         "multinomial": (whole, LogisticRegression(max_iter=2000), None),
     }
     steps = []
-    for name, (data, model, cuts) in variants.items():
+    for name, (data, model, thresholds) in variants.items():
         scaler = StandardScaler()
         X, T = (
             split.images.reshape(len(split.images), -1) for split in data.splits.values()
         )
         model.fit(scaler.fit_transform(X), data.train.labels)
         predicted = model.predict(scaler.transform(T))
-        if cuts is not None:
-            predicted = np.digitize(predicted, cuts)
+        if thresholds is not None:
+            predicted = np.digitize(predicted, thresholds)
         report = classification_report(data.test.labels, predicted, zero_division=0)
         print(report, confusion_matrix(data.test.labels, predicted), file=sys.stderr)
         now = time.perf_counter()
@@ -69,7 +69,7 @@ def notebook() -> Steps:
 
 
 def pipeline() -> Steps:
-    """Run `dvc repro` in a fresh clone; return the seconds of each stage with DVC's."""
+    """Run `dvc repro` in a fresh clone; return the seconds of each stage, with DVC's."""
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         clone_command = ["git", "clone", "--quiet", ROOT, clone]
@@ -103,7 +103,12 @@ def pipeline() -> Steps:
 
 
 def draw(path: Path, runs: dict[str, Steps]) -> None:
-    """Draw where the time goes: a bar for each run, a piece for each step."""
+    """Plot the time of each step: a bar for each run, a segment for each step.
+
+    Args:
+        path: Where to save the figure.
+        runs: The steps of each run, with their seconds.
+    """
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(9, 2.6), layout="constrained")
@@ -128,7 +133,7 @@ def draw(path: Path, runs: dict[str, Steps]) -> None:
 
 
 def main(rounds: int) -> None:
-    """Measure in turn, and write the table and the figure."""
+    """Measure both in turn; write the table and the figure."""
     runs: dict[str, list[Steps]] = {"notebook": [], "dvc repro": []}
     for _ in range(rounds):
         command = [sys.executable, __file__, "--notebook"]
@@ -151,13 +156,13 @@ def main(rounds: int) -> None:
     }
     draw(ROOT / "benchmarks/pipeline.png", median)
     lines = [
-        "# The pipeline beside the notebook",
+        "# The pipeline compared with the notebook",
         "",
         f"Five variants on MNIST from the downloaded arrays; medians of {rounds} rounds",
         f"(lowest to highest). {os.cpu_count()} processors ({platform.machine()}), Python",
-        f"{platform.python_version()}. Made by `make bench`.",
+        f"{platform.python_version()}. Written by `make bench`.",
         "",
-        "| what | s |",
+        "| run | seconds |",
         "|---|---|",
         *(
             f"| {name} | {statistics.median(t):.1f} ({min(t):.1f} to {max(t):.1f}) |"
@@ -166,9 +171,9 @@ def main(rounds: int) -> None:
         "",
         f"Median ratio: {ratio:.1f}.",
         "",
-        "![Where the time goes](pipeline.png)",
+        "![Seconds of each step](pipeline.png)",
         "",
-        "| step | s |",
+        "| step | seconds |",
         "|---|---|",
         *(
             f"| {name}: {step} | {seconds:.1f} |"
@@ -184,7 +189,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=3, help="how often (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds (3)")
     parser.add_argument("--notebook", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.notebook:

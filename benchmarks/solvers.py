@@ -1,11 +1,11 @@
-"""The solvers beside scikit-learn's, on MNIST as `make repro` left it.
+"""Compare the solvers with scikit-learn's, on MNIST as `make repro` stored it.
 
     python benchmarks/solvers.py            five rounds; writes benchmarks/solvers.md
     python benchmarks/solvers.py --rounds 1
 
-Each measurement is a process of its own, and a round is all of them in turn, so that
-what else the machine does meets all alike. Only `fit` is timed. scikit-learn gets its
-pixels standardised, as float64; ours standardise them in that time.
+Each measurement runs in a separate process. A round runs all of them in turn, so that other
+load on the machine affects all of them equally. Only `fit` is timed. scikit-learn gets
+standardised pixels, as float64; for our solvers, the time includes the standardisation.
 """
 
 import argparse
@@ -30,12 +30,12 @@ OPTIONS = {"one_vs_rest": {"multi_class": "one_vs_rest"}, "multinomial": {}}
 
 
 def load(subset: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return a subset's training images and the labels."""
+    """Return the training images of a subset, and their labels."""
     return dataset.load_split(ROOT / "data/subsets" / subset / "train")
 
 
 def standardised(subset: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels as the notebook makes them."""
+    """Return the pixels standardised as in the notebook, and the labels."""
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415 (not in our process)
 
     X, y = load(subset)
@@ -45,7 +45,14 @@ def standardised(subset: str) -> tuple[np.ndarray, np.ndarray]:
 def objective(
     X: np.ndarray, y: np.ndarray, coef: np.ndarray, intercept: np.ndarray
 ) -> float:
-    """Return scikit-learn's objective at C = 1; of one row one-versus-rest."""
+    """Compute scikit-learn's objective at C = 1.
+
+    Args:
+        X: (n_samples, n_features), standardised.
+        y: (n_samples,), labels, or whether a sample is of the class if `coef` has one row.
+        coef: (n_outputs, n_features).
+        intercept: (n_outputs,).
+    """
     Z = X @ coef.T + intercept
     penalty = float((coef**2).sum() / 2)
     if len(coef) == 1:
@@ -55,7 +62,7 @@ def objective(
 
 
 def ours(task: str) -> dict:
-    """Fit with our solver; note the objectives on the way."""
+    """Fit with our solver; record the objectives of all iterations."""
     kind, _, subset = task.partition(":")
     X, y = load(subset)
     trajectory: list[tuple[float, list[float]]] = []
@@ -74,7 +81,7 @@ def ours(task: str) -> dict:
 
 
 def theirs(task: str) -> dict:
-    """Fit with scikit-learn; note the objective where it stops."""
+    """Fit with scikit-learn; record the objective where it stops."""
     from sklearn.linear_model import LinearRegression, LogisticRegression  # noqa: PLC0415
 
     kind, _, subset = task.partition(":")
@@ -102,7 +109,7 @@ TASKS = {
 
 
 def measure(who: str, task: str) -> dict:
-    """Run one measurement in a process of its own."""
+    """Run one measurement in a separate process."""
     command = [sys.executable, __file__, "--one", who, task]
     result = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
     values = json.loads(result.stdout)
@@ -111,7 +118,7 @@ def measure(who: str, task: str) -> dict:
 
 
 def seconds_until(trajectory: list, reached: list[float]) -> float:
-    """Return when each objective first was at or below the one reached."""
+    """Return when all objectives were at or below those in `reached`, or NaN."""
     for seconds, objectives in trajectory:
         if all(f <= g for f, g in zip(objectives, reached, strict=True)):
             return seconds
@@ -119,7 +126,13 @@ def seconds_until(trajectory: list, reached: list[float]) -> float:
 
 
 def row(name: str, ours_s: list[float], theirs_s: list[float]) -> str:
-    """Return a row of the table: medians, ranges, and the median of the rounds' ratios."""
+    """Return a row of the table: medians, ranges, and the median of the rounds' ratios.
+
+    Args:
+        name: What is measured.
+        ours_s: Seconds of our solver in each round.
+        theirs_s: Seconds of scikit-learn in each round.
+    """
 
     def cell(values: list[float]) -> str:
         return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
@@ -129,7 +142,7 @@ def row(name: str, ours_s: list[float], theirs_s: list[float]) -> str:
 
 
 def main(rounds: int) -> None:
-    """Measure, and write the table."""
+    """Measure and write the table."""
     import scipy  # noqa: PLC0415
     import sklearn  # noqa: PLC0415
 
@@ -167,12 +180,13 @@ def main(rounds: int) -> None:
         f"SciPy {scipy.__version__}, scikit-learn {sklearn.__version__}."
     )
     lines = [
-        "# The solvers beside scikit-learn's",
+        "# The solvers compared with scikit-learn's",
         "",
-        f"MNIST, {rounds} rounds, each measurement a process; only `fit` is timed.",
-        "Seconds are medians (lowest to highest), the ratio is the median of the rounds'.",
+        f"MNIST, {rounds} rounds, each measurement in a separate process; only `fit` is",
+        "timed. Seconds are medians (lowest to highest); the ratio is the median of the",
+        "rounds' ratios.",
         versions,
-        "Made by `make bench`.",
+        "Written by `make bench`.",
         "",
         "| what | ours, s | scikit-learn, s | ratio |",
         "|---|---|---|---|",
@@ -187,7 +201,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=5, help="how often (5)")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (5)")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:

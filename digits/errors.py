@@ -1,25 +1,27 @@
-"""Errors that the user can fix, and how text of any origin is printed in one."""
+"""Errors that the user can fix, and safe printing of text from any origin."""
 
 import unicodedata
 
-# Control characters, ends of lines, bytes of a file's name that are no UTF-8; and what
-# turns the direction of the text after it. A terminal would obey them.
+# Control characters, line ends, bytes of a file's name that are not UTF-8, and characters
+# that change the direction of text. A terminal would act on them.
 _CATEGORIES = {"Cc", "Zl", "Zp", "Cs"}
 _DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 class InputError(Exception):
-    """Something given to the pipeline is wrong: a parameter, a file, a source.
+    """Invalid input: a parameter, a file, a source.
 
-    The message says what is wrong, where, and what to do; a stage prints it
-    without a traceback and exits with status 1.
+    The message says what is wrong, where, and what to do. A stage prints it without a
+    traceback and exits with status 1.
     """
 
 
 def printable(text: str, *, keep: str = "") -> str:
-    """Return text with the escape of each character that a terminal would obey.
+    """Return text in which each character that controls a terminal is escaped.
 
-    keep: characters that stay, such as the end of a line
+    Args:
+        text: From any origin.
+        keep: Characters that are not escaped, such as line ends.
     """
     return "".join(
         letter.encode("unicode_escape").decode()

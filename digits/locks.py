@@ -1,7 +1,7 @@
-"""Keep DVC out while a command looks at what DVC has recorded, and changes it.
+"""Hold DVC's locks while a command reads or changes what DVC has recorded.
 
-DVC holds one lock while it reads and writes its files, and lists in another which results
-the stage that runs will write: https://github.com/treeverse/dvc/pull/2584.
+DVC holds one lock while it reads and writes its files, and another file lists the results
+that the running stage will write: https://github.com/treeverse/dvc/pull/2584.
 """
 
 import errno
@@ -21,9 +21,13 @@ log = logging.getLogger(__name__)
 def alone(root: Path, *, reads: bool = False) -> Iterator[Any]:
     """Hold both locks of the project at `root`, and yield DVC's `Repo`.
 
-    reads: whether nothing is to be changed; where nobody may write, it needs no lock
+    Args:
+        root: The folder of the project.
+        reads: Whether the command changes nothing; it then needs no lock where the user may
+            not write.
 
-    Raises `InputError` if another DVC is at work, with its process, or if DVC fails.
+    Raises:
+        InputError: If another DVC is running (the message names its process), or DVC fails.
     """
     from dvc.exceptions import DvcException  # noqa: PLC0415 (slow to import)
     from dvc.lock import make_lock  # noqa: PLC0415
@@ -37,10 +41,12 @@ def alone(root: Path, *, reads: bool = False) -> Iterator[Any]:
             try:
                 held.enter_context(lock_repo(repo))
                 with make_lock(str(listed.with_name(RWLOCK_LOCK)), repo.tmp_dir, hardlink):
-                    if is_empty(listed):  # DVC was killed writing it, and can't read it
+                    if is_empty(
+                        listed
+                    ):  # DVC was killed while writing it, and can't read it
                         listed.unlink()
-                        log.warning("%s: was left empty, and is removed", listed)
-                # the name that DVC gives itself, so that it may run stages here
+                        log.warning("%s: was empty, and was removed", listed)
+                # the name that DVC gives itself, so that it may run stages in this process
                 name = " ".join(sys.argv)
                 everything = [repo.root_dir]
                 held.enter_context(
@@ -55,10 +61,10 @@ def alone(root: Path, *, reads: bool = False) -> Iterator[Any]:
 
 
 def rwlock_of(root: Path) -> Path:
-    """Return DVC's list of what the stages that run read and write."""
+    """Return the path of DVC's list of files that running stages read and write."""
     return root / ".dvc/tmp/rwlock"
 
 
 def is_empty(path: Path) -> bool:
-    """Tell whether there is a file of no bytes."""
+    """Return whether the file exists and is empty."""
     return path.exists() and not path.stat().st_size

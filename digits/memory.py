@@ -1,7 +1,7 @@
-"""Whether there is enough memory, asked before work begins.
+"""Check that there is enough memory before work begins.
 
-To run out of it later can be worse than an error. OpenBLAS up to 0.3.30, which comes with
-SciPy, asks without end for memory for its buffers, and no signal is handled then
+Running out of memory later can be worse than an error. OpenBLAS up to 0.3.30, which comes
+with SciPy, requests memory for its buffers in an endless loop and handles no signal
 (https://github.com/OpenMathLib/OpenBLAS/issues/5289); TensorFlow aborts.
 """
 
@@ -19,10 +19,15 @@ PROC, CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def require(what: str, data: int, libraries: int = 0) -> None:
-    """Raise `InputError` unless the process can have so much more memory.
+    """Check that the process can allocate so much more memory.
 
-    what: needs it
-    data: bytes that are written to; libraries: bytes of files that are only mapped
+    Args:
+        what: The name of what needs it, for the message.
+        data: Bytes that are written to.
+        libraries: Bytes of files that are only mapped.
+
+    Raises:
+        InputError: If it cannot; the message names the limits.
     """
     there = _physical()
     if (
@@ -39,14 +44,14 @@ def require(what: str, data: int, libraries: int = 0) -> None:
             there[name] = limit
     said = ", ".join(f"{name}: {n_bytes // MIB:,} MiB" for name, n_bytes in there.items())
     raise InputError(
-        f"{what}: {(data + libraries) // MIB:,} MiB of memory more are needed, of which "
-        f"{data // MIB:,} MiB are written to; ask for less, or raise the limit that is too "
-        f"low ({said})"
+        f"{what}: needs {(data + libraries) // MIB:,} MiB more memory, of which "
+        f"{data // MIB:,} MiB are written to; reduce what it needs, or raise the limit "
+        f"that is too low ({said})"
     )
 
 
 def threads() -> int:
-    """Return how many threads each copy of OpenBLAS starts when it is loaded."""
+    """Return the number of threads that each copy of OpenBLAS starts when loaded."""
     there = min(len(os.sched_getaffinity(0)), 64) if hasattr(os, "sched_getaffinity") else 8
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         with suppress(ValueError):
@@ -56,7 +61,7 @@ def threads() -> int:
 
 
 def _maps(n_bytes: int, access: int) -> bool:
-    """Tell whether the process may map so much more; no page of it is touched."""
+    """Return whether the process may map so many bytes; no page is touched."""
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
     try:
         mmap.mmap(-1, n_bytes, flags=flags, prot=access).close()
@@ -66,7 +71,7 @@ def _maps(n_bytes: int, access: int) -> bool:
 
 
 def _physical() -> dict[str, int]:
-    """Return what memory there is, where the system says it."""
+    """Return the available memory in bytes, where the system reports it."""
     found = {}
     with suppress(OSError, ValueError, KeyError):
         lines = (PROC / "meminfo").read_text().splitlines()
@@ -79,7 +84,7 @@ def _physical() -> dict[str, int]:
 
 
 def _of_cgroups() -> Iterator[int]:
-    """Yield the limits of the control groups that the process is in, of both versions."""
+    """Yield the memory limits of the process's control groups, of both versions."""
     for line in (PROC / "self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers not in ("", "memory"):
@@ -87,5 +92,5 @@ def _of_cgroups() -> Iterator[int]:
         own = (CGROUPS / controllers) / path.lstrip("/")
         name = "memory.limit_in_bytes" if controllers else "memory.max"
         for folder in (own, *own.parents):
-            with suppress(OSError, ValueError):  # there is none, or it is "max"
+            with suppress(OSError, ValueError):  # no limit, or "max"
                 yield int((folder / name).read_text())

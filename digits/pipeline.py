@@ -1,6 +1,9 @@
-"""The stages that dvc.yaml with params.yaml has, and those that dvc.lock recorded.
+"""The pipeline as its files describe it: dvc.yaml, params.yaml and dvc.lock.
 
-DVC never takes a stage out of dvc.lock: what stays there after a variant was removed is
+This is the only module that reads dvc.yaml. An entry under `stages` there is either a
+stage, or a template from which DVC makes one stage for each variant or subset.
+
+DVC never removes a stage from dvc.lock. What stays there after a variant was removed is
 left over, and so are the files that it names.
 """
 
@@ -8,38 +11,54 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from dvc.schema import COMPILED_LOCKFILE_SCHEMA
-from dvc.utils.serialize import ParseError, dumps_yaml, parse_yaml
-from voluptuous import Invalid
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from digits.data import files, regular
 from digits.errors import InputError
 
 LOCK = "dvc.lock"
-# No output: what is left there is used only for the same data, parameters and code.
+# Not an output: a checkpoint here is used only for the same data, parameters and code.
 UNFINISHED = "data/unfinished/${key}"
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a YAML file as DVC does. Raises `InputError` if it can't be read."""
+    """Read a YAML file as DVC does, with the parser that DVC uses.
+
+    Raises:
+        InputError: The file cannot be read, or does not contain a mapping.
+    """
     try:
-        content = parse_yaml(regular.text(path), str(path))
+        content = YAML(typ="safe").load(regular.text(path)) or {}
     except OSError as error:
-        raise InputError(f"{path}: cannot be read; run `dvc repro`") from error
-    except (ParseError, ValueError) as error:
-        cause = " ".join(str(error.__cause__ or error).split())
-        raise InputError(f"{path}: is no YAML ({cause}); {_from_git(path)}") from error
+        raise InputError(f"{path}: cannot be read; {_remedy(path)}") from error
+    except (YAMLError, ValueError) as error:
+        cause = " ".join(str(error).split())
+        raise InputError(f"{path}: is not YAML ({cause}); {_remedy(path)}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: is no mapping of keys; {_from_git(path)}")
+        raise InputError(f"{path}: is not a mapping of keys; {_remedy(path)}")
     return content
 
 
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write a YAML file in the format of DVC, completely or not at all."""
+    from dvc.utils.serialize import dumps_yaml  # noqa: PLC0415 (slow to import)
+
+    with files.replacing(path) as temporary:
+        temporary.write_text(dumps_yaml(content), "utf-8", newline="\n")
+
+
 def refuse_anothers(root: Path) -> None:
-    """Raise `InputError` if the repository is another user's: Git and DVC don't read it."""
+    """Refuse a repository of another user: neither Git nor DVC reads its history.
+
+    Raises:
+        InputError: Git says so; the message contains the command that allows it.
+    """
     result = subprocess.run(
         ("git", "rev-parse"),  # noqa: S607 (Git comes from PATH)
         cwd=root,
@@ -56,34 +75,115 @@ def refuse_anothers(root: Path) -> None:
         )
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a YAML file as DVC does, whole or not at all."""
-    with files.replacing(path) as temporary:
-        temporary.write_text(dumps_yaml(content), "utf-8", newline="\n")
+def _remedy(path: Path) -> str:
+    if path.name != LOCK:
+        return f"restore it from Git: `git checkout {path}`"
+    return "`digits unlock` repairs it" if path.exists() else "run `dvc repro`"
 
 
-def _from_git(path: Path) -> str:
-    if path.name == LOCK:
-        return "`digits unlock` repairs it"
-    return f"take it from Git: `git checkout {path}`"
+class Output(NamedTuple):
+    """An output as dvc.yaml declares it.
+
+    Attributes:
+        path: Relative to the folder of the stage, with `${key}` if it is a template.
+        cached: Whether DVC's cache keeps it; otherwise Git does.
+    """
+
+    path: str
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Block:
+    """An entry under `stages` in dvc.yaml.
+
+    Attributes:
+        description: One sentence, with `${key}` if it is a template.
+        group: The block of params.yaml for whose members DVC makes a stage each
+            (`variants` or `subsets`); empty if the entry is a single stage.
+        folder: The folder of the stage, relative to that of dvc.yaml.
+        deps: What it reads: paths, relative to the folder.
+        outputs: What it writes: `outs`, `metrics` and `plots`.
+    """
+
+    name: str
+    description: str
+    group: str
+    folder: str
+    deps: tuple[str, ...]
+    outputs: tuple[Output, ...]
+
+    @classmethod
+    def parse(cls, name: str, entry: dict[str, Any]) -> "Block":
+        """Return the block that an entry of dvc.yaml describes."""
+        stage, each = entry.get("do", entry), entry.get("foreach")
+        outputs = (
+            Output(path, options.get("cache", True))
+            for kind in ("outs", "metrics", "plots")
+            for path, options in map(_with_options, stage.get(kind, []))
+        )
+        return cls(
+            name=name,
+            description=stage.get("desc", ""),
+            group=re.sub(r"\$\{(\w+)\}", r"\1", each) if isinstance(each, str) else "",
+            folder=stage.get("wdir", ""),
+            deps=tuple(_with_options(dep)[0] for dep in stage.get("deps", [])),
+            outputs=tuple(outputs),
+        )
+
+
+def _with_options(entry: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the path and the options of an entry, which may be the path alone."""
+    if isinstance(entry, str):
+        return entry, {}
+    ((path, options),) = entry.items()
+    return path, options or {}
+
+
+def blocks(path: Path) -> dict[str, Block]:
+    """Return the entries under `stages` in a dvc.yaml, by name.
+
+    Raises:
+        InputError: The file cannot be read, or DVC would refuse it.
+    """
+    entries = read(path).get("stages") or {}
+    try:
+        return {name: Block.parse(name, entry) for name, entry in entries.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{path}: is not a pipeline that DVC can run ({error}); {_remedy(path)}"
+        ) from error
 
 
 class Pipeline:
-    """What the three files in a folder say of its stages.
+    """The stages that dvc.yaml and params.yaml describe, and those that dvc.lock records.
 
-    A group is what stages are made for one by one: `variants` or `subsets`.
+    Attributes:
+        root: The folder of the three files.
+        params: The content of params.yaml.
+        blocks: The entries under `stages` in dvc.yaml, by name.
     """
 
     def __init__(self, root: Path) -> None:
-        """Read dvc.yaml and params.yaml. Raises `InputError` if one can't be read."""
+        """Read dvc.yaml and params.yaml.
+
+        Raises:
+            InputError: One of them cannot be read.
+        """
         self.root = root
         self.params = read(root / "params.yaml")
-        self.plan = read(root / "dvc.yaml")
-        self.blocks: dict[str, dict[str, Any]] = self.plan.get("stages") or {}
+        self.blocks = blocks(root / "dvc.yaml")
 
     @cached_property
     def lock(self) -> dict[str, Any]:
-        """All of dvc.lock. Raises `InputError` if it is missing or none of DVC's."""
+        """The content of dvc.lock.
+
+        Raises:
+            InputError: It is missing, or is not a lock file of DVC.
+        """
+        from dvc.schema import COMPILED_LOCKFILE_SCHEMA  # noqa: PLC0415 (slow to import)
+        from voluptuous import Invalid  # noqa: PLC0415 (as above)
+
         path = self.root / LOCK
         content = read(path)
         try:
@@ -91,27 +191,27 @@ class Pipeline:
             content["stages"].items()
         except (Invalid, KeyError) as error:
             raise InputError(
-                f"{path}: is not what DVC writes ({error}); {_from_git(path)}"
+                f"{path}: is not a lock file of DVC ({error}); {_remedy(path)}"
             ) from error
         return content
 
     @property
     def recorded(self) -> dict[str, dict[str, Any]]:
-        """The stages in dvc.lock, by name; none if nothing was run yet."""
+        """The stages in dvc.lock, by name; none if nothing has run yet."""
         if not (self.root / LOCK).exists():
             return {}
         stages: dict[str, dict[str, Any]] = self.lock["stages"]
         return stages
 
-    def group(self, block: str) -> str | None:
-        """Return the group for whose members a block of dvc.yaml is, if for any."""
-        each = self.blocks.get(block, {}).get("foreach")
-        return re.sub(r"\$\{(\w+)\}", r"\1", each) if isinstance(each, str) else None
+    @property
+    def plots(self) -> list[Any] | dict[str, Any]:
+        """The entries under `plots` at the top level of dvc.yaml."""
+        return read(self.root / "dvc.yaml").get("plots") or []
 
     @property
     def groups(self) -> set[str]:
-        """The groups that dvc.yaml names."""
-        return {group for block in self.blocks if (group := self.group(block))}
+        """The groups that dvc.yaml names: `variants` and `subsets`."""
+        return {block.group for block in self.blocks.values() if block.group}
 
     def members(self, group: str) -> list[str]:
         """Return the names of a group in params.yaml."""
@@ -119,70 +219,57 @@ class Pipeline:
 
     @property
     def stages(self) -> list[str]:
-        """The names of all stages that dvc.yaml with params.yaml has."""
+        """The names of all stages of dvc.yaml with params.yaml, in their order there."""
         return [
-            f"{block}@{key}" if key else block
-            for block in self.blocks
+            f"{block.name}@{key}" if key else block.name
+            for block in self.blocks.values()
             for key in self._keys(block)
         ]
 
-    def _keys(self, block: str) -> list[str]:
-        group = self.group(block)
-        return self.members(group) if group else [""]
+    def _keys(self, block: Block) -> list[str]:
+        return self.members(block.group) if block.group else [""]
 
-    def _declared(self, block: str) -> Iterator[tuple[str, bool]]:
-        """Yield each output of a block, its `${key}` in it, and whether DVC caches it."""
-        content = self.blocks[block].get("do", self.blocks[block])
-        for kind in ("outs", "metrics", "plots"):
-            for out in content.get(kind, []):
-                path, options = (
-                    (out, {}) if isinstance(out, str) else next(iter(out.items()))
-                )
-                yield path, (options or {}).get("cache", True)
+    def _group_of(self, stage: str) -> str:
+        """Return the group of a stage; empty if it has none, or dvc.yaml lacks it."""
+        block = self.blocks.get(stage.partition("@")[0])
+        return block.group if block else ""
 
-    def _place(self, block: str, path: str) -> Path:
-        """Return where a path of a stage is: it is relative to the stage's folder."""
-        content = self.blocks.get(block, {})
-        return self.root / content.get("do", content).get("wdir", "") / path
+    def _path(self, stage: str, path: str) -> Path:
+        """Return where an output of a stage is: it is relative to the stage's folder."""
+        block = self.blocks.get(stage.partition("@")[0])
+        return self.root / (block.folder if block else "") / path
 
     def in_git(self, stage: str) -> set[str]:
-        """Return the outputs of a stage that DVC does not cache, so that Git has them."""
-        block, _, key = stage.partition("@")
-        return {
-            path.replace("${key}", key)
-            for path, cached in self._declared(block)
-            if not cached
-        }
+        """Return the outputs of a stage that Git keeps, and not DVC's cache."""
+        name, _, key = stage.partition("@")
+        outputs = self.blocks[name].outputs
+        return {out.path.replace("${key}", key) for out in outputs if not out.cached}
 
-    def _templates(self, group: str) -> Iterator[tuple[Path, bool]]:
-        """Yield what each member of a group has of its own, and if DVC caches it.
+    def files_of(self, group: str, key: str) -> list[Path]:
+        """Return where the files of one member of a group are, or would be.
 
-        Of `metrics/${key}/tables` it is all of `metrics/${key}`.
+        If one output is in `metrics/${key}/`, all of `metrics/${key}` belongs to it.
         """
-        for block in self.blocks:
-            if self.group(block) == group:
-                for path, cached in self._declared(block):
-                    own = re.match(r"(.*?\$\{key\}[^/]*)(/.*)?", path)
-                    if own:
-                        yield self._place(block, own[1]), cached
+        templates = [
+            self._path(block.name, match[1])
+            for block in self.blocks.values()
+            if block.group == group
+            for out in block.outputs
+            if (match := re.match(r"(.*?\$\{key\}[^/]*)(/.*)?", out.path))
+        ]
         if group == "variants":
-            yield self.root / UNFINISHED, True
+            templates.append(self.root / UNFINISHED)
+        return [Path(str(path).replace("${key}", key)) for path in templates]
 
-    def of(self, group: str, key: str) -> tuple[list[str], list[Path]]:
-        """Return the stages in dvc.lock and the files that are of one member of a group."""
+    def recorded_of(self, group: str, key: str) -> tuple[list[str], list[Path]]:
+        """Return the stages in dvc.lock and the existing files of one member of a group."""
         stages = [
             name
             for name in self.recorded
-            if name.partition("@")[2] == key and self.group(name.partition("@")[0]) == group
+            if name.partition("@")[2] == key and self._group_of(name) == group
         ]
-        paths = [*self.own(group, key), *self._outs(stages)]
-        return stages, self._free(paths, {(group, key)})
-
-    def own(self, group: str, key: str) -> list[Path]:
-        """Return where the files of one member of a group are, or would be."""
-        return [
-            Path(str(path).replace("${key}", key)) for path, _ in self._templates(group)
-        ]
+        paths = [*self.files_of(group, key), *self._outputs(stages)]
+        return stages, self._unused(paths, but=(group, key))
 
     def left_over(self) -> tuple[list[str], list[Path]]:
         """Return the stages in dvc.lock, and the files, that no stage makes any more.
@@ -191,40 +278,46 @@ class Pipeline:
         """
         known = set(self.stages)
         stages = [name for name in self.recorded if name not in known]
-        paths = [*self._outs(stages)]
+        paths = [*self._outputs(stages)]
         for group in sorted(self.groups):
             for key in sorted(self.left_over_members(group)):
-                paths += self.of(group, key)[1]
-        return stages, self._free(paths, set())
+                paths += self.recorded_of(group, key)[1]
+        return stages, self._unused(paths)
 
     def left_over_members(self, group: str) -> set[str]:
-        """Return the names that dvc.lock has, and params.yaml not.
+        """Return the names that dvc.lock has, and params.yaml does not.
 
-        Files that dvc.lock does not name may be the user's own, and do not count.
+        Files that dvc.lock does not name may be the user's, and do not count.
         """
         names = {
             name.partition("@")[2]
             for name in self.recorded
-            if self.group(name.partition("@")[0]) == group
+            if self._group_of(name) == group
         }
         return names - set(self.members(group))
 
-    def _outs(self, stages: Iterable[str]) -> Iterator[Path]:
+    def _outputs(self, stages: Iterable[str]) -> Iterator[Path]:
         for name in stages:
             for out in self.recorded[name].get("outs", []):
-                yield self._place(name.partition("@")[0], out["path"])
+                yield self._path(name, out["path"])
 
-    def _free(self, paths: Iterable[Path], but: set[tuple[str, str]]) -> list[Path]:
-        """Return those that exist and hold nothing of a stage, but for one of `but`.
+    def _unused(
+        self, paths: Iterable[Path], but: tuple[str, str] | None = None
+    ) -> list[Path]:
+        """Return the paths that exist and hold no output of a stage.
 
-        What is in a folder that is among them is left out.
+        What is inside a folder that is also returned is left out.
+
+        Args:
+            paths: Candidates; duplicates are dropped.
+            but: The group and the name of a member whose outputs do not count.
         """
-        kept = {
-            self._place(block, path.replace("${key}", key))
-            for block in self.blocks
+        used = {
+            self._path(block.name, out.path.replace("${key}", key))
+            for block in self.blocks.values()
             for key in self._keys(block)
-            if (self.group(block), key) not in but
-            for path, _ in self._declared(block)
+            if (block.group, key) != but
+            for out in block.outputs
         }
         found = [
             path
@@ -232,7 +325,7 @@ class Pipeline:
             if (path.exists() or path.is_symlink())
             and not any(
                 path == other or path in other.parents or other in path.parents
-                for other in kept
+                for other in used
             )
         ]
         return [path for path in found if not set(path.parents) & set(found)]

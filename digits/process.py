@@ -1,8 +1,8 @@
-"""How the process of a stage ends: with the DVC that started it, and on any signal.
+"""End a stage together with the DVC process that started it, and on a signal.
 
-DVC that is killed leaves its stage running, and the next `dvc repro` starts a second one;
-so a stage ends by itself, and writes no result, once its DVC has gone. There may be a
-shell between the two, but DVC's list of locks says which process it is:
+A killed DVC leaves its stage running, and the next `dvc repro` starts a second one. So a
+stage ends, and writes no result, once its DVC has ended. A shell may be between the two
+processes, but DVC's list of locks names the process:
 https://github.com/treeverse/dvc/pull/2584.
 """
 
@@ -22,20 +22,27 @@ from digits.errors import InputError
 
 log = logging.getLogger(__name__)
 
-PAUSE = 0.2  # seconds between two looks
-GRACE = 5.0  # seconds to remove temporary files, before the process ends in any case
-_GONE = "the `dvc` that started this stage has gone, so the result is not recorded"
+PAUSE = 0.2  # seconds between two checks
+GRACE = 5.0  # seconds to remove temporary files before the process ends
+_GONE = "the `dvc` that started this stage has ended, so the result is not recorded"
 
 _dvc: psutil.Process | None = None
 
 
 def follow(root: Path) -> list[Path]:
-    """End with the DVC that started this stage in the project at `root`, and on SIGTERM.
+    """End with the DVC process that started this stage, and on SIGTERM.
 
-    The main thread removes what is half-written. If it cannot, as in a long computation
-    in C, the process ends without it. A stage that you start yourself follows nobody.
+    The main thread removes temporary files. If it cannot, as in a long computation in C,
+    the process ends without that. A stage that a user starts directly follows no process.
 
-    Returns what DVC has locked for the stage to read; raises `InputError` if DVC has gone.
+    Args:
+        root: The folder of the project.
+
+    Returns:
+        The paths that DVC has locked for the stage to read.
+
+    Raises:
+        InputError: If DVC has ended.
     """
     global _dvc
     inputs: list[Path] = []
@@ -43,7 +50,7 @@ def follow(root: Path) -> list[Path]:
         _dvc, inputs = _starter(root / ".dvc/tmp/rwlock")
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)  # written to in C, at once
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
     def watch() -> None:
@@ -62,7 +69,7 @@ def follow(root: Path) -> list[Path]:
 
 
 def has_gone() -> bool:
-    """Tell whether DVC started this stage and has ended since."""
+    """Return whether DVC started this stage and has ended since."""
     return _dvc is not None and not _is_alive(_dvc)
 
 
@@ -73,20 +80,22 @@ def refuse_orphan() -> None:
 
 
 def is_running(number: str, since: float) -> bool:
-    """Tell whether the process of that number still is the one that ran at that time.
+    """Return whether the process that had this number at some time still runs.
 
-    since: seconds of the clock
+    Args:
+        number: The process ID.
+        since: The time, in seconds since the epoch.
     """
     try:
         process = psutil.Process(int(number))
-        # psutil's time of the start may be a second late
+        # psutil's start time may be a second late
         return process.create_time() < since + 2 and _is_alive(process)
     except (psutil.NoSuchProcess, ValueError, OverflowError):
         return False
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    """Tell whether it runs; a killed one may wait to be taken note of."""
+    """Return whether it runs; a killed process may still exist as a zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -94,8 +103,8 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 def _starter(locks: Path) -> tuple[psutil.Process, list[Path]]:
-    """Return the process that holds locks for this one, and on what for it to read."""
-    for _ in range(50):  # DVC does not write it at once
+    """Return the process that locks for this stage, and the paths it locks to read."""
+    for _ in range(50):  # DVC does not write it atomically
         try:
             held = json.loads(locks.read_text("utf-8"))
             break
@@ -110,7 +119,7 @@ def _starter(locks: Path) -> tuple[psutil.Process, list[Path]]:
             return process, [
                 Path(path)
                 for path, readers in held.get("read", {}).items()
-                if path not in writes  # DVC reads the outputs, too
+                if path not in writes  # DVC also reads the outputs
                 and any(reader["pid"] == process.pid for reader in readers)
             ]
     raise InputError(f"{_GONE}; run `dvc repro` again")

@@ -23,10 +23,10 @@ def begin(status: int) -> None:
 
 
 def open_streams() -> None:
-    """Open standard streams that are closed, as some schedulers leave them.
+    """Open standard streams that are closed, as under some schedulers.
 
-    Otherwise a file that is opened gets the number of one, and what a library writes
-    there. What belongs on stderr then goes to stdout, if that is open.
+    Otherwise the next opened file gets the number of a stream, and libraries write into it.
+    stderr then goes to stdout if that is open.
     """
     has_stdout = sys.stdout is not None
     for number, name in enumerate(("stdin", "stdout", "stderr")):
@@ -34,7 +34,7 @@ def open_streams() -> None:
             continue
         if name == "stderr" and has_stdout:
             os.dup2(1, number)
-        else:  # the lowest number that is free is this one
+        else:  # this is the lowest free number
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 (of os)
         mode = "r" if name == "stdin" else "w"
         setattr(sys, name, open(number, mode, buffering=1, closefd=False))  # noqa: SIM115 (a number, for good)

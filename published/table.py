@@ -19,7 +19,7 @@ from scipy.stats import binomtest
 from digits.config import cli
 from digits.config.params import Params
 from digits.data import files
-from digits.data.registry import KNOWN
+from digits.data.registry import DATASETS
 from digits.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ def lines(params: Params, root: Path) -> Iterator[str]:
 def check_data(path: Path) -> None:
     """Raise `InputError` unless this summary is of the data of the publications."""
     try:
-        known = json.loads(path.read_text("utf-8"))["sha256"] == KNOWN["mnist"].sha256
+        known = json.loads(path.read_text("utf-8"))["sha256"] == DATASETS["mnist"].sha256
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unreadable(path, error) from error
     if not known:

@@ -1,12 +1,12 @@
-"""Check all of params.yaml; record which code and libraries each stage computes with.
+"""Check all of params.yaml; record the code and the libraries of each stage.
 
-Every other stage comes after this one, so a mistake stops a run before it has begun. DVC
-depends on these records instead of on the code itself, so that a docstring or an error
-message runs no stage again, and a changed solver only the models that it fits.
+Every other stage runs after this one, so a mistake stops a run before it begins. DVC
+depends on these records instead of the code itself, so that an edited docstring or error
+message runs no stage again, and a changed solver runs only the models that use it.
 
 reads   params.yaml; stages/, digits/, the versions of the installed libraries
 writes  fingerprints/<stage>.json, fingerprints/{train,evaluate}/<model>.json
-        params.schema.json, by which editors complete and check params.yaml
+        params.schema.json, for editors
 """
 
 import logging
@@ -25,12 +25,12 @@ def main(_params: Params, root: Path) -> None:
     """Compute and save; params.yaml itself is checked before any stage's `main`."""
     if sys.flags.optimize > 1:
         raise InputError(
-            "params.schema.json is made of docstrings, which PYTHONOPTIMIZE=2 (python -OO) "
-            "leaves out; unset it"
+            "params.schema.json contains docstrings, which PYTHONOPTIMIZE=2 (python -OO) "
+            "removes; unset it"
         )
     files.write_json(root / "params.schema.json", params.schema())
     if not (root / "digits").is_dir():
-        return  # a project without code of its own depends on those of the root's
+        return  # a project without code depends on the fingerprints of the root project
     with files.replacing(root / fingerprint.FOLDER) as folder:
         for name in fingerprint.names():
             files.write_json(folder / f"{name}.json", fingerprint.compute(name))

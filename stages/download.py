@@ -10,14 +10,14 @@ writes  data/raw/{train,test}/{images,labels}.npy, data/raw/classes.json
 import logging
 from pathlib import Path
 
-from digits import gallery, sources
 from digits.config import cli
 from digits.config.params import Params
-from digits.data import dataset, files, registry
+from digits.data import dataset, files, mirrors, readers, registry
 from digits.data.dataset import Dataset
 from digits.data.ignore import Ignored
-from digits.data.registry import KNOWN
+from digits.data.registry import DATASETS
 from digits.errors import InputError
+from digits.figures import sample_grid
 
 log = logging.getLogger(__name__)
 
@@ -25,18 +25,18 @@ log = logging.getLogger(__name__)
 def fetch(name: str, source: str, root: Path) -> Dataset:
     """Return the images, checked: to the byte if they are to be a known data set."""
     if source == "auto":
-        return sources.fetch(name)
-    if name not in KNOWN:
-        return sources.read_own(source, root)
+        return mirrors.fetch(name)
+    if name not in DATASETS:
+        return readers.read_custom(source, root)
     path = root / source
-    return registry.check_known(name, sources.read(path, Ignored(root)), path)
+    return registry.verify_checksums(name, readers.read(path, Ignored(root)), path)
 
 
-def find(name: str, folder: Path) -> Dataset | None:
+def load_existing(name: str, folder: Path) -> Dataset | None:
     """Return the known data set of that name if `folder` has it, to the byte."""
     try:
         data = dataset.load(folder)
-        known = registry.check_known(name, data, folder)
+        known = registry.verify_checksums(name, data, folder)
     except InputError:
         return None
     return known if known.names == data.names else None
@@ -45,7 +45,7 @@ def find(name: str, folder: Path) -> Dataset | None:
 def main(params: Params, root: Path) -> None:
     """Load, check, save."""
     name, raw = params.dataset.name, root / "data/raw"
-    data = find(name, raw) if params.dataset.source == "auto" else None
+    data = load_existing(name, raw) if params.dataset.source == "auto" else None
     if data:
         log.info("%s: already there, and its checksums are right", raw)
     else:
@@ -55,12 +55,12 @@ def main(params: Params, root: Path) -> None:
     files.write_json(
         folder / "summary.json",
         {
-            "title": KNOWN[name].title if name in KNOWN else "Your own images",
+            "title": DATASETS[name].title if name in DATASETS else "Your own images",
             **dataset.summary(data),
             "sha256": dataset.checksums(data),
         },
     )
-    gallery.first_digits(folder / "first_digits.png", *data.train, data.names)
+    sample_grid.draw(folder / "first_digits.png", *data.train, data.names)
     for split, part in data.splits.items():
         log.info("%s: %d images of %s", split, len(part.images), part.images.shape[1:])
 

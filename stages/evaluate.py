@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import metrics, models, plots
+from digits import metrics, models
 from digits.config import cli
 from digits.config.params import Params
 from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
-from digits.lettering import drawable
+from digits.figures import plots
+from digits.figures.labels import plot_labels
 from digits.metrics import Distribution
 from digits.models import Model
 
@@ -147,9 +148,8 @@ def main(params: Params, variant: str, root: Path) -> None:
             f"`dvc repro evaluate@{variant}` makes both anew"
         )
 
-    noun = dataset.noun(names)
     classes = [names[label] for label in model.classes]
-    shown = [drawable(names)[label] for label in model.classes]
+    shown = [plot_labels(names)[label] for label in model.classes]
     actual = np.searchsorted(model.classes, split.labels)
     scores = model.scores(split.images)
     if not models.sound(scores):
@@ -167,7 +167,7 @@ def main(params: Params, variant: str, root: Path) -> None:
     folder = root / "metrics" / variant
     write_tables(folder, counts, spread, classes)
     pictures = folder / "pictures"
-    plots.confusion(pictures / "confusion.png", counts, shown, variant, noun)
+    plots.confusion(pictures / "confusion.png", counts, shown, variant)
     plots.scores(
         pictures / "scores.png",
         spread.edges,
@@ -175,7 +175,6 @@ def main(params: Params, variant: str, root: Path) -> None:
         spread.thresholds,
         classes=shown,
         variant=variant,
-        noun=noun,
         of_margin=scores.shape[1] > 1,
     )
     if model.decision == "threshold" and len(classes) == 2:  # noqa: PLR2004

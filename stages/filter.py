@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import gallery
 from digits.config import cli
 from digits.config.params import Params, Subset
 from digits.data import dataset, files
 from digits.data.dataset import Dataset
 from digits.errors import InputError
+from digits.figures import sample_grid
 
 log = logging.getLogger(__name__)
 
 
-def labels_of(subset: Subset, data: Dataset) -> tuple[int, ...]:
+def subset_labels(subset: Subset, data: Dataset) -> tuple[int, ...]:
     """Return the labels of a subset's classes, as they are listed.
 
     Raises `InputError` if the data has no such class.
@@ -30,10 +30,10 @@ def labels_of(subset: Subset, data: Dataset) -> tuple[int, ...]:
     broken = [f"{key[1:]}: {rule}" for key, rule in subset.broken_rules(data.names)]
     if broken:
         raise InputError("params.yaml: " + "; ".join(broken))
-    return subset.digits or tuple(data.names.index(name) for name in subset.classes or ())
+    return tuple(c if isinstance(c, int) else data.names.index(c) for c in subset.classes)
 
 
-def keep(data: Dataset, labels: tuple[int, ...]) -> Dataset:
+def keep_classes(data: Dataset, labels: tuple[int, ...]) -> Dataset:
     """Return the images of the classes with those `labels` in both splits.
 
     Raises `InputError` if a class has no training image or none is left to test.
@@ -52,14 +52,14 @@ def keep(data: Dataset, labels: tuple[int, ...]) -> Dataset:
 def main(params: Params, subset: str, root: Path) -> None:
     """Load, filter, save."""
     whole = dataset.load(root / "data/raw")
-    data = keep(whole, labels_of(params.subsets[subset], whole))
+    data = keep_classes(whole, subset_labels(params.subsets[subset], whole))
     dataset.save(root / "data/subsets" / subset, data)
     folder = root / "metrics/subsets" / subset
     files.write_json(folder / "summary.json", dataset.summary(data))
-    gallery.first_digits(folder / "first_digits.png", *data.train, data.names)
+    sample_grid.draw(folder / "first_digits.png", *data.train, data.names)
     n_images = (len(split.labels) for split in data.splits.values())
     log.info("%s: %d training and %d test images", subset, *n_images)
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__, of="subset", uses=("digits", "classes"))
+    cli.run(main, __doc__, of="subset", uses=("classes",))

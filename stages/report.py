@@ -141,7 +141,7 @@ def main(params: Params, root: Path) -> None:
                 "name": name,
                 "title": told["title"],
                 "names": list(raw.names),
-                "noun": dataset.noun(raw.names),
+                "noun": "digit" if name == "mnist" else "class",
                 "source": params.dataset.source,
                 "height": height,
                 "width": width,

@@ -12,7 +12,7 @@ from playwright.sync_api import sync_playwright
 
 from digits.data import dataset
 from digits.data.dataset import Dataset
-from digits.data.registry import KNOWN
+from digits.data.registry import DATASETS
 from tests.helpers.project import ROOT, Project, generate, make
 
 # The same examples each time, and no deadline, which a busy machine would miss.
@@ -100,8 +100,8 @@ def tiny() -> Dataset:
 @pytest.fixture
 def as_mnist(tiny, monkeypatch):
     """Register the checksums of the generated data as those of MNIST."""
-    passed = replace(KNOWN["mnist"], sha256=dataset.checksums(tiny))
-    monkeypatch.setitem(KNOWN, "mnist", passed)
+    passed = replace(DATASETS["mnist"], sha256=dataset.checksums(tiny))
+    monkeypatch.setitem(DATASETS, "mnist", passed)
     return tiny
 
 

@@ -1,7 +1,7 @@
-"""Say what changed between two commits, as Markdown: parameters, metrics, mistakes.
+"""Show what changed between two commits, as Markdown: parameters, metrics, mistakes.
 
-It shows what `dvc params diff`, `dvc metrics diff` and `dvc plots diff` find, sorted, with
-the direction that is better; works in a clone without data.
+It combines `dvc params diff`, `dvc metrics diff` and `dvc plots diff`, sorts their rows and
+says of each metric whether it got better or worse. It works in a clone without data.
 """
 
 import argparse
@@ -25,32 +25,36 @@ from digits.pipeline import refuse_anothers
 
 EXAMPLES = """\
 examples:
-  digits compare                   the last commit with the files here
-  digits compare HEAD~1            the commit before with the files here
+  digits compare                   the last commit with the working tree
+  digits compare HEAD~1            the commit before it with the working tree
   digits compare main my-branch    two commits, branches, tags or experiments
   digits compare --tolerance 0     fail if any metric got worse
   digits compare --in published    the variants of the published table
 
 exit status: 0; 1 if a metric got worse by more than the tolerance; 2 if nothing could be
 compared, for instance because there is no such commit, or a result is damaged. A result
-that is missing is named, and the rest compared
+that is missing is listed, and the others are compared
 """
 STATUS = 2  # of a user's mistake
 
-# Accuracy says the same in a unit that does not depend on how many images there are.
+# `accuracy` measures the same, and does not depend on the number of images.
 WITHOUT_TOLERANCE = frozenset({"errors"})
 
 CONFUSION = "confusion.csv"
-N_CELLS = 5  # of a confusion matrix that are shown
-DIGITS = 6  # after the point; the metrics have no more
+N_CELLS = 5  # cells of each confusion matrix that are shown
+DIGITS = 6  # after the decimal point; metrics have no more
 NOTHING = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
 class Change:
-    """A parameter, a metric or a cell of a confusion matrix with its two values.
+    """A parameter, a metric or a cell of a confusion matrix, with its two values.
 
-    `old` is None for what is new, `new` is None for what is gone.
+    Attributes:
+        of: The variant, or the file of a parameter that is not in params.yaml.
+        name: Of the parameter, the metric or the cell.
+        old: The value in the older revision; None if it is new.
+        new: The value in the newer revision; None if it was removed.
     """
 
     of: str
@@ -60,20 +64,20 @@ class Change:
 
     @property
     def difference(self) -> float | None:
-        """The new value less the old one, if both are numbers."""
+        """The new value minus the old one, if both are numbers."""
         if _is_number(self.old) and _is_number(self.new):
             return round(self.new - self.old, DIGITS)
         return None
 
     @property
     def worsening(self) -> float | None:
-        """By how much it got worse: negative if better, None if nobody knows."""
+        """By how much it got worse: negative if better, None if unknown."""
         if self.difference is None or self.name not in METRICS:
             return None
         return -self.difference if METRICS[self.name] == "higher" else self.difference
 
     def exceeds(self, tolerance: float | None) -> bool:
-        """Tell whether it got worse by more than is tolerated."""
+        """Return whether it got worse by more than the tolerance."""
         return (
             tolerance is not None
             and self.name not in WITHOUT_TOLERANCE
@@ -95,7 +99,11 @@ class Missing:
 
 
 def dvc(*arguments: str) -> Any:
-    """Return what a command of DVC's prints as JSON. Raises `InputError` if DVC fails."""
+    """Run a DVC command with `--json` and return its output.
+
+    Raises:
+        InputError: If DVC fails.
+    """
     result = subprocess.run(  # noqa: S603 (DVC itself; no shell)
         (sys.executable, "-m", "dvc", *arguments, "--json"),
         capture_output=True,
@@ -110,15 +118,15 @@ def dvc(*arguments: str) -> Any:
 
 
 def metrics_diff(revisions: list[str]) -> dict[str, Any]:
-    """Return `dvc metrics diff`, with the errors that its command does not print.
+    """Return `dvc metrics diff`, with the errors that the command does not print.
 
-    They are under `errors`, by revision, and by path unless they are of all the revision.
+    They are under `errors`, by revision, then by path unless the whole revision failed.
     """
     from dvc.exceptions import DvcException  # noqa: PLC0415 (slow to import)
     from dvc.repo import Repo  # noqa: PLC0415
     from dvc.scm import RevError  # noqa: PLC0415
 
-    logging.getLogger("dvc").setLevel(logging.ERROR)  # a warning of what is in `errors`
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of what is in `errors`
     try:
         with Repo() as repo:
             return repo.metrics.diff(*both(revisions))
@@ -128,10 +136,10 @@ def metrics_diff(revisions: list[str]) -> dict[str, Any]:
 
 
 def unreadable(path: str, revision: str, reason: object) -> InputError:
-    """Return the error that a result is damaged."""
+    """Return the error for a damaged result."""
     said = " ".join(str(reason).split())
     return InputError(
-        f"{path} in {revision}: cannot be read ({said}); `dvc repro` writes it again"
+        f"{path} in {revision}: cannot be read ({said}); `dvc repro` regenerates it"
     )
 
 
@@ -147,8 +155,9 @@ def parameters(revisions: list[str]) -> list[Change]:
 def metrics(revisions: list[str]) -> tuple[list[Change], set[Missing]]:
     """Return the changed metrics, sorted by variant and name, and those that are missing.
 
-    Raises `InputError` if one can't be read or is no finite number, or if it is not known
-    of a metric that the newer revision has whether higher or lower is better.
+    Raises:
+        InputError: If one can't be read or is not a finite number, or if the direction of a
+            metric in the newer revision is not declared.
     """
     found, missing, changes = metrics_diff(revisions), set(), []
     for revision, errors in found.get("errors", {}).items():
@@ -167,7 +176,7 @@ def metrics(revisions: list[str]) -> tuple[list[Change], set[Missing]]:
                     raise InputError(f"{path}: {name} is {given!r}")
             if name not in METRICS and change.new is not None:
                 raise InputError(
-                    f"{path}: whether {name} is better higher or lower is not known; "
+                    f"{path}: whether a higher or a lower {name} is better is undeclared; "
                     f'add {name}="higher" or "lower" to @gives at the function that '
                     "computes it, in digits/metrics.py"
                 )
@@ -176,18 +185,24 @@ def metrics(revisions: list[str]) -> tuple[list[Change], set[Missing]]:
 
 
 def variant_of(path: PurePath) -> str:
-    """Return the variant whose `metrics/<variant>…` it is, after its pipeline's folder."""
+    """Return the variant of `metrics/<variant>…`, after the folder of its pipeline."""
     return (path.parent.parent / path.stem).as_posix()
 
 
 def mistakes(revisions: list[str], in_one: set[str]) -> tuple[list[Change], set[Missing]]:
     """Return the changed cells of the confusion matrices off the diagonal.
 
-    in_one: the variants that only one of the revisions has
+    A matrix with other classes in the other revision is left out.
 
-    Sorted by variant, those that changed most first; and the matrices that are missing. A
-    matrix that is of other digits in the other revision is left out. Raises `InputError` if
-    one can't be read.
+    Args:
+        revisions: None, one or two of them, as on the command line.
+        in_one: The variants that only one of the revisions has.
+
+    Returns:
+        The changes by variant, the largest first; and the missing matrices.
+
+    Raises:
+        InputError: If one can't be read.
     """
     changes: list[Change] = []
     found = dvc("plots", "diff", *revisions)
@@ -195,14 +210,14 @@ def mistakes(revisions: list[str], in_one: set[str]) -> tuple[list[Change], set[
     for error in found.get("errors", []):
         path = error.get("source") or error.get("name", "")
         if path and PurePath(path).name != CONFUSION:
-            continue  # of a plot that is not compared here
+            continue  # another plot, which is not compared
         if error["type"] != FileNotFoundError.__name__ or not path:
             raise unreadable(path or "dvc.yaml", error["rev"], error["msg"])
         missing.add(Missing(variant_of(PurePath(path).parent), path, error["rev"]))
     in_one = in_one | {matrix.of for matrix in missing}
     plots = {path: drawn[0] for path, drawn in found.get("data", {}).items() if drawn}
     shown = {name for plot in plots.values() for name in plot["revisions"]}
-    if len(shown) == 1:  # DVC shows one alone if both are the same commit
+    if len(shown) == 1:  # DVC shows only one if both are the same commit
         return [], missing
     for path, plot in plots.items():
         variant = variant_of(PurePath(path).parent)
@@ -210,12 +225,14 @@ def mistakes(revisions: list[str], in_one: set[str]) -> tuple[list[Change], set[
             try:
                 before, after = (_matrix(plot, name) for name in both(revisions))
             except (KeyError, ValueError) as error:
-                raise InputError(f"{path}: is no confusion matrix ({error!r})") from error
+                raise InputError(
+                    f"{path}: is not a confusion matrix ({error!r})"
+                ) from error
             changes += (
                 Change(variant, " called ".join(cell), count, after[cell])
                 for cell, count in before.items()
                 if before.keys() == after.keys() and count != after[cell]
-                if len(set(cell)) > 1  # an actual digit, and another that was predicted
+                if len(set(cell)) > 1  # the actual class and another, predicted one
             )
     return sorted(changes, key=lambda c: (c.of, -abs(c.difference or 0), c.name)), missing
 
@@ -227,7 +244,7 @@ def _matrix(plot: dict[str, Any], revision: str) -> dict[tuple[str, str], int]:
         if row["rev"] == revision
     }
     if not cells:
-        raise ValueError(f"nothing in it in {revision}")
+        raise ValueError(f"it is empty in {revision}")
     return cells
 
 
@@ -238,13 +255,13 @@ def both(revisions: list[str]) -> tuple[str, str]:
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]], n_text: int) -> str:
-    """Return a Markdown table; all columns but the first `n_text` are set to the right."""
+    """Return a Markdown table; all columns after the first `n_text` are right-aligned."""
     rule = (*["---"] * n_text, *["---:"] * (len(header) - n_text))
     return "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *rows))
 
 
 def number(value: Any, sign: str = "") -> str:
-    """Return a value for a cell: numbers without idle zeros, text in backquotes."""
+    """Return a value for a cell: numbers without trailing zeros, text in backquotes."""
     if value is None:
         return NOTHING
     if not _is_number(value):
@@ -254,17 +271,17 @@ def number(value: Any, sign: str = "") -> str:
 
 
 def plain(text: str) -> str:
-    """Return text as it is, if it means nothing to Markdown, else as code."""
+    """Return text unchanged if Markdown gives it no meaning, otherwise as code."""
     return text if re.fullmatch(r"[^\W_]+( [^\W_]+)*", text) else code(text)
 
 
 def code(text: str) -> str:
-    """Return text as code that cannot break out of its cell."""
+    """Return text as inline code that cannot break the table."""
     return "`" + printable(re.sub(r"[`|\s]+", " ", text)) + "`"
 
 
 def verdict(change: Change, tolerance: float | None) -> str:
-    """Say whether a change is for the better."""
+    """Return whether a change is an improvement, in a word."""
     if change.old is None or change.new is None:
         return "new" if change.old is None else "removed"
     if not change.worsening:
@@ -281,9 +298,14 @@ def markdown(
     root: str = "",
     missing: Iterable[Missing] = (),
 ) -> str:
-    """Return the comparison of two revisions, of those `names`, as Markdown.
+    """Return the comparison of two revisions as Markdown.
 
-    root: the folder of the project that is compared
+    Args:
+        names: The two revisions.
+        changed: The changes, by "parameters", "metrics" and "mistakes".
+        tolerance: By how much a metric may get worse; None: not judged.
+        root: The folder of the project.
+        missing: The results that a revision lacks.
     """
     before, after = (_short(name) for name in names)
     parts = []
@@ -313,7 +335,7 @@ def markdown(
         parts += ["### Mistakes", *_mistakes(changed["mistakes"], before, after, root)]
     if missing:
         lines = (f"- {code(m.path)} in {_short(m.revision)}" for m in sorted(missing))
-        why = "The variant is there, but not this result of it, so it was not compared:"
+        why = "The variant exists, but this result of it does not, so it was not compared:"
         parts += ["### Missing", why, "\n".join(lines)]
     n_worse = sum(change.exceeds(tolerance) for change in changed["metrics"])
     if n_worse:
@@ -326,7 +348,7 @@ def _short(revision: str) -> str:
 
 
 def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iterator[str]:
-    """Yield a table of the cells that changed most, and where the pictures are."""
+    """Yield a table of the cells that changed most, and the folders of figures."""
     rows: list[tuple[str, ...]] = []
     pictures, cut = [], []
     for variant, group in groupby(changes, key=lambda change: change.of):
@@ -345,9 +367,7 @@ def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iter
         pictures.append(code(f"{PurePath(root, folder, 'metrics', name, 'pictures')}/"))
         if len(cells) > N_CELLS:
             cut.append(f"{len(cells) - N_CELLS} more of {code(variant)}")
-    digits = all(re.fullmatch(r"\d called \d", change.name) for change in changes)
-    noun = "digit" if digits else "class"
-    yield table(("variant", noun, before, after, "change"), rows, 2)
+    yield table(("variant", "class", before, after, "change"), rows, 2)
     yield (f"Smaller changes: {', '.join(cut)}. " if cut else "") + (
         f"Pictures: {', '.join(pictures)}."
     )
@@ -363,13 +383,13 @@ def _tolerance(text: str) -> float:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument("A", nargs="?", help="the older commit (default: HEAD)")
-    parser.add_argument("B", nargs="?", help="the newer one (default: the files here)")
+    parser.add_argument("B", nargs="?", help="the newer commit (default: the working tree)")
     parser.add_argument(
         "--tolerance",
         type=_tolerance,
         metavar="X",
         help="fail if a metric got worse by more than X, in its own unit, for instance "
-        "0.001 of accuracy or of log-loss; errors are judged by accuracy",
+        "0.001 of accuracy or of log loss; `errors` is judged by accuracy",
     )
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
     cli.add_root(parser)

@@ -1,8 +1,8 @@
-"""Ask the trained models about pictures of a digit, or of what else they were trained on.
+"""Classify images with the trained models.
 
-On MNIST, a picture may be of any size and colour, dark on light or light on dark, with the
-digit anywhere on it: it is brought to MNIST's form. With any other data a picture must look
-as the training images do: it is made grey and scaled to their size, and no more.
+With MNIST, an image may have any size and colours, dark on light or light on dark, with the
+digit anywhere in it: it is converted to MNIST's format. With other data an image must look
+like the training images: it is only converted to grey and scaled to their size.
 """
 
 import argparse
@@ -18,36 +18,37 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from digits import models, pictures
+from digits import models
 from digits.config import cli, params
 from digits.config.params import Params
 from digits.data import dataset
 from digits.errors import InputError, printable
+from digits.images import image_input
+from digits.images.mnist_format import MNIST_LIKE
 from digits.models import Model
-from digits.normal_form import CENTRED
 
 log = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
-  digits predict seven.png                        what each variant says
-  digits predict scans/                           all pictures in a folder
-  digits predict --variant multinomial seven.png  its scores as well
+  digits predict seven.png                        the answer of each variant
+  digits predict scans/                           all images in a folder
+  digits predict --variant multinomial seven.png  one variant, with its scores
   digits predict --json seven.png                 all scores, as JSON
-  digits predict --in published seven.png         those of the published table
+  digits predict --in published seven.png         the models of the published table
 
-exit status: 0; 1 if a picture could not be read, the others are answered; 2 if nothing
-could be answered, for instance because no model is trained yet
+exit status: 0; 1 if an image could not be read, the others are classified; 2 if nothing
+could be classified, for instance because no model is trained yet
 """
 STATUS = 2  # of a user's mistake
 
-BATCH = 256  # pictures that are in memory at a time
+BATCH = 256  # images in memory at a time
 GAP = "  "
-NUMBER = 7  # columns of a terminal that a score takes
+NUMBER = 7  # width of a score, in columns
 
 
 class Variant:
-    """A trained variant: its model, and the thresholds by which it decides."""
+    """A trained variant: its model and the thresholds of its decision."""
 
     def __init__(
         self,
@@ -61,16 +62,16 @@ class Variant:
         self.cuts = cuts
         self.labels: list[int] = model.classes.tolist()
         self.classes = [names[label] for label in self.labels]
-        self.noun = dataset.noun(names)
-        self.values = [*map(int, self.classes)] if self.noun == "digit" else self.classes
+        self.has_digits = set(names) <= set(dataset.DIGITS)
+        self.values = [*map(int, self.classes)] if self.has_digits else self.classes
 
     @property
     def knows(self) -> str:
-        """The classes that it can tell apart, for a heading."""
+        """The classes that it distinguishes, for a heading."""
         first, last = self.labels[0], self.labels[-1]
         if len(self.classes) == len("01"):
             return " or ".join(self.classes)
-        if self.noun == "class":
+        if not self.has_digits:
             return f"{len(self.classes)} classes"
         if last - first + 1 == len(self.classes):
             return f"{first} to {last}"
@@ -79,14 +80,14 @@ class Variant:
     def answers(self, images: np.ndarray) -> list[dict[str, Any]]:
         """Return for each of (n_samples, height, width) images the class and the scores.
 
-        digit, or class: what it is said to be
+        class: the predicted one
         scores: one for each class, or the one that is cut at thresholds
         probabilities: of each class, if the model has them
         """
         scores = self.model.scores(images)
         classes = models.decide(scores, self.model.decision, self.cuts)
         answers: list[dict[str, Any]] = [
-            {self.noun: self.values[index], "scores": row}
+            {"class": self.values[index], "scores": row}
             for index, row in zip(classes, scores.tolist(), strict=True)
         ]
         if self.model.decision in models.PROBABLE:
@@ -99,7 +100,8 @@ class Variant:
 def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
     """Return the variants of those names, or all.
 
-    Raises `InputError` if a name is unknown or a model is missing.
+    Raises:
+        InputError: If a name is unknown or a model is missing.
     """
     variants = []
     classes = dataset.load_names(root / "data/raw")
@@ -108,7 +110,7 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
         path = root / "data/models" / f"{name}.npz"
         if not path.is_file():
             raise InputError(
-                f"{path} is missing; `dvc repro` trains it, `dvc pull` gets it"
+                f"{path} is missing; `dvc repro` trains it, `dvc pull` fetches it"
             )
         cuts = checked.variants[name].evaluate.cuts
         variants.append(Variant(name, models.load(path), cuts, classes))
@@ -118,42 +120,44 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
 def frame(variants: list[Variant], root: Path) -> tuple[int, int]:
     """Return height and width of the images that the variants were trained on.
 
-    Raises `InputError` if the test images cannot be read, or a model is of another size.
+    Raises:
+        InputError: If the test images cannot be read, or a model is of another size.
     """
     height, width = dataset.load_split(root / "data/raw/test").images.shape[1:]
     for variant in variants:
         if variant.model.n_pixels != height * width:
             raise InputError(
                 f"{variant.name} was trained on images of another size than {height} by "
-                f"{width}; `dvc repro` trains it anew"
+                f"{width}; `dvc repro` trains it again"
             )
     return height, width
 
 
 def find(path: Path) -> list[Path]:
-    """Return a file as it is, of a folder all pictures in it, sorted.
+    """Return the file itself, or all images in a folder, sorted.
 
-    Raises `InputError` if there are none.
+    Raises:
+        InputError: If there are none.
     """
     if not path.is_dir():
         return [path]
     found = sorted(
         file
         for file in path.rglob("*")
-        if file.suffix.lower() in pictures.SUFFIXES and not file.name.startswith(".")
+        if file.suffix.lower() in image_input.SUFFIXES and not file.name.startswith(".")
     )
     if not found:
-        raise InputError(f"{path}: no picture is in this folder")
+        raise InputError(f"{path}: there is no image in this folder")
     return found
 
 
 def name_of(file: Path) -> str:
-    """Return a file's name, whatever bytes are in it."""
+    """Return a file's name as printable text, whatever bytes it has."""
     return printable(os.fsencode(file).decode(errors="backslashreplace"))
 
 
 def wide(text: str) -> int:
-    """Return how many columns of a terminal a text takes."""
+    """Return the width of a text in columns of a terminal."""
     return sum(
         0
         if unicodedata.combining(letter)
@@ -165,7 +169,7 @@ def wide(text: str) -> int:
 
 
 class Table:
-    """Prints a line a picture: the answers, and the scores of variants that were chosen."""
+    """Prints a line per image: the predicted classes, and the scores of chosen variants."""
 
     def __init__(self, files: list[Path], variants: list[Variant], *, scores: bool) -> None:
         self.scores = scores
@@ -189,13 +193,13 @@ class Table:
         self.heading: list[list[str]] | None = [above, below]
 
     def row(self, file: Path, answers: dict[str, dict[str, Any]]) -> None:
-        """Print a picture's line, before the first of them the heading."""
+        """Print the line of an image; before the first one, the heading."""
         for line in self.heading or []:
             self._print(line)
         self.heading = None
         cells = [name_of(file)]
         for answer in answers.values():
-            cells.append(str(answer.get("digit", answer.get("class"))))
+            cells.append(str(answer["class"]))
             if self.scores:
                 probabilities = answer.get("probabilities", {})
                 shown = [*probabilities.values()] or answer["scores"]
@@ -203,7 +207,7 @@ class Table:
         self._print(cells)
 
     def close(self) -> None:
-        """Nothing is left to print."""
+        """Do nothing: all is printed."""
 
     def _print(self, cells: list[str]) -> None:
         pairs = zip(cells, self.widths, strict=True)
@@ -212,19 +216,19 @@ class Table:
 
 
 class Json:
-    """Prints a list, an element a line."""
+    """Prints a list in JSON, one element per line."""
 
     def __init__(self) -> None:
         self.separator = "["
 
     def row(self, file: Path, answers: dict[str, dict[str, Any]]) -> None:
-        """Print a picture's element."""
+        """Print the element of an image."""
         element = json.dumps({"file": str(file), "variants": answers})
         print(f"{self.separator}\n{element}", end="")
         self.separator = ","
 
     def close(self) -> None:
-        """Print what closes the list."""
+        """Print the end of the list."""
         print("[]" if self.separator == "[" else "\n]")
 
 
@@ -236,15 +240,20 @@ def predict(
 ) -> bool:
     """Print the answers for all files, and a line on stderr for each that can't be read.
 
-    see: returns what the models see of a picture, (height, width) uint8, or raises
-        `InputError`
+    Args:
+        files: Images.
+        variants: The models.
+        printer: Prints the answers.
+        see: Returns the model input of a file, (height, width) uint8, or raises
+            `InputError`.
 
-    Returns whether all could be read.
+    Returns:
+        Whether all could be read.
     """
     complete = True
-    # Where the answers are on the terminal, they show the progress.
+    # Answers on a terminal show the progress themselves.
     hidden = True if sys.stdout.isatty() else None
-    with tqdm(total=len(files), unit=" pictures", leave=False, disable=hidden) as bar:
+    with tqdm(total=len(files), unit=" images", leave=False, disable=hidden) as bar:
         for start in range(0, len(files), BATCH):
             seen = {}
             for file in files[start : start + BATCH]:
@@ -269,24 +278,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH",
-        help=f"a picture ({', '.join(pictures.FORMATS)}), or a folder of them",
+        help=f"an image ({', '.join(image_input.FORMATS)}), or a folder of them",
     )  # fmt: skip
     parser.add_argument(
         "--variant", action="append", default=[], metavar="NAME",
-        help="ask this variant alone, and show its scores; may be given several times",
+        help="use only this variant, and show its scores; may be given several times",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print all scores as JSON")
     cli.add_root(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Load the models, ask them, and return the exit status."""
+    """Load the models, classify, and return the exit status."""
     root = arguments.root
     with cli.naming(root):
         checked = params.load(root / "params.yaml")
         variants = load(checked, arguments.variant, root)
         shape = frame(variants, root)
-    centred = checked.dataset.name in CENTRED
+    mnist_like = checked.dataset.name in MNIST_LIKE
     files: dict[Path, None] = {}
     complete = True
     for path in arguments.paths:
@@ -300,6 +309,6 @@ def main(arguments: argparse.Namespace) -> int:
         list(files),
         variants,
         Json() if arguments.json else table,
-        lambda path: pictures.see(path, shape, centred=centred),
+        lambda path: image_input.load(path, shape, mnist_like=mnist_like),
     )
     return int(not complete)

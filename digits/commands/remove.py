@@ -1,8 +1,8 @@
-"""Remove variants or subsets with all that belongs to them.
+"""Remove variants or subsets, with all that belongs to them.
 
-That is: the block in params.yaml, what names it under `plots` in dvc.yaml, its stages in
-dvc.lock, and its files under data/ and metrics/. All else stays as it is, comments too.
-What DVC's cache holds stays there until `dvc gc`; what Git holds, in its history.
+That is: the block in params.yaml, its entries under `plots` in dvc.yaml, its stages in
+dvc.lock, and its files under data/ and metrics/. Everything else stays, also comments.
+Copies stay in DVC's cache until `dvc gc`, and in Git's history.
 """
 
 import argparse
@@ -29,39 +29,42 @@ examples:
   digits remove linear_binary            a variant
   digits remove linear_binary binary     a variant, and the subset it used
   digits remove subsets.digits           if a variant has the same name
-  digits remove --leftovers              what an earlier removal by hand left
-  digits remove --dry-run linear_binary  only say what would be removed
+  digits remove --leftovers              the rest of one that was deleted by hand
+  digits remove --dry-run linear_binary  only print what would be removed
 
-Then `dvc repro` makes the page again, and nothing else.
+Then `dvc repro` runs only the stage `report`.
 
 exit status: 0; 1 if nothing was removed, for instance because a name is unknown
 """
 STATUS = 1  # of a user's mistake
 
-Key = tuple[str | int, ...]  # where a block is: names of keys, numbers in lists
+Key = tuple[str | int, ...]  # the path of a block: keys, and positions in lists
 
 
 @dataclass
 class Removal:
-    """What is to be removed: blocks of YAML files by their keys, stages, files."""
+    """A plan: blocks of YAML files by their keys, stages in dvc.lock, files."""
 
     blocks: dict[str, list[Key]] = field(default_factory=dict)
     stages: list[str] = field(default_factory=list)
     paths: list[Path] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        """Tell whether there is anything to remove."""
+        """Return whether there is anything to remove."""
         return bool(any(self.blocks.values()) or self.stages or self.paths)
 
 
 def plan(found: Pipeline, names: list[str], *, leftovers: bool) -> Removal:
     """Return what is to be removed.
 
-    names: of variants or subsets, which may be written `variants.<name>`
-    leftovers: whether also what no stage makes any more
+    Args:
+        found: The pipeline.
+        names: Variants or subsets, also as `variants.<name>`.
+        leftovers: Whether to remove also results that no stage makes any more.
 
-    Raises `InputError` if a name is unknown or means two things, if a variant that stays
-    uses a subset, or if nothing of its kind would stay.
+    Raises:
+        InputError: If a name is unknown or ambiguous, if a remaining variant uses a subset,
+            or if no variant or subset would remain.
     """
     members = dict.fromkeys(_resolve(found, name) for name in names)
     if leftovers:
@@ -85,23 +88,23 @@ def plan(found: Pipeline, names: list[str], *, leftovers: bool) -> Removal:
         if users:
             raise InputError(
                 f"{found.root / 'params.yaml'}: subset {name} is used by "
-                f"{', '.join(users)}; name these, too, to remove them as well"
+                f"{', '.join(users)}; to remove these as well, name them"
             )
     removal = Removal()
     removal.blocks["params.yaml"] = [
         (group, name) for group, name in members if name in found.members(group)
     ]
-    parts = [found.of(*member) for member in members]
+    parts = [found.recorded_of(*member) for member in members]
     parts += [found.left_over()] if leftovers else []
     removal.stages = [*dict.fromkeys(stage for stages, _ in parts for stage in stages)]
     removal.paths = [*dict.fromkeys(path for _, paths in parts for path in paths)]
-    own = {path for member in members for path in found.own(*member)}
+    own = {path for member in members for path in found.files_of(*member)}
     removal.blocks["dvc.yaml"] = [*_plots(found, own)]
     return removal
 
 
 def _resolve(found: Pipeline, name: str) -> tuple[str, str]:
-    """Return the group and the member that a name means."""
+    """Return the group and the member that a name stands for."""
     of, _, member = name.rpartition(".")
     known = {
         (group, key)
@@ -123,13 +126,13 @@ def _resolve(found: Pipeline, name: str) -> tuple[str, str]:
 
 
 def _plots(found: Pipeline, gone: set[Path]) -> Iterator[Key]:
-    """Yield the keys of those entries under `plots` in dvc.yaml that show what is gone."""
+    """Yield the keys of the entries under `plots` in dvc.yaml that show removed files."""
 
     def is_gone(name: Any) -> bool:
         path = found.root / name
         return any(path == other or other in path.parents for other in gone)
 
-    plots = found.plan.get("plots") or []
+    plots = found.plots
     entries = [*enumerate(plots)] if isinstance(plots, list) else [*plots.items()]
     whole: list[Key] = []
     parts: list[Key] = []
@@ -150,9 +153,12 @@ def _plots(found: Pipeline, gone: set[Path]) -> Iterator[Key]:
 
 
 def carry_out(found: Pipeline, removal: Removal) -> None:
-    """Remove it. Raises `InputError`, and removes nothing, if params.yaml would be wrong.
+    """Carry out the plan.
 
-    The stages in dvc.lock go last: if this is killed, they say what is left over.
+    The stages in dvc.lock go last: after a kill, they say what is left over.
+
+    Raises:
+        InputError: If params.yaml would be invalid; nothing is removed then.
     """
     root = found.root
     texts = {
@@ -168,7 +174,9 @@ def carry_out(found: Pipeline, removal: Removal) -> None:
                     params.load(temporary)
                 except InputError as error:
                     said = str(error).replace(str(temporary), str(root / name))
-                    raise InputError(f"it would not be right without it: {said}") from error
+                    raise InputError(
+                        f"params.yaml would be invalid without it: {said}"
+                    ) from error
     ignored = Ignored(root)
     for path in removal.paths:
         _delete(path, root, ignored)
@@ -183,7 +191,7 @@ def carry_out(found: Pipeline, removal: Removal) -> None:
 
 
 def _delete(path: Path, root: Path, ignored: Ignored) -> None:
-    """Delete a file or a folder, and the folders above it in which nothing is then."""
+    """Delete a file or a folder, and the folders above it that are then empty."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -197,11 +205,11 @@ def _delete(path: Path, root: Path, ignored: Ignored) -> None:
 
 
 def without(text: str, keys: list[Key]) -> str:
-    """Return the text of a YAML file without some of its blocks, all else as it is.
+    """Return the text of a YAML file without some of its blocks, otherwise unchanged.
 
-    A block's own comments go with it: those in it, and those just above its key.
+    The comments of a block, in it and just above its key, are removed with it.
     """
-    expected = yaml.load(text, yaml.BaseLoader)  # noqa: S506 (texts alone)
+    expected = yaml.load(text, yaml.BaseLoader)  # noqa: S506 (strings only)
     keys = sorted(keys, key=_order, reverse=True)  # a list's last entry first
     for key in keys:
         _pop(expected, key)
@@ -219,7 +227,7 @@ def without(text: str, keys: list[Key]) -> str:
 
 
 def _rewritten(text: str, keys: list[Key]) -> str:
-    """Do the same by writing all of the file again, which may move comments."""
+    """Do the same by writing the whole file again, which may move comments."""
     from ruamel.yaml import YAML  # noqa: PLC0415 (rarely needed)
 
     editor = YAML()
@@ -245,7 +253,7 @@ def _pop(content: Any, key: Key) -> None:
 
 
 def _lines(text: str, key: Key) -> tuple[int, int]:
-    """Return the first and the last line of a block, with its comments, from 0."""
+    """Return the first and the last line of a block with its comments, counted from 0."""
     lines = text.splitlines()
     node: yaml.Node | None = yaml.compose(text, yaml.SafeLoader)
     first = 0
@@ -267,7 +275,7 @@ def _lines(text: str, key: Key) -> tuple[int, int]:
     while first and above.match(lines[first - 1]):
         first -= 1
     after = next((n for n in range(last + 1, len(lines)) if lines[n].strip()), len(lines))
-    if after == len(lines):  # leave no empty line at the end of the file
+    if after == len(lines):  # no empty line at the end of the file
         while first and not lines[first - 1].strip():
             first -= 1
     if after == len(lines) or not lines[first - 1].strip():  # nor two between blocks
@@ -285,7 +293,7 @@ def _last_line(node: Any) -> int:
 
 
 def listed(found: Pipeline, removal: Removal) -> list[str]:
-    """Return a line for each thing that is removed, or would be."""
+    """Return a line for each item that is removed, or would be."""
     root = found.root
     return [
         *(
@@ -299,7 +307,14 @@ def listed(found: Pipeline, removal: Removal) -> list[str]:
 
 
 def remove(root: Path, names: list[str], *, leftovers: bool, dry: bool) -> None:
-    """Plan, remove, say what."""
+    """Plan, remove, and print what was removed.
+
+    Args:
+        root: The folder of the project.
+        names: Variants or subsets.
+        leftovers: Whether to remove also results that no stage makes any more.
+        dry: Whether only to print the plan.
+    """
     if not names and not leftovers:
         raise InputError("name a variant or a subset, or add --leftovers")
     found = Pipeline(root)
@@ -313,25 +328,29 @@ def remove(root: Path, names: list[str], *, leftovers: bool, dry: bool) -> None:
             carry_out(found, removal)
     print("would remove:" if dry else "removed:", *lines, sep="\n")
     if not dry:
-        print("`dvc repro` now makes the page again; `git add --all` stages all of it")
+        then = "next: `dvc repro` (it runs only `report`), then `git add --all`"
+        print(cli.commands_for(root, then))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of a variant or a subset")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a variant or a subset")
     parser.add_argument(
-        "--leftovers", action="store_true", help="also what no stage makes any more"
+        "--leftovers", action="store_true", help="also results that no stage makes any more"
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say what it would do")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="only print what would be removed"
+    )
     cli.add_root(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Remove, and return the exit status."""
-    remove(
-        arguments.root,
-        arguments.names,
-        leftovers=arguments.leftovers,
-        dry=arguments.dry_run,
-    )
+    with cli.naming(arguments.root):
+        remove(
+            arguments.root,
+            arguments.names,
+            leftovers=arguments.leftovers,
+            dry=arguments.dry_run,
+        )
     return 0

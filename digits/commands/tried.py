@@ -1,8 +1,8 @@
-"""Say what each experiment changed, and what it gave: a row each, the best first.
+"""List the experiments: what each changed, and its metrics, the best first.
 
-An experiment is what `dvc exp run` made, at once or from the queue. It is compared with the
-commit that it was started from; of its results, those of the variants that it changed are
-shown. `dvc exp show` has all of it.
+Experiments come from `dvc exp run`, directly or by the queue. Each is compared with the
+commit that it started from, and only the variants that it changed are shown.
+`dvc exp show` shows everything.
 """
 
 import argparse
@@ -21,34 +21,37 @@ from digits.pipeline import refuse_anothers
 EXAMPLES = """\
 examples:
   dvc exp run -S variants.multinomial.train.C=0.1    try a value
-  digits tried                           what was tried since the last commit
-  digits tried --sort log_loss           the lowest first
-  digits tried --variant lenet5 --all    from all commits, of one variant
+  digits tried                           the experiments since the last commit
+  digits tried --sort log_loss           the lowest log loss first
+  digits tried --variant lenet5 --all    of one variant, from all commits
 
-exit status: 0; 2 if DVC cannot say what was tried
+exit status: 0; 2 if DVC cannot list the experiments
 """
 STATUS = 2  # of a user's mistake
 
 TO_KEEP = """\
-keep one:    dvc exp apply NAME (into the files here), dvc exp branch NAME BRANCH
+keep one:    dvc exp apply NAME (to the working tree), dvc exp branch NAME BRANCH
 remove one:  dvc exp remove NAME
 """
 
 SHOWN = ("accuracy", "log_loss", "rmse")
 N_COLUMNS = 100
-FEWEST = 20  # columns for what was changed, however broad the rest is
+FEWEST = 20  # width of the changes, however wide the other columns are
 
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Tried:
-    """An experiment: what it changed, and what came of it.
+    """An experiment: its changes and its results.
 
-    state: done, failed, queued or running
-    changed: each parameter with its old and its new value; None is there where it is not.
-        `code` and `data/own` stand for files that changed
-    metrics: of each variant that it changed; empty if it is not done
+    Attributes:
+        name: As DVC names it.
+        base: The commit that it started from.
+        state: "done", "failed", "queued" or "running".
+        changed: Each parameter with its old and its new value, None if it has none. `code`
+            and `data/own` stand for files that changed.
+        metrics: The metrics of each variant that it changed; empty unless it is done.
     """
 
     name: str
@@ -59,7 +62,7 @@ class Tried:
 
 
 def flat(value: Any, path: str = "") -> Values:
-    """Return a nested mapping as one of dotted names."""
+    """Return a nested mapping as a flat one with dotted names."""
     if not isinstance(value, dict) or not value:
         return {path: value} if path else {}
     inner = (flat(part, f"{path}.{key}".lstrip(".")) for key, part in value.items())
@@ -77,7 +80,7 @@ def tried(bases: list[dict[str, Any]]) -> Iterator[Tried]:
             if last["error"]:
                 state = "failed"
             one = _one(name, base, last, "done" if state == "success" else state)
-            # While it is stored away, one that ran is there twice.
+            # DVC lists an experiment twice while it is storing it.
             if name not in found or one.state == "done":
                 found[name] = one
         yield from found.values()
@@ -110,7 +113,7 @@ def _one(name: str, base: dict[str, Any], last: dict[str, Any], state: str) -> T
 
 
 def _params(data: dict[str, Any]) -> Values:
-    """Return the parameters; those of another file than params.yaml under its name."""
+    """Return the parameters; those of other files than params.yaml by the file's name."""
     files = (data.get("params") or {}).items()
     found = {name: file["data"] for name, file in files if "data" in file}
     return {**found.pop("params.yaml", {}), **found}
@@ -122,7 +125,7 @@ def _metrics(data: dict[str, Any]) -> dict[str, Values]:
 
 
 def short_names(names: set[str]) -> dict[str, str]:
-    """Return the last part of each dotted name, or as many as set it apart from others."""
+    """Return the shortest ending of each dotted name that no other name has."""
     endings = {name: name.split(".") for name in names}
     counts = Counter(
         ".".join(parts[-n:]) for parts in endings.values() for n in range(1, len(parts) + 1)
@@ -138,7 +141,7 @@ def short_names(names: set[str]) -> dict[str, str]:
 
 
 def changes(one: Tried, names: dict[str, str]) -> str:
-    """Say in a few words what an experiment changed."""
+    """Return a short text of what an experiment changed."""
     said = {}
     for key, (old, new) in one.changed.items():
         if (old, new) == (None, None):
@@ -157,7 +160,7 @@ def _is_float(value: object) -> bool:
 
 
 def ordered(experiments: list[Tried], metric: str) -> list[Tried]:
-    """Return those that are done, the best by a metric first, and then all others."""
+    """Return the finished experiments, the best by a metric first, then all others."""
     sign = -1 if METRICS[metric] == "higher" else 1
 
     def key(one: Tried) -> tuple[bool, float, str]:
@@ -168,7 +171,7 @@ def ordered(experiments: list[Tried], metric: str) -> list[Tried]:
 
 
 def table(experiments: list[Tried], metric: str) -> str:
-    """Return a table of `N_COLUMNS`: a row for each experiment, and each variant of it."""
+    """Return a table of width `N_COLUMNS`, with a row for each variant of an experiment."""
     names = short_names({key for one in experiments for key in one.changed})
     have = {name for one in experiments for of in one.metrics.values() for name in of}
     columns = [name for name in dict.fromkeys((metric, *SHOWN)) if name in have]
@@ -205,7 +208,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def example(bases: list[dict[str, Any]]) -> str:
-    """Return how to try another value of the first number there is."""
+    """Return a command that tries another value of the first numeric parameter."""
     parameters = flat(_params((bases[0]["data"] if bases else None) or {}))
     for key, value in parameters.items():
         if key.startswith("variants.") and isinstance(value, (int, float)):
@@ -214,7 +217,17 @@ def example(bases: list[dict[str, Any]]) -> str:
 
 
 def show(metric: str, variant: str | None, *, everywhere: bool, as_json: bool) -> None:
-    """Ask DVC, select, sort, print."""
+    """Print the experiments.
+
+    Args:
+        metric: The metric to sort by.
+        variant: Show only this one; None: all.
+        everywhere: Whether to list experiments of all commits.
+        as_json: Whether to print JSON.
+
+    Raises:
+        InputError: If the metric or the variant is unknown, or DVC fails.
+    """
     if metric not in METRICS:
         raise InputError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
     refuse_anothers(Path())
@@ -239,19 +252,24 @@ def show(metric: str, variant: str | None, *, everywhere: bool, as_json: bool) -
     elif found:
         print(table(found, metric), TO_KEEP, sep="\n\n", end="")
         if any(one.state == "failed" for one in found):
-            print("why it failed: dvc queue logs NAME")
+            print("see why:     dvc queue logs NAME")
     else:
-        print(f"none yet: try {example(bases)}")
+        print(f"no experiments yet; for example: {example(bases)}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument(
-        "--sort", default="accuracy", metavar="METRIC", help="the best of it first"
+        "--sort",
+        default="accuracy",
+        metavar="METRIC",
+        help="sort by this metric, the best first",
     )
-    parser.add_argument("--variant", metavar="NAME", help="only what changed this variant")
     parser.add_argument(
-        "--all", action="store_true", help="from all commits, not only from the last"
+        "--variant", metavar="NAME", help="only experiments that changed this variant"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="of all commits, not only of the last one"
     )
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
 

@@ -1,10 +1,10 @@
-"""Put right what keeps DVC from reading dvc.lock, and lose no result.
+"""Repair dvc.lock after a kill or a merge conflict, without losing a result.
 
-When it is killed: DVC writes neither its list of locks nor dvc.lock at once, and reads no
-half of them. After a merge, rebase, cherry-pick or stash with conflicts: dvc.lock is merged
-stage by stage. A stage that one side changed stays as that side recorded it; one that both
-changed is taken out, so that it runs again, or comes from DVC's cache of runs. Results in
-Git that are in conflict are made again, too. All of these are added to Git's index.
+After a kill: DVC writes its list of locks and dvc.lock non-atomically, and refuses to start
+if either is truncated. After a merge, rebase, cherry-pick or stash with conflicts: dvc.lock
+is merged stage by stage. A stage that one side changed is taken from that side; one that
+both changed is removed, so that it runs again or comes from DVC's run cache. Results in Git
+that have a conflict are also made again. All these files are added to Git's index.
 """
 
 import argparse
@@ -29,12 +29,12 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
-  digits unlock && dvc repro      whatever DVC was doing when it was killed
-  git merge other-branch                      CONFLICT in dvc.lock
-  digits unlock && dvc repro      or: make repro
+  digits unlock && dvc repro      after DVC was killed; the same as `make repro`
+  git merge other-branch          CONFLICT in dvc.lock
+  digits unlock && dvc repro
   git add --all && git commit
 
-exit status: 0; 1 if a file is in conflict that only you can decide, such as params.yaml
+exit status: 0; 1 if a file has a conflict that only you can resolve, such as params.yaml
 """
 STATUS = 1  # of a user's mistake
 
@@ -42,7 +42,7 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 Lock = dict[str, Any]
 EMPTY: Lock = {"schema": "2.0", "stages": {}}
-# What each of Git's commands leaves while its conflicts are solved, and the other side.
+# The reference that each Git command leaves during a conflict, and the other side.
 OTHERS = {
     "MERGE_HEAD": "MERGE_HEAD",
     "CHERRY_PICK_HEAD": "CHERRY_PICK_HEAD",
@@ -57,7 +57,7 @@ _HUNK = re.compile(
 
 
 def is_whole(lock: Path) -> bool:
-    """Tell whether DVC would read this dvc.lock."""
+    """Return whether DVC could read this dvc.lock."""
     try:
         COMPILED_LOCKFILE_SCHEMA(yaml.load(lock.read_text("utf-8"), _Loader))  # noqa: S506 (safe)
     except (yaml.YAMLError, UnicodeDecodeError, Invalid):
@@ -66,23 +66,25 @@ def is_whole(lock: Path) -> bool:
 
 
 def unlock(root: Path) -> Iterator[str]:
-    """Remove an empty list of locks, repair each dvc.lock; yield what was done.
+    """Remove an empty list of locks, repair each dvc.lock; yield messages of what was done.
 
-    What dvc.lock then no longer says, DVC takes from its cache of runs, or computes again.
-    Raises `InputError` if a file is in conflict that is no result, or DVC is at work.
+    DVC takes removed stages from its run cache, or runs them again.
+
+    Raises:
+        InputError: If a file that is not a result has a conflict, or DVC is running.
     """
-    pipeline.refuse_anothers(root)  # Git would not give a file back
+    pipeline.refuse_anothers(root)  # Git would not restore a file
     for folder in (root, *(path.parent for path in root.glob("*/.dvc"))):
         if locks.is_empty(locks.rwlock_of(folder)) or not _is_in_order(folder / LOCK):
-            with locks.alone(folder):  # what looked cut short may have been being written
+            with locks.alone(folder):  # it may have looked truncated while it was written
                 yield from _put_in_order(folder / LOCK)
     left = [path for path in _unmerged(root) if in_conflict(root / path)]
     left += [name for name in ("params.yaml", "dvc.yaml") if in_conflict(root / name)]
     if left:
         names = ", ".join(dict.fromkeys(left))
         raise InputError(
-            f"{names}: has a merge conflict that only you can decide. Edit it, "
-            f"`git add {names.replace(',', '')}`, and run the same again"
+            f"{names}: has a merge conflict that only you can resolve. Edit it, "
+            f"`git add {names.replace(',', '')}`, and run the command again"
         )
 
 
@@ -93,18 +95,18 @@ def _is_in_order(lock: Path) -> bool:
 
 
 def _put_in_order(lock: Path) -> Iterator[str]:
-    """Take from Git what is cut short, and merge what is in conflict."""
+    """Restore a truncated dvc.lock from Git, and merge one that has a conflict."""
     if lock.exists() and not is_whole(lock) and not in_conflict(lock):
         lock.unlink()
-        # The index has it; or a conflict; or, where it was staged as it was, a commit.
+        # From the index; or from a conflict; or, if it was staged truncated, from a commit.
         for source in ([], ["--merge"], ["HEAD"]):
             if not lock.exists() or not (is_whole(lock) or in_conflict(lock)):
                 _git(lock.parent, "checkout", "--quiet", *source, "--", lock.name)
                 if source == ["HEAD"] and any(map(_parsed, _merging(lock))):
                     merged, _ = merge(*_sides(lock))
                     pipeline.write(lock, merged)
-        yield f"{lock}: was cut short, and is again " + (
-            "that of Git" if lock.exists() else "to be made"
+        yield f"{lock}: was truncated; " + (
+            "restored from Git" if lock.exists() else "`dvc repro` writes it again"
         )
     yield from solve(lock)
 
@@ -120,7 +122,7 @@ def _makers(*sides: Lock) -> dict[str, str]:
 
 
 def in_conflict(path: Path) -> bool:
-    """Tell whether a file has Git's marks of a conflict in it."""
+    """Return whether a file has Git's conflict markers in it."""
     try:
         return bool(_HUNK.search(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError):
@@ -128,7 +130,7 @@ def in_conflict(path: Path) -> bool:
 
 
 def solve(lock: Path) -> Iterator[str]:
-    """Merge a dvc.lock that is in conflict, and the results in Git that are; say so."""
+    """Merge a dvc.lock and results in Git that have conflicts; yield messages."""
     root = lock.parent
     sides: tuple[Lock, ...] = ()
     if in_conflict(lock):
@@ -136,8 +138,8 @@ def solve(lock: Path) -> Iterator[str]:
         merged, dropped = merge(*sides)
         pipeline.write(lock, merged)
         _git(root, "add", "--", lock.name)
-        yield f"{lock}: had a merge conflict, and is merged stage by stage" + (
-            f"; both sides changed {', '.join(dropped)}, to be run again" if dropped else ""
+        yield f"{lock}: had a merge conflict, and was merged stage by stage" + (
+            f"; both sides changed {', '.join(dropped)}, to run again" if dropped else ""
         )
     if not lock.exists():
         return
@@ -156,16 +158,22 @@ def solve(lock: Path) -> Iterator[str]:
         _git(root, "add", "--", path)
         now["stages"].pop(stage, None)
         again.append(stage)
-        yield f"{root / path}: was in conflict; {stage} makes it again"
+        yield f"{root / path}: had a conflict; {stage} makes it again"
     if again:
         pipeline.write(lock, now)
         _git(root, "add", "--", lock.name)
 
 
 def merge(base: Lock, ours: Lock, theirs: Lock) -> tuple[Lock, list[str]]:
-    """Return what two sides made of a dvc.lock, and the stages that both changed.
+    """Merge two versions of dvc.lock.
 
-    base: what both come from, empty if nobody knows
+    Args:
+        base: Their common origin, empty if unknown.
+        ours: One side.
+        theirs: The other side.
+
+    Returns:
+        The merged dvc.lock, and the stages that both changed.
     """
     was, a, b = (side.get("stages", {}) for side in (base, ours, theirs))
     merged, dropped = {}, []
@@ -179,7 +187,7 @@ def merge(base: Lock, ours: Lock, theirs: Lock) -> tuple[Lock, list[str]]:
 
 
 def _sides(lock: Path) -> tuple[Lock, Lock, Lock]:
-    """Return the common origin of a dvc.lock in conflict, if known, and its two sides."""
+    """Return the common origin of a dvc.lock with a conflict, if known, and its sides."""
     root, name = lock.parent, lock.name
     for origin, ours, theirs in (
         (":1", ":2", ":3"),
@@ -189,7 +197,7 @@ def _sides(lock: Path) -> tuple[Lock, Lock, Lock]:
         base, one, other = map(_parsed, shown)
         if one and other:
             return base or {}, one, other
-    # Nobody knows of the conflict, as after `git stash pop` and `git add`.
+    # Git does not know of the conflict, as after `git stash pop` and `git add`.
     text = lock.read_text("utf-8")
     sides = (_HUNK.sub(rf"\g<{side}>", text).encode() for side in ("ours", "theirs"))
     one, other = map(_parsed, sides)
@@ -197,19 +205,19 @@ def _sides(lock: Path) -> tuple[Lock, Lock, Lock]:
 
 
 def _merging(lock: Path) -> list[bytes | None]:
-    """Return the dvc.lock of the commit that is merged, picked, …, if there is one."""
+    """Return the dvc.lock of the commit that is being merged, picked, …, if any."""
     return [_show(lock.parent, f"{other}:./{lock.name}") for other in OTHERS.values()]
 
 
 def _origin(root: Path, head: str) -> str:
-    """Return the commit that HEAD and the one that is merged, picked, … come from."""
+    """Return the common origin of HEAD and the commit being merged, picked, …."""
     if head == "MERGE_HEAD":
         return _git(root, "merge-base", "HEAD", head).stdout.decode().strip()
     return head if head == "REVERT_HEAD" else f"{head}^"
 
 
 def _parsed(content: bytes | None) -> Lock | None:
-    """Return a dvc.lock of these bytes, None if there is none, or a broken one."""
+    """Return the parsed dvc.lock, None if it is missing or invalid."""
     try:
         lock = parse_yaml((content or b"").decode(), "dvc.lock")
         return COMPILED_LOCKFILE_SCHEMA(lock) if lock else None
@@ -218,7 +226,7 @@ def _parsed(content: bytes | None) -> Lock | None:
 
 
 def _conflicting(root: Path, maker: dict[str, str]) -> list[str]:
-    """Return the results in Git that are in conflict, in the index or by their marks."""
+    """Return the results in Git with a conflict, in the index or by their markers."""
     listed = _git(root, "ls-files", "-z").stdout.decode().split("\0")
     unmerged = set(_unmerged(root))
     return [
@@ -241,7 +249,7 @@ def _unmerged(root: Path) -> list[str]:
 
 
 def _show(root: Path, name: str) -> bytes | None:
-    """Return the content of an object of Git's, None if there is no such one."""
+    """Return the content of a Git object, None if it does not exist."""
     result = _git(root, "show", name)
     return None if result.returncode else result.stdout
 
@@ -253,11 +261,11 @@ def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
-    del parser  # it has none
+    del parser  # there are none
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Repair, say what was done, and return the exit status."""
+    """Repair, log what was done, and return the exit status."""
     del arguments
     for done in unlock(Path()):
         log.warning(done)

@@ -1,7 +1,7 @@
-"""Hash every result and every object in the cache again, and compare with dvc.lock.
+"""Hash every result and every cache object again, and compare with dvc.lock.
 
-DVC trusts an object in its cache that is marked read-only, and a file whose time and size
-have not changed. This command trusts nothing: it reads every byte.
+DVC trusts a cache object that is read-only, and a file whose time and size have not
+changed. This command reads every byte.
 """
 
 import argparse
@@ -32,29 +32,33 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
-  digits verify                  say what is damaged or missing
+  digits verify                  list what is damaged or missing
   digits verify --fix            repair it
-  digits verify --in published   those of the published table
+  digits verify --in published   the results of the published table
 
-exit status: 0 if all is as dvc.lock says; 1 if not; 2 if it could not be checked
+exit status: 0 if everything matches dvc.lock; 1 if not; 2 if it could not be checked
 """
 STATUS = 2  # of a user's mistake
 
 
 class Out(NamedTuple):
-    """A result as a lock of DVC's records it."""
+    """A result as dvc.lock records it."""
 
     stage: str
     path: str
     md5: str
-    cached: bool  # whether DVC keeps it; else Git does
+    cached: bool  # whether DVC's cache keeps it; otherwise Git does
 
 
 class Damage(NamedTuple):
-    """What is wrong: with a result, or with what dvc.lock says of a stage.
+    """Damage to a result, or a stage that dvc.lock describes wrongly.
 
-    what: missing, damaged or wrong
-    out: the result; None if dvc.lock is wrong
+    Attributes:
+        stage: The stage that makes the result.
+        where: The damaged file.
+        what: "missing", "damaged" or "wrong".
+        note: An explanation.
+        out: The result; None if dvc.lock is wrong.
     """
 
     stage: str
@@ -65,20 +69,22 @@ class Damage(NamedTuple):
 
 
 def md5(path: Path, ignored: Ignored = NOTHING) -> str:
-    """Return the MD5 of a file, or that of a folder as DVC forms it, with `.dir`.
+    """Return the MD5 of a file, or of a folder as DVC computes it, with `.dir`.
 
-    ignored: files that do not count, though they are in the folder
+    Args:
+        path: A file or a folder.
+        ignored: Files in the folder that do not count.
     """
     if path.is_dir():
         return _of_bytes(_listing(path, ignored)) + ".dir"
     if not path.is_file():
-        return "a pipe, or a link to nothing"  # which nobody recorded
+        return "not a file"  # no recorded hash equals this
     with path.open("rb") as file:
         return hashlib.file_digest(file, _new).hexdigest()
 
 
 def _listing(path: Path, ignored: Ignored) -> bytes:
-    """Return what DVC keeps of a folder: the MD5 of each file, and where it is."""
+    """Return DVC's cache object of a folder: the MD5 and the path of each file."""
     parts = sorted((p.relative_to(path).parts, md5(p)) for p in ignored.files(path))
     listing = [{"md5": value, "relpath": "/".join(name)} for name, value in parts]
     return json.dumps(listing, sort_keys=True).encode()
@@ -93,29 +99,32 @@ def _of_bytes(content: bytes) -> str:
 
 
 def recorded(root: Path) -> list[Out]:
-    """Return what dvc.lock says was made, in the order of dvc.yaml.
+    """Return the results in dvc.lock, in the order of dvc.yaml.
 
-    What is left over of a variant that was removed does not count.
+    Those of a variant that was removed do not count.
 
-    Raises `InputError` if it is missing or none of DVC's.
+    Raises:
+        InputError: If dvc.lock is missing or invalid.
     """
     pipeline = Pipeline(root)
     if not (path := root / LOCK).exists():
-        raise InputError(f"{path}: is missing, so nothing was run; run `dvc repro`")
+        raise InputError(f"{path}: is missing, so nothing has run yet; run `dvc repro`")
     return [
         Out(name, out["path"], out["md5"], out["path"] not in in_git)
         for name in pipeline.stages
         if name in pipeline.recorded
         for in_git in [pipeline.in_git(name)]
         for out in pipeline.recorded[name].get("outs", [])
-        if "md5" in out  # a lock that is cut off there is whole for DVC
+        if "md5" in out  # DVC also reads a dvc.lock that is cut off there
     ]
 
 
 def check(repo: Any, root: Path) -> list[Damage]:
-    """Return and print all that is not as dvc.lock says, and where it cannot be right.
+    """Return and print all differences from dvc.lock, and its wrong stages.
 
-    repo: DVC's
+    Args:
+        repo: DVC's `Repo`.
+        root: The folder of the project.
     """
     found = [*damages(root, Path(repo.cache.local.path)), *misattributed(repo, root)]
     for damage in found:
@@ -124,9 +133,11 @@ def check(repo: Any, root: Path) -> list[Damage]:
 
 
 def damages(root: Path, store: Path) -> Iterator[Damage]:
-    """Yield all that is not as dvc.lock says, in the workspace and in the cache.
+    """Yield all differences from dvc.lock, in the workspace and in the cache.
 
-    store: the folder with the cache's objects
+    Args:
+        root: The folder of the project.
+        store: The folder of the cache's objects.
     """
     checked: set[str] = set()
     ignored = Ignored(root)
@@ -143,7 +154,7 @@ def damages(root: Path, store: Path) -> Iterator[Damage]:
 
 
 def _objects(store: Path, value: str) -> Iterator[tuple[Path, str]]:
-    """Yield the objects of a result that the cache lacks, or has damaged."""
+    """Yield the missing and damaged cache objects of a result."""
     path = store / value[:2] / value[2:]
     if not path.is_file():
         yield path, "missing"
@@ -156,12 +167,14 @@ def _objects(store: Path, value: str) -> Iterator[tuple[Path, str]]:
 
 
 def misattributed(repo: Any, root: Path) -> Iterator[Damage]:
-    """Yield the stages that dvc.lock attributes to other inputs than they had.
+    """Yield the stages whose results dvc.lock attributes to the wrong inputs.
 
-    That is what an edit by hand or a merge makes of it. DVC's run cache has what each run
-    gave; models and predictions say themselves with which parameters they were made.
+    An edit by hand or a merge can cause this. DVC's run cache has the results of each run,
+    and models and predictions contain their parameters.
 
-    repo: DVC's
+    Args:
+        repo: DVC's `Repo`.
+        root: The folder of the project.
     """
     for name, stage in Pipeline(root).recorded.items():
         runs = Path(repo.stage_cache.cache_dir, *_run_key(stage)).glob("*")
@@ -184,30 +197,33 @@ def misattributed(repo: Any, root: Path) -> Iterator[Damage]:
 
 
 def _run_key(stage: dict[str, Any]) -> tuple[str, str]:
-    """Return where DVC's run cache keeps the runs with these inputs."""
+    """Return the folder of DVC's run cache for runs with these inputs."""
     inputs = {**stage, "outs": [out["path"] for out in stage.get("outs", [])]}
     key = dict_sha256(inputs, exclude=["size", "nfiles"])
     return key[:2], key
 
 
 def _parameters(path: Path) -> dict[str, Any]:
-    """Return with which parameters a result says it was made; nothing if it says none."""
+    """Return the parameters that are stored in a result, if any."""
     if path.suffix != ".npz" or not path.is_file():
         return {}
     try:
         held = files.read_npz(path, ["parameters"], among_others=True)
         return dict(json.loads(str(held["parameters"])))
     except (OSError, ValueError):
-        return {}  # damaged, which its hash says
+        return {}  # it is damaged, which its hash shows
 
 
 def repair(repo: Any, root: Path, found: list[Damage]) -> None:
-    """Replace what is damaged by the other copy of the same bytes, else by its stage.
+    """Repair damage from the other copy of the same bytes, otherwise by running the stage.
 
-    No result is recorded but by a stage that runs on the inputs that dvc.lock has. Nothing
-    is deleted before its replacement is there and was checked.
+    Only a stage that runs on the inputs in dvc.lock records a result. Nothing is deleted
+    before its replacement exists and was checked.
 
-    repo: DVC's, whose locks are held
+    Args:
+        repo: DVC's `Repo`, whose locks are held.
+        root: The folder of the project.
+        found: The damage.
     """
     broken = dict.fromkeys(damage.out for damage in found if damage.out)
     again = dict.fromkeys(damage.stage for damage in found if not damage.out)
@@ -228,7 +244,8 @@ def repair(repo: Any, root: Path, found: list[Damage]) -> None:
             again[out.stage] = None
     for stage in again:
         if reason := inputs.changed(stage):
-            print(f"left as it is: {stage}, since {reason}; `dvc repro` runs it again")
+            said = f"not repaired: {stage}, because {reason}; `dvc repro` runs it again"
+            print(cli.commands_for(root, said))
             continue
         with _aside(store, [out for out in broken if out.stage == stage and out.cached]):
             target = f"{root / 'dvc.yaml'}:{stage}"  # as seen from here
@@ -240,7 +257,7 @@ def repair(repo: Any, root: Path, found: list[Damage]) -> None:
 
 @contextmanager
 def _aside(store: Path, outs: list[Out]) -> Iterator[None]:
-    """Put damaged objects of results aside, and back unless they were written again.
+    """Move damaged cache objects away, and back unless they were written again.
 
     DVC does not replace an object that is read-only, whatever is in it:
     https://github.com/treeverse/dvc/issues/5978.
@@ -258,9 +275,13 @@ def _aside(store: Path, outs: list[Out]) -> Iterator[None]:
 
 
 def _refill(store: Path, value: str, path: Path, ignored: Ignored) -> None:
-    """Write the objects that the cache lacks or has damaged, if `path` has their bytes.
+    """Write missing and damaged cache objects if `path` has their bytes.
 
-    value: the result's MD5
+    Args:
+        store: The folder of the cache's objects.
+        value: The MD5 of the result.
+        path: The result in the workspace.
+        ignored: Files in a folder that do not count.
     """
     held: dict[str, Path | bytes] = {}
     if path.is_dir():
@@ -269,7 +290,7 @@ def _refill(store: Path, value: str, path: Path, ignored: Ignored) -> None:
         held[f"{_of_bytes(listing)}.dir"] = listing
     elif path.is_file():
         held = {md5(path): path}
-    for _ in range(2):  # what a folder holds is known when its own object is whole
+    for _ in range(2):  # the content of a folder is known once its own object is repaired
         for target, _what in list(_objects(store, value)):
             content = held.get(target.parent.name + target.name)
             if content is None:
@@ -277,20 +298,24 @@ def _refill(store: Path, value: str, path: Path, ignored: Ignored) -> None:
             with files.replacing(target) as temporary:
                 whole = content if isinstance(content, bytes) else content.read_bytes()
                 temporary.write_bytes(whole)
-                temporary.chmod(0o444)  # as DVC marks what is in its cache
+                temporary.chmod(0o444)  # as DVC marks cache objects
 
 
 class Inputs:
-    """What dvc.lock says that the stages read, and what is there now."""
+    """The inputs of the stages: in dvc.lock, and now."""
 
     def __init__(self, root: Path) -> None:
-        """Read dvc.lock. Raises `InputError` if it can't be read."""
+        """Read dvc.lock.
+
+        Raises:
+            InputError: If it can't be read.
+        """
         self.pipeline = Pipeline(root)
         self.makers = {out.path: out.stage for out in recorded(root)}
         self.ignored = Ignored(root)
 
     def changed(self, stage: str) -> str | None:
-        """Return what is not as it was recorded, of this stage or those before it."""
+        """Return the first changed input of this stage or those before it, as text."""
         record = self.pipeline.recorded[stage]
         return next(
             chain(
@@ -309,10 +334,10 @@ class Inputs:
         name = PurePath(dep["path"])
         path = self.pipeline.root / name
         if not path.exists() or md5(path, self.ignored) != dep.get("md5"):
-            return f"{name} is not as dvc.lock has it"
-        if fingerprint.FOLDER.name in name.parts:  # made of all code; some of it counts
+            return f"{name} differs from dvc.lock"
+        if fingerprint.FOLDER.name in name.parts:  # of more code than this stage uses
             code = fingerprint.difference(fingerprint.name_of(path), path)
-            return f"{code} is not what {name} recorded" if code else None
+            return f"{code} differs from {name}" if code else None
         above = (str(folder) for folder in (name, *name.parents))
         makers = (self.makers[folder] for folder in above if folder in self.makers)
         return next(filter(None, map(self.changed, makers)), None)
@@ -330,19 +355,19 @@ def _remove(path: Path) -> None:
 
 
 def report_left_over(root: Path) -> None:
-    """Say what nothing needs any more, and how to remove it."""
+    """Print results that nothing needs any more, and how to remove them."""
     stages, paths = Pipeline(root).left_over()
     if stages or paths:
-        print("left over, since params.yaml and dvc.yaml no longer have it:")
+        print("left over, no longer in params.yaml and dvc.yaml:")
         if stages:
             print(f"  in dvc.lock: {', '.join(stages)}")
         for path in paths:
             print(f"  {os.path.relpath(path, root)}")
-        print("to remove it: digits remove --leftovers")
+        print(cli.commands_for(root, "to remove it: `digits remove --leftovers`"))
 
 
 def verify(root: Path, *, fix: bool) -> int:
-    """Check, repair if asked to, and return the exit status."""
+    """Check, repair if `fix` is set, and return the exit status."""
     with locks.alone(root, reads=not fix) as repo:
         found = check(repo, root)
         if found and fix:
@@ -352,10 +377,9 @@ def verify(root: Path, *, fix: bool) -> int:
             found = left
     if not found:
         n, lock = len(recorded(root)), root / LOCK
-        print(f"all {n} results are as {lock} says, and the cache, too")
+        print(f"all {n} results and the cache match {lock}")
     elif not fix:
-        where = "" if root == Path() else f" --in {root}"
-        print(f"to repair it: digits verify --fix{where}")
+        print(cli.commands_for(root, "to repair it: `digits verify --fix`"))
     report_left_over(root)
     return bool(found)
 
@@ -363,7 +387,9 @@ def verify(root: Path, *, fix: bool) -> int:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument(
-        "--fix", action="store_true", help="repair it: from the cache, else by its stage"
+        "--fix",
+        action="store_true",
+        help="repair damage from the cache, otherwise by running the stage",
     )
     cli.add_root(parser)
 

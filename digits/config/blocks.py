@@ -25,11 +25,12 @@ class Block(BaseModel):
 
 
 class TrainBlock(Block):
-    """What every model can be asked for. `model` tells the blocks apart.
+    """The parameters of every model; `model` selects the block.
 
-    summary: the model in a sentence without its full stop, for the page and the docs
-    most_classes: how many the model can tell apart; None: any number
-    needs_thresholds: whether `evaluate` turns its score into a class by thresholds
+    Attributes:
+        summary: A sentence about the model without a full stop, for the page and the docs.
+        most_classes: The most classes that the model can distinguish; None: any number.
+        needs_thresholds: Whether `evaluate` turns its score into a class by thresholds.
     """
 
     summary: ClassVar[str]
@@ -44,7 +45,7 @@ class TrainBlock(Block):
 
 
 class Evaluate(Block):
-    """How scores become classes: thresholds for linear regression, else nothing."""
+    """Parameters of the decision: thresholds for linear regression, otherwise none."""
 
     threshold: Cut | None = Field(
         default=None, description="Linear regression, two classes: the cut, about 0.5."

@@ -1,10 +1,11 @@
-"""What all command lines share: arguments, log, errors, exit status."""
+"""Shared by all command lines: arguments, log, errors, exit status."""
 
 import argparse
 import errno
 import logging
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 class _Printable(logging.Formatter):
-    """Writes a message so that no name in it can command the terminal."""
+    """Escapes control characters, so that no name in a message controls the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record), keep="\n\t")
@@ -36,13 +37,17 @@ def run(
     of: Literal["subset", "variant"] | None = None,
     uses: Sequence[str] = (),
 ) -> None:
-    """Run `main(params, root)`, or `main(params, name, root)` for one `of` its kind.
+    """Run `main(params, root)`, or `main(params, name, root)` for a subset or variant.
 
-    uses: the blocks of the parameters, or of the subset or variant, as dvc.yaml has them;
-        none: all of the file
-    `root` is the folder with params.yaml and all results, as `--in` names it. All of
-    params.yaml is checked first. A mistake of the user's, or of the machine's such as a
-    full disk, is one message on stderr and status 1.
+    All of params.yaml is checked first. A user's mistake, or a fault of the machine such as
+    a full disk, gives one message on stderr and status 1.
+
+    Args:
+        main: The stage. `root` is the folder with params.yaml and all results (`--in`).
+        description: For `--help`.
+        of: What the stage runs for, if it takes a name.
+        uses: The blocks of the parameters, or of the subset or variant, that the stage
+            depends on in dvc.yaml; empty: the whole file.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {'.'.join(Path(sys.argv[0]).with_suffix('').parts[-2:])}",
@@ -65,7 +70,7 @@ def run(
             block: Block | None = getattr(now, f"{of}s").get(*names) if of else now
             return block.model_dump_json(include=set(uses) or None) if block else None
 
-        if uses:  # else each byte of the file counts
+        if uses:  # otherwise every byte of the file counts
             inputs = [path for path in inputs if path.name != "params.yaml"]
         stage = os.environ.get("DVC_STAGE")  # set where DVC will record the result
         if stage:
@@ -78,23 +83,23 @@ def run(
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:
-    """Let the user name the folder of a pipeline, as `root`."""
+    """Add the option `--in FOLDER`, for the folder of a pipeline."""
     parser.add_argument(
         "--in", type=Path, default=Path(), dest="root", metavar="FOLDER",
-        help="where params.yaml and all results are, if not here",
+        help="the folder with params.yaml and all results (default: here)",
     )  # fmt: skip
 
 
 @contextmanager
 def reporting(status: int) -> Iterator[None]:
-    """Log to stderr; end with one message and `status` on what a user can mend."""
+    """Log to stderr; end with one message and `status` after an error of the user."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(capture=True)
     try:
         yield
-    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)  # as a shell reports it
     except InputError as error:
@@ -102,7 +107,7 @@ def reporting(status: int) -> Iterator[None]:
         sys.exit(status)
     except OSError as error:
         where = "" if error.filename is None else f"{error.filename}: "
-        whose = "; run it as a user who may read and write there"
+        whose = "; run it as a user with permission to read and write there"
         log.error(  # noqa: TRY400 (as above)
             "error: %s%s%s",
             where,
@@ -111,35 +116,45 @@ def reporting(status: int) -> Iterator[None]:
         )
         sys.exit(status)
     except MemoryError as error:
-        log.error("error: there is too little memory. %s", error)  # noqa: TRY400 (a message)
+        log.error("error: not enough memory. %s", error)  # noqa: TRY400 (a message)
         sys.exit(status)
     except KeyboardInterrupt:
-        sys.exit(130)  # as a shell reports it; what was begun is already removed
+        sys.exit(130)  # as a shell reports it; temporary files are already removed
 
 
 @contextmanager
 def naming(root: Path) -> Iterator[None]:
-    """Name DVC's commands in a message so that they run in the project at `root`."""
+    """Make the commands in error messages act on the project at `root`."""
     try:
         yield
     except InputError as error:
-        if root == Path():
-            raise
-        command = f"`dvc --cd {root.as_posix()} "
-        text = re.sub("`dvc (?=repro|pull)", lambda _: command, str(error))
-        raise InputError(text) from error
+        raise InputError(commands_for(root, str(error))) from error
+
+
+def commands_for(root: Path, text: str) -> str:
+    """Return a message whose commands act on the project at `root`.
+
+    Commands are what is in backticks. `dvc` gets the option `--cd`, unless it has it, and
+    `digits verify` and the like get `--in`; `digits unlock` repairs all projects at once.
+    """
+    if root == Path():
+        return text
+    folder = shlex.quote(root.as_posix())
+    text = re.sub(r"`dvc (?!--cd )", lambda _: f"`dvc --cd {folder} ", text)
+    with_option = r"`(digits (?:compare|predict|remove|verify)\b[^`]*)`"
+    return re.sub(with_option, lambda found: f"`{found[1]} --in {folder}`", text)
 
 
 def _refuse_links(root: Path) -> None:
-    """Raise `InputError` if a folder of results is a link: DVC refuses what lies behind it.
+    """Raise `InputError` if a folder of results is a link: DVC does not follow it.
 
-    It does so only after the stage has run, which may have taken an hour.
+    DVC says so only after the stage has run, which may have taken an hour.
     """
     for name in ("data", "data/models", "data/predictions", "data/subsets", "report"):
         if (root / name).is_symlink():
             raise InputError(
                 f"{root / name}: is a symbolic link to a folder, and DVC records no result "
-                "behind one. Replace the link by the folder itself; to keep results on "
+                "in one. Replace the link with the folder itself; to keep results on "
                 "another disk, move DVC's cache there: `dvc cache dir --local FOLDER`, and "
                 "`dvc config --local cache.type symlink`"
             )

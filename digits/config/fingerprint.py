@@ -1,15 +1,14 @@
-"""Which code and which libraries a stage computes with, so that DVC can depend on them.
+"""Fingerprints: the code and the libraries of each stage, for DVC to depend on.
 
-DVC does not follow imports (https://github.com/treeverse/dvc/issues/1577). So the
-stage `check` writes a small JSON file for each stage, and for each model of `train` and
+DVC does not follow imports (https://github.com/treeverse/dvc/issues/1577). So the stage
+`check` writes a small JSON file for each stage, and for each model of `train` and
 `evaluate`: the modules that the stage imports, directly or not, each with a hash of its
 syntax tree, and the versions of the libraries. The stages in dvc.yaml depend on these.
 
-What cannot change a result is not in the hash: docstrings, comments, formatting, type
-hints of functions, the order of a module's imports, what is logged, the messages of errors,
-and the limits of parameters. Nor are the modules in `NO_RESULT`: they read and check
-parameters, whose values DVC tracks by itself. An import by a name that is computed is not
-followed.
+The hash leaves out what cannot change a result: docstrings, comments, formatting, type
+hints of functions, the order of a module's imports, log messages, error messages, and the
+limits of parameters. The modules in `NO_RESULT` are left out as well: they read and check
+parameters, whose values DVC tracks itself. Imports by a computed name are not followed.
 """
 
 import ast
@@ -34,29 +33,32 @@ MODEL_STAGES = ("train", "evaluate")  # one fingerprint for each model
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("digits", "stages")
 NO_RESULT = (
-    "stages",  # the package: what is done before a stage begins
+    "stages",  # the package, which only prepares the process
     "digits.data.regular",
     *(f"digits.{name}" for name in ("errors", "memory", "process", "start")),
     *(f"digits.config.{name}" for name in ("cli", "fingerprint", "guard", "params")),
 )
-# What says no more of a parameter than which values it may have.
+# Arguments of `Field` that only limit or describe a parameter.
 LIMITS = {"description", "title", "ge", "gt", "le", "lt", "min_length", "max_length"}
 ERRORS = {"InputError", *(name for name in dir(builtins) if name.endswith("Error"))}
 LOGGED = {"debug", "info", "warning", "error", "exception"}
 
-# Libraries that fetch, show or check, and change no result.
-NOT_COMPUTING = {"pathspec", "pooch", "pydantic", "pydantic_core", "threadpoolctl", "tqdm"}
-# Where a library is not called as its module is.
+# Libraries that download, display or check, and change no result.
+NOT_COMPUTING = {
+    *("dvc", "pathspec", "pooch", "pydantic", "pydantic_core", "ruamel", "threadpoolctl"),
+    *("tqdm", "voluptuous"),
+}
+# Distributions whose name is not that of their module.
 DISTRIBUTIONS = {
     "PIL": ("pillow",),
     "sklearn": ("scikit-learn",),
-    "tensorflow": ("tensorflow", "tensorflow-cpu"),  # whichever build there is
+    "tensorflow": ("tensorflow", "tensorflow-cpu"),  # the one that is installed
     "yaml": ("pyyaml",),
 }
 
 
 def name_of(path: Path) -> str:
-    """Return the name of the fingerprint that a file has, such as `train/lenet5`."""
+    """Return the name of the fingerprint in a file, such as `train/lenet5`."""
     parts = path.with_suffix("").parts
     return "/".join(parts[parts.index(FOLDER.name) + 1 :])
 
@@ -70,9 +72,11 @@ def names() -> list[str]:
 def compute(name: str) -> dict[str, Any]:
     """Return a fingerprint: the hash of each module, and each library's version.
 
-    name: of `names`
+    Args:
+        name: One of `names()`.
 
-    Raises `InputError` if a module cannot be parsed.
+    Raises:
+        InputError: If a module cannot be parsed.
     """
     stage, _, model = name.partition("/")
     roots = [f"stages.{stage}"]
@@ -94,13 +98,16 @@ def compute(name: str) -> dict[str, Any]:
 
 
 def difference(name: str, path: Path, since: int = 0) -> str | None:
-    """Return the library or module here that is not the recorded one, None if all are.
+    """Return the first library or module that differs from the recorded one, or None.
 
-    path: of the file that `check` wrote
-    since: modules not written after this time, in nanoseconds, are as they were then, when
-        they were compared before
+    Args:
+        name: One of `names()`.
+        path: The file that `check` wrote.
+        since: Modules not written after this time, in nanoseconds since the epoch, are not
+            compared again.
 
-    Raises `InputError` if it cannot be read.
+    Raises:
+        InputError: If it cannot be read.
     """
     try:
         recorded = json.loads(regular.text(path))
@@ -112,14 +119,14 @@ def difference(name: str, path: Path, since: int = 0) -> str | None:
             return f"{library} {version} (now {_version(library)})"
     files = [_path(module) for module in modules]
     if since and all(file and file.stat().st_mtime_ns < since for file in files):
-        return None  # to parse them all again would take longer than some stages
+        return None  # parsing them all again would take longer than some stages
     _parse.cache_clear()
     now = compute(name)["modules"]
     return next((m for m in {**modules, **now} if modules.get(m) != now.get(m)), None)
 
 
 def _version(library: str) -> str | None:
-    """Return the version that is installed, None if none is."""
+    """Return the installed version, None if there is none."""
     for name in DISTRIBUTIONS.get(library, (library,)):
         try:
             return metadata.version(name)
@@ -129,7 +136,7 @@ def _version(library: str) -> str | None:
 
 
 class _Module:
-    """A parsed module: what it imports, its summary, and a hash of what it computes."""
+    """A parsed module: its imports, its summary, and a hash of its code."""
 
     def __init__(self, name: str, path: Path) -> None:
         try:
@@ -150,7 +157,7 @@ class _Module:
 
 
 def _path(module: str) -> Path | None:
-    """Return a module's file if it is one of the project's."""
+    """Return a module's file if it belongs to the project."""
     if module.partition(".")[0] not in PACKAGES:
         return None
     path = ROOT.joinpath(*module.split("."))
@@ -167,7 +174,7 @@ def _parse(module: str) -> _Module:
 
 
 def _closure(roots: Iterable[str]) -> Iterator[str]:
-    """Yield the modules that compute and that are imported, directly or not."""
+    """Yield the modules that are imported, directly or not, and can change a result."""
     seen, waiting = set[str](), list(roots)
     while waiting:
         module = waiting.pop()
@@ -175,20 +182,21 @@ def _closure(roots: Iterable[str]) -> Iterator[str]:
             continue
         seen.add(module)
         waiting += _parse(module).imports
-        waiting += module.rpartition(".")[:1]  # its package is imported, too
+        waiting += module.rpartition(".")[:1]  # its package is imported as well
         if not _parse(module).is_empty:
             yield module
 
 
 class _Plain(ast.NodeTransformer):
-    """Takes out of a syntax tree what cannot change a result.
+    """Removes from a syntax tree what cannot change a result.
 
-    imports: names of modules, or of what is in them
-    summary: the sentence on a model, which only the page shows
+    Attributes:
+        imports: Names of modules, or of objects in them.
+        summary: The sentence about a model, which only the page shows.
     """
 
     def __init__(self, package: str) -> None:
-        """Of a module that is in that package, or is it."""
+        """Prepare for a module in that package, or for the package itself."""
         self.package = package
         self.imports: set[str] = set()
         self.summary: str | None = None
@@ -268,7 +276,7 @@ class _Plain(ast.NodeTransformer):
 
 
 def _says_nothing(node: ast.AST | None) -> bool:
-    """Return whether this is a `Field()` of which nothing but limits was said."""
+    """Return whether this is a `Field()` that had only limits."""
     match node:
         case ast.Call(ast.Name("Field"), [], []):
             return True

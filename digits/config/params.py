@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 import yaml
 from pydantic import (
     AfterValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -30,20 +29,30 @@ from digits import methods
 from digits.config.blocks import Block, Evaluate, TrainBlock
 from digits.data import regular
 from digits.data.dataset import class_name
-from digits.data.registry import KNOWN
+from digits.data.registry import DATASETS
 from digits.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 Label = Annotated[int, Field(ge=0, le=99)]
-ClassNames = Annotated[
-    tuple[Annotated[str, Field(max_length=100), AfterValidator(class_name)], ...],
-    Field(min_length=2, max_length=100, strict=False),
-]
+ClassName = Annotated[str, Field(max_length=100), AfterValidator(class_name)]
+AtLeastTwo = Field(min_length=2, max_length=100, strict=False)
+
+
+def _kind_of_classes(value: object) -> Literal["all", "labels", "names"]:
+    """Return which form of `Classes` is meant, so that an error names only that one."""
+    if isinstance(value, str):
+        return "all"
+    has_names = isinstance(value, list | tuple) and any(isinstance(v, str) for v in value)
+    return "names" if has_names else "labels"
+
+
 Classes = Annotated[
-    Annotated[Literal["all"], Tag("all")] | Annotated[ClassNames, Tag("list")],
-    Discriminator(lambda value: "all" if isinstance(value, str) else "list"),
+    Annotated[Literal["all"], Tag("all")]
+    | Annotated[tuple[Label, ...], AtLeastTwo, Tag("labels")]
+    | Annotated[tuple[ClassName, ...], AtLeastTwo, Tag("names")],
+    Discriminator(_kind_of_classes),
 ]
-# metrics/ keeps the pictures and counts of the data beside the variants' results.
+# metrics/ also has folders with the figures and counts of the data.
 RESERVED_VARIANTS = ("dataset", "subsets")
 
 
@@ -51,22 +60,22 @@ class Dataset(Block):
     """Where the images come from."""
 
     name: Literal["mnist", "fashion_mnist", "custom"] = Field(
-        description="mnist, fashion_mnist: the arrays must be these, to the byte. "
-        "custom: your own, under data/own/."
+        description="mnist, fashion_mnist: the arrays must match their checksums. "
+        "custom: your own data, under data/own/."
     )
     source: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
         description="auto: try the mirrors in turn. Otherwise the path of an npz file, or "
-        "of a folder with IDX files, or with train/<class>/ and test/<class>/ of pictures."
+        "of a folder with IDX files, or with images in train/<class>/ and test/<class>/."
     )
 
     @property
     def names(self) -> tuple[str, ...] | None:
-        """The classes' names, where they can be known without the data."""
-        return KNOWN[self.name].names if self.name in KNOWN else None
+        """The names of the classes, where they are known without the data."""
+        return DATASETS[self.name].names if self.name in DATASETS else None
 
     @model_validator(mode="after")
     def _source_can_be_used_and_watched(self) -> Self:
-        """Images that no checksum pins must lie where DVC sees them change."""
+        """Images without a checksum must be where DVC notices changes."""
         if re.search(r"[\x00-\x1f\x7f]", self.source):
             raise PydanticCustomError(
                 "dataset",
@@ -87,75 +96,72 @@ class Dataset(Block):
 
 
 class Subset(Block):
-    """The classes to tell apart, in ascending order of their labels."""
+    """The classes to distinguish, in ascending order of their labels."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"oneOf": [{"required": ["digits"]}, {"required": ["classes"]}]}
+    classes: Classes = Field(
+        description="all, or the labels or the names of at least two classes."
     )
 
-    digits: Annotated[
-        tuple[Label, ...] | None, Field(min_length=2, max_length=100, strict=False)
-    ] = Field(default=None, description="The labels of at least two different classes.")
-    classes: Classes | None = Field(
-        default=None, description="all, or the names of at least two classes."
-    )
+    @model_validator(mode="before")
+    @classmethod
+    def _is_not_called_digits(cls, value: Any) -> Any:
+        """Name the key by which labels were listed before."""
+        if isinstance(value, dict) and "digits" in value:
+            raise PydanticCustomError("subset", "has the key digits; write classes instead")
+        return value
 
     @model_validator(mode="after")
-    def _is_one_list_of_different_classes(self) -> Self:
-        given = [key for key in ("digits", "classes") if getattr(self, key) is not None]
-        if len(given) != 1:
-            raise PydanticCustomError("subset", "needs either digits or classes")
-        (key,) = given
-        listed = getattr(self, key)
+    def _classes_differ(self) -> Self:
+        listed = self.classes
         if listed != "all" and len(set(listed)) < len(listed):
-            rule = "{key} must differ, got {listed}"
-            context = {"key": key, "listed": list(listed)}
-            raise PydanticCustomError("subset", rule, context)
+            rule = "classes must differ, got {listed}"
+            raise PydanticCustomError("subset", rule, {"listed": list(listed)})
         return self
 
     def n_classes(self, names: Sequence[str] | None) -> int | None:
-        """Return the number of classes, None if only the data can tell.
+        """Return the number of classes, None if only the data shows it.
 
-        names: of all classes of the data, if they are known
+        Args:
+            names: The names of all classes of the data, if known.
         """
-        listed = self.digits or self.classes or ()
-        if listed == "all":
+        if self.classes == "all":
             return None if names is None else len(names)
-        return len(listed)
+        return len(self.classes)
 
     def broken_rules(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Yield the key and the rule of each class that data with these names has not."""
-        for label in self.digits or ():
-            if label >= len(names):
+        """Yield the key and the rule for each class that is not among these names."""
+        for listed in () if self.classes == "all" else self.classes:
+            if isinstance(listed, int):
                 highest = len(names) - 1
-                yield ".digits", f"must be from 0 to {highest} for this data, got {label}"
-        for name in () if self.classes == "all" else self.classes or ():
-            if name not in names:
-                near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+                if listed > highest:
+                    rule = f"must be from 0 to {highest} for this data, got {listed}"
+                    yield ".classes", rule
+            elif listed not in names:
+                near = difflib.get_close_matches(listed, names, n=1, cutoff=0.5)
                 hint = (
                     f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
                 )
-                yield ".classes", f"this data has no class {name!r}; {hint}"
+                yield ".classes", f"this data has no class {listed!r}; {hint}"
 
 
 if TYPE_CHECKING:
     Train = TrainBlock
 else:
-    # Each model's module has the class of its block.
-    Train = Union[  # noqa: UP007 (of as many as there are)
+    # Each model's module defines the class of its block.
+    Train = Union[  # noqa: UP007 (of a tuple)
         tuple(import_module(f"digits.methods.{model}").Options for model in methods.NAMES)
     ]
 
 
 class Variant(Block):
-    """One model on one subset, with the way it is trained and evaluated."""
+    """A model on a subset, with its parameters of training and evaluation."""
 
     subset: Name = Field(description="A name from `subsets`.")
     train: Train = Field(discriminator="model")
     evaluate: Evaluate
 
     def text(self, *blocks: str) -> str:
-        """Return these of its blocks as JSON: what a result says it was made with."""
+        """Return some of its blocks as JSON, to be stored in a result."""
         return self.model_dump_json(include=set(blocks), exclude_unset=True)
 
 
@@ -163,7 +169,7 @@ class Params(Block):
     """All of `params.yaml`."""
 
     dataset: Dataset
-    # of each DVC makes stages, and it is slow with thousands
+    # DVC makes stages of each, and is slow with thousands
     subsets: Annotated[dict[Name, Subset], Field(min_length=1, max_length=1000)]
     variants: Annotated[dict[Name, Variant], Field(min_length=1, max_length=1000)]
 
@@ -184,9 +190,9 @@ class Params(Block):
         return self
 
     def _broken_rules(self, name: str, variant: Variant) -> Iterator[tuple[str, str]]:
-        """Yield the key and the rule of each mistake that no single block shows."""
+        """Yield the key and the rule of each mistake that involves several blocks."""
         if name in RESERVED_VARIANTS:
-            yield "", "this name is taken by a folder of metrics/; choose another"
+            yield "", "this name is reserved for a folder of metrics/; choose another"
         if variant.subset not in self.subsets:
             known = ", ".join(self.subsets)
             yield ".subset", f"must be one of {known}, got {variant.subset!r}"
@@ -195,14 +201,14 @@ class Params(Block):
         counted = self.subsets[variant.subset].n_classes(self.dataset.names)
         most, needs_thresholds = variant.train.most_classes, variant.train.needs_thresholds
         if counted is None and (most or needs_thresholds):
-            rule = f"{model} must know how many classes there are; list them under"
+            rule = f"{model} needs to know the number of classes; list them under"
             yield ".subset", f"{rule} subsets.{variant.subset}"
             return
         n_classes = counted or 0  # the other models take any number
         given = [f".evaluate.{key}" for key in evaluate.model_fields_set]
         if not needs_thresholds:
             for key in given:
-                yield key, f"{model} decides without thresholds; remove it"
+                yield key, f"{model} uses no thresholds; remove it"
         elif len(given) != 1:
             yield ".evaluate", "needs either threshold (two classes) or thresholds"
         elif len(evaluate.cuts) != n_classes - 1:
@@ -212,20 +218,20 @@ class Params(Block):
             yield given[0], f"must be ascending, got {list(evaluate.cuts)}"
         if most and n_classes > most:
             others = "one_vs_rest_logistic or multinomial_logistic"
-            rule = f"{model} tells {most} classes apart; for more use {others}"
+            rule = f"{model} distinguishes {most} classes; for more use {others}"
             yield ".train.model", rule
 
 
 LONGEST = 100_000  # characters of the file
-MOST_MISTAKES = 20  # that are shown
+MOST_MISTAKES = 20  # shown at most
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe YAML loader that reads no value otherwise than DVC does.
+    """A safe YAML loader that reads every value as DVC does, or refuses it.
 
-    DVC reads YAML 1.2, PyYAML YAML 1.1, where 1:30 is 90, `no` is false and a date is
-    one. Here all of these are text. So is a hand-written 1e-3, which the two read
-    differently; 1e-05, as DVC writes it, is a number. A key given twice is refused.
+    DVC reads YAML 1.2, PyYAML YAML 1.1, where 1:30 is 90, `no` is false and dates have a
+    type. Here these are text. So is 1e-3, which the two read differently; 1e-05, as DVC
+    writes it, is a number. A duplicate key is refused.
     """
 
     def construct_mapping(
@@ -237,18 +243,18 @@ class _Loader(yaml.SafeLoader):
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is there twice", key.start_mark
+                    None, None, f"duplicate key {key.value!r}", key.start_mark
                 )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
 _TYPES = ("null", "bool", "int", "float", "str", "seq", "map")
-# No other tags than these: `!!timestamp` and the like are no values of this file.
+# No other tags: `!!timestamp` and similar ones have no use in this file.
 _Loader.yaml_constructors = {
     tag: yaml.SafeLoader.yaml_constructors[tag]
     for tag in (
-        None,  # refuses what is not below
+        None,  # refuses all other tags
         *(f"tag:yaml.org,2002:{t}" for t in _TYPES),
     )
 }
@@ -267,7 +273,8 @@ for _tag, _pattern in {
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check all of `path`.
 
-    Raises `InputError` with a line for each mistake: key, rule and value got.
+    Raises:
+        InputError: It has a line for each mistake: the key, the rule and the value.
     """
     try:
         content = yaml.load(regular.text(path, LONGEST), _Loader)  # noqa: S506 (it is a SafeLoader)
@@ -284,7 +291,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
         lines = [
             line
             for detail in details
-            if detail["loc"] not in inner  # what fails in a part fails the whole as well
+            if detail["loc"] not in inner  # a mistake in a part also fails the whole
             for line in _describe(detail)
         ]
         if len(lines) > MOST_MISTAKES:
@@ -297,7 +304,7 @@ def schema() -> dict[str, Any]:
     return Params.model_json_schema()
 
 
-# The rules that pydantic words for programmers, or whose input says nothing.
+# Rules whose message by pydantic is for programmers, or whose input is of no help.
 _RULES = {
     "missing": "is missing",
     "union_tag_not_found": "model is missing",
@@ -312,31 +319,31 @@ _RULES = {
 }
 
 
-LONGEST_KEY = 80  # characters of it that are shown
+LONGEST_KEY = 80  # characters of a key that are shown
 
-# A few lines of YAML can stand for a value of terabytes, by references to references.
+# By references to references, a few lines of YAML can describe a value of terabytes.
 _short = reprlib.Repr()
 _short.maxlevel, _short.maxlist, _short.maxdict = 3, 20, 5
 _short.maxstring = _short.maxlong = _short.maxother = 80
 
 
 def _describe(error: ErrorDetails) -> list[str]:
-    """Say in a line each which key breaks which rule, and what it was given."""
+    """Return a line for each mistake: the key, the rule and the value."""
     kind, value = error["type"], error["input"]
     if kind == "variants":
-        return error["msg"].splitlines()  # name their keys themselves
-    # pydantic adds to the path the chosen model, and "[key]" for a key itself.
+        return error["msg"].splitlines()  # the lines name their keys
+    # pydantic adds the chosen model to the path, and "[key]" for a key itself.
     path = [
         step if len(str(step)) <= LONGEST_KEY else f"{str(step)[:LONGEST_KEY]}…"
         for before, step in zip((None, *error["loc"]), error["loc"], strict=False)
         if step != "[key]"
         and not (before == "train" and step in methods.NAMES)
-        and not (before == "classes" and step in ("all", "list"))
+        and not (before == "classes" and step in ("all", "labels", "names"))
     ]
     rule = _RULES.get(kind, error["msg"].replace("Input should be", "must be"))
     got = f", got {_short.repr(value)}"
     if kind in ("missing", "subset", "dataset"):
-        got = ""  # the rule says it
+        got = ""  # it is in the rule
     elif kind == "extra_forbidden":
         near = difflib.get_close_matches(str(path[-1]), _keys(), n=1)
         rule = "is not a known key" + (f"; did you mean {near[0]!r}?" if near else "")
@@ -345,7 +352,7 @@ def _describe(error: ErrorDetails) -> list[str]:
         rule = f"needs at least {error['ctx']['min_length']} entries"
     elif kind.startswith(("greater_than", "less_than")):
         (limit,) = error["ctx"].values()
-        rule = f"{rule.rpartition(' ')[0]} {limit:.12g}"  # as it may be written
+        rule = f"{rule.rpartition(' ')[0]} {limit:.12g}"  # without a trailing .0
     elif kind == "too_long":
         rule = f"may have at most {error['ctx']['max_length']} entries"
     elif kind in ("float_type", "int_type") and isinstance(value, str):
@@ -354,7 +361,7 @@ def _describe(error: ErrorDetails) -> list[str]:
 
 
 def _hint(text: str) -> str:
-    """Say how to write the number that YAML reads as text, if it is one."""
+    """Return how to write a number that YAML reads as text."""
     try:
         number = float(text)
     except ValueError:

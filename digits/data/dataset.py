@@ -17,11 +17,11 @@ from digits.errors import InputError, printable
 DIGITS = tuple("0123456789")
 
 # What images and labels of one's own may be.
-MOST_CLASSES = 100
-MOST_PIXELS = 64  # a side
-LONGEST_NAME = 100  # characters; tables and pages repeat it for each pair of classes
+MAX_CLASSES = 100
+MAX_SIDE = 64  # a side
+MAX_NAME_LENGTH = 100  # characters; tables and pages repeat it for each pair of classes
 
-ARRAYS = ("x_train", "y_train", "x_test", "y_test")  # by the names of Keras's npz
+ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")  # by the names of Keras's npz
 
 
 class Split(NamedTuple):
@@ -57,11 +57,6 @@ def class_name(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
-def noun(names: Sequence[str]) -> str:
-    """Return what a class is to be called: a digit, if all are digits."""
-    return "digit" if set(names) <= set(DIGITS) else "class"
-
-
 def from_arrays(
     arrays: dict[str, np.ndarray], origin: object, names: Sequence[str] | None = None
 ) -> Dataset:
@@ -75,13 +70,13 @@ def from_arrays(
     value outside 0..255 or a label outside 0..99; if an image is larger than 64 by 64,
     there is only one class, or a label has no name.
     """
-    missing = [name for name in ARRAYS if name not in arrays]
+    missing = [name for name in ARRAY_NAMES if name not in arrays]
     if missing:
         raise InputError(f"{origin}: no array {', '.join(missing)} in it")
     train, test = (
         Split(
             _as_bytes(arrays[f"x_{split}"], 3, 255, f"{origin}: x_{split}"),
-            _as_bytes(arrays[f"y_{split}"], 1, MOST_CLASSES - 1, f"{origin}: y_{split}"),
+            _as_bytes(arrays[f"y_{split}"], 1, MAX_CLASSES - 1, f"{origin}: y_{split}"),
         )
         for split in ("train", "test")
     )
@@ -96,10 +91,10 @@ def from_arrays(
             f"{origin}: the images of x_train are {_size(train)} pixels, "
             f"those of x_test {_size(test)}"
         )
-    if max(train.images.shape[1:]) > MOST_PIXELS:
+    if max(train.images.shape[1:]) > MAX_SIDE:
         raise InputError(
             f"{origin}: the images are {_size(train)} pixels; make them at most "
-            f"{MOST_PIXELS} by {MOST_PIXELS}"
+            f"{MAX_SIDE} by {MAX_SIDE}"
         )
     if (train.labels == train.labels[0]).all():
         raise InputError(f"{origin}: all of y_train is {train.labels[0]}: only one class")
@@ -122,17 +117,17 @@ def check_names(names: Sequence[str], origin: object) -> tuple[str, ...]:
     what is no printed character, or if there are fewer than 2 or more than 100.
     """
     found = tuple(map(class_name, names))
-    if not 1 < len(found) <= MOST_CLASSES:
+    if not 1 < len(found) <= MAX_CLASSES:
         raise InputError(
-            f"{origin}: has names of {len(found)} classes; there may be 2 to {MOST_CLASSES}"
+            f"{origin}: has names of {len(found)} classes; there may be 2 to {MAX_CLASSES}"
         )
     for name in found:
         if not name:
             raise InputError(f"{origin}: the name of a class is empty")
-        if len(name) > LONGEST_NAME:
+        if len(name) > MAX_NAME_LENGTH:
             raise InputError(
                 f"{origin}: the class {name[:20]!a}… has a name of {len(name):,} "
-                f"characters; there may be {LONGEST_NAME}"
+                f"characters; there may be {MAX_NAME_LENGTH}"
             )
         if printable(name) != name:
             raise InputError(

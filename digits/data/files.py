@@ -28,12 +28,12 @@ from digits.errors import InputError
 if TYPE_CHECKING:  # slow to import, and most stages draw nothing
     from matplotlib.figure import Figure
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 # How much a compressed file may unfold to: deflate makes up to 1000 bytes of one, images
 # of handwriting about 5. A small file may be anything.
-MOST_PER_BYTE = 100
-SMALL = 256 * 2**20  # bytes
+MAX_EXPANSION = 100
+ALWAYS_ALLOWED = 256 * 2**20  # bytes
 
 
 @contextmanager
@@ -66,7 +66,7 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         temporary.replace(path)
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in DISK_FULL:
             raise
         raise InputError(
             f"{path}: cannot be written ({error.strerror}). Make room and run the same "
@@ -161,7 +161,7 @@ def read_npz(
     among_others: there may be other arrays, which are not read
 
     Raises `OSError` or `ValueError` if the file is missing, damaged, no npz, has other
-    arrays than these, or would unfold to more than `most_bytes`.
+    arrays than these, or would unfold to more than `max_unpacked_bytes`.
     """
     members = {f"{name}.npy": name for name in names}
     try:
@@ -175,7 +175,7 @@ def read_npz(
                 problems += [f"{', '.join(extra)} does not belong in it"] * bool(extra)
                 raise ValueError("; ".join(problems))
             unfolded = sum(found[member].file_size for member in members)
-            if unfolded > most_bytes(path):
+            if unfolded > max_unpacked_bytes(path):
                 raise ValueError(f"it would unfold to {unfolded:,} bytes")
             return {
                 name: _read_member(archive, found[member])
@@ -185,9 +185,9 @@ def read_npz(
         raise ValueError(str(error) or "it is cut off") from error
 
 
-def most_bytes(path: Path) -> int:
+def max_unpacked_bytes(path: Path) -> int:
     """Return to how many bytes a compressed file may unfold."""
-    return max(SMALL, MOST_PER_BYTE * path.stat().st_size)
+    return max(ALWAYS_ALLOWED, MAX_EXPANSION * path.stat().st_size)
 
 
 def _read_member(archive: ZipFile, info: ZipInfo) -> np.ndarray:

@@ -7,7 +7,7 @@ from digits.errors import InputError
 
 
 @dataclass(frozen=True)
-class Known:
+class DatasetInfo:
     """A data set that is the same everywhere.
 
     title: what to call it in a sentence
@@ -20,10 +20,10 @@ class Known:
     sha256: dict[str, str]
 
 
-KNOWN = {
+DATASETS = {
     # As read from the IDX files of LeCun, Cortes and Burges, "The MNIST database of
     # handwritten digits".
-    "mnist": Known(
+    "mnist": DatasetInfo(
         "MNIST",
         DIGITS,
         {
@@ -35,7 +35,7 @@ KNOWN = {
     ),
     # As read from the IDX files of Xiao, Rasul and Vollgraf, "Fashion-MNIST", 2017, whose
     # README has the names. Debian's package dataset-fashion-mnist holds the same.
-    "fashion_mnist": Known(
+    "fashion_mnist": DatasetInfo(
         "Fashion-MNIST",
         (
             "T-shirt/top",
@@ -59,14 +59,14 @@ KNOWN = {
 }
 
 
-def check_known(name: str, dataset: Dataset, origin: object) -> Dataset:
+def verify_checksums(name: str, dataset: Dataset, origin: object) -> Dataset:
     """Return the data set with its classes' names.
 
-    name: of `KNOWN`
+    name: of `DATASETS`
 
     Raises `InputError` unless the four arrays are that data set's, to the byte.
     """
-    known = KNOWN[name]
+    known = DATASETS[name]
     for array, actual in checksums(dataset).items():
         if actual != known.sha256[array]:
             raise InputError(

@@ -33,7 +33,7 @@ def fit(
     if options.solver == "fast":
         from digits.solvers.least_squares import LinearRegression  # noqa: PLC0415 (SciPy takes a moment)
     else:
-        from digits.solvers.reference import LinearRegression  # type: ignore[assignment]  # noqa: PLC0415 (the same interface)
+        from digits.solvers.sklearn_backend import LinearRegression  # type: ignore[assignment]  # noqa: PLC0415 (the same interface)
     line = LinearRegression().fit(images, y)
     course.record(1, "mean squared error", line.mse_)
     return LinearModel(

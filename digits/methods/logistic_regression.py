@@ -58,7 +58,7 @@ def fit(
     if options.solver == "fast":
         from digits.solvers.logistic import LogisticRegression  # noqa: PLC0415 (SciPy takes a moment)
     else:
-        from digits.solvers.reference import LogisticRegression  # type: ignore[assignment]  # noqa: PLC0415 (the same interface)
+        from digits.solvers.sklearn_backend import LogisticRegression  # type: ignore[assignment]  # noqa: PLC0415 (the same interface)
     logistic = LogisticRegression(
         C=2 * options.C if halves else options.C,
         multi_class="multinomial" if decision == "softmax" else "one_vs_rest",

@@ -10,10 +10,10 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from digits.blocks import in_blocks
 from digits.config.blocks import TrainBlock
 from digits.errors import InputError
 from digits.models import Course, Model
+from digits.parallel import map_row_blocks
 
 ROWS = 200  # of a block: its distances to 60,000 images take 48 MB
 EXACT = 1024  # so many products of two numbers from -128 to 127 a float32 sums exactly
@@ -66,7 +66,7 @@ class NeighboursModel(Model):
                 distances[here, nearest] = np.iinfo(np.int32).max
             return share / self.k
 
-        parts = in_blocks(votes, len(X), ROWS)
+        parts = map_row_blocks(votes, len(X), ROWS)
         return np.concatenate(parts)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:

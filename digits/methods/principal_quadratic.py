@@ -10,11 +10,11 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from digits.blocks import add_up, in_blocks
 from digits.config.blocks import TrainBlock
 from digits.errors import InputError
 from digits.models import Course
 from digits.models.features import FeatureModel, refuse_what_is_too_large, solve
+from digits.parallel import map_row_blocks, sum_tuples
 
 
 class Options(TrainBlock):
@@ -79,7 +79,7 @@ def principal_components(images: np.ndarray, n: int) -> tuple[np.ndarray, np.nda
         F = X[rows].astype(np.float64)  # whole numbers, whose sums are exact
         return F.T @ F, F.sum(axis=0)
 
-    gram, total = add_up(in_blocks(moments, len(X)))
+    gram, total = sum_tuples(map_row_blocks(moments, len(X)))
     mean = total / len(X)
     variances, axes = np.linalg.eigh(gram / len(X) - np.outer(mean, mean))
     variances, axes = variances[::-1][:n], axes.T[::-1][:n]

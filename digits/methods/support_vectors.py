@@ -17,11 +17,11 @@ import numpy as np
 from pydantic import Field
 from threadpoolctl import threadpool_limits
 
-from digits.blocks import available_threads, in_blocks
 from digits.config.blocks import TrainBlock
 from digits.errors import InputError
 from digits.models import Course, Model
 from digits.models.pairs import pairs, votes
+from digits.parallel import available_threads, map_row_blocks
 
 TOLERANCE = 1e-3  # libsvm's
 MOST = 1500  # images that are added to a pair's at a time
@@ -73,7 +73,7 @@ class VectorsModel(Model):
             K = kernel(X[rows], self.vectors, self.gamma)
             return votes(K @ self.coef.T + self.intercept, len(self.classes))
 
-        return np.concatenate(in_blocks(of, len(X), 500))
+        return np.concatenate(map_row_blocks(of, len(X), 500))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         n_pairs = len(pairs(len(self.classes)))

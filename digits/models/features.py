@@ -14,9 +14,9 @@ import numpy as np
 from numpy.linalg import norm
 
 from digits import memory
-from digits.blocks import ROWS, add_up, in_blocks
 from digits.errors import InputError
 from digits.models import Course, Model
+from digits.parallel import BLOCK_ROWS, map_row_blocks, sum_tuples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class FeatureModel(Model):
 
     def _scores(self, images: np.ndarray) -> np.ndarray:
         X = images.reshape(len(images), -1)
-        parts = in_blocks(
+        parts = map_row_blocks(
             lambda rows: self.features(X[rows]) @ self.coef.T + self.intercept, len(X)
         )
         return np.concatenate(parts)
@@ -53,7 +53,7 @@ def refuse_what_is_too_large(n_features: int, images: np.ndarray, asked: str) ->
     """
     n_samples, n_pixels = len(images), images[0].size
     # `solve` has the products of all pairs from each block, and thrice from all
-    n_grams = -(-n_samples // ROWS) + 3
+    n_grams = -(-n_samples // BLOCK_ROWS) + 3
     needed = 8 * n_features * (n_features * n_grams + n_pixels)
     memory.require(f"{asked} features of {n_samples} images", needed)
 
@@ -82,7 +82,7 @@ def solve(
         F = features(X[rows])
         return F.T @ F, F.sum(axis=0), F.T @ targets[y[rows]]
 
-    gram, total, products = add_up(in_blocks(moments, n_samples))
+    gram, total, products = sum_tuples(map_row_blocks(moments, n_samples))
     raw = gram / n_samples
     mean, shares = total / n_samples, np.bincount(y) / n_samples
     gram = raw - np.outer(mean, mean)

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from digits import metrics, models, normal_form
+from digits import metrics, models
 from digits.config.params import Train
+from digits.images import mnist_format
 from digits.methods.logistic_regression import LogisticBlock
 from digits.models import Decision, Model
 from digits.report import arrays, notebook
@@ -194,8 +195,8 @@ def packed(
 def form(dataset_name: str) -> dict[str, Any]:
     """Return what the page needs to bring a drawing to the data's form."""
     return {
-        "box": normal_form.BOX,
-        "ink": normal_form.INK,
-        "beyond": normal_form.BEYOND,
-        "centred": dataset_name in normal_form.CENTRED,
+        "box": mnist_format.BOX,
+        "ink": mnist_format.INK,
+        "beyond": mnist_format.CENTRE_OFFSET,
+        "centred": dataset_name in mnist_format.MNIST_LIKE,
     }

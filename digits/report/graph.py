@@ -1,23 +1,24 @@
-"""The pipeline's graph, as dvc.yaml has it."""
+"""The graph of the pipeline, as dvc.yaml describes it."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from digits.data import regular
-from digits.errors import InputError
+from digits import pipeline
+from digits.pipeline import Block
 
 
 @dataclass(frozen=True)
 class Node:
     """A stage of the pipeline.
 
-    after: the stages whose results it reads
-    depth: how many stages must run before it, one after the other
-    each: what it runs once for ("subsets", "variants"), "" if it runs once
+    Attributes:
+        name: Its name in dvc.yaml.
+        does: Its description, with `…` for the name of a variant or subset.
+        after: The stages whose results it reads.
+        depth: The number of stages that must run before it, one after the other.
+        each: The group whose members it runs for (`subsets` or `variants`); empty if it
+            runs once.
     """
 
     name: str
@@ -30,18 +31,15 @@ class Node:
 def nodes(path: Path) -> list[Node]:
     """Return the stages of a dvc.yaml, in the order in which they run.
 
-    Raises `InputError` if the file cannot be read.
+    Raises:
+        InputError: The file cannot be read.
     """
-    try:
-        stages = yaml.safe_load(regular.text(path))["stages"]
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    blocks = {name: stage.get("do", stage) for name, stage in stages.items()}
+    blocks = pipeline.blocks(path)
     after = {
         name: tuple(
-            other
-            for other in blocks
-            if other != name and _reads(block, _written(blocks[other]))
+            other.name
+            for other in blocks.values()
+            if other is not block and _reads(block, other)
         )
         for name, block in blocks.items()
     }
@@ -52,31 +50,26 @@ def nodes(path: Path) -> list[Node]:
     found = [
         Node(
             name=name,
-            does=re.sub(r"\$\{[^}]*\}", "…", block.get("desc", "")),
+            does=_without_names(block.description, "…"),
             after=after[name],
             depth=depth(name),
-            each=re.sub(r"\W", "", str(stages[name].get("foreach", ""))),
+            each=block.group,
         )
         for name, block in blocks.items()
     ]
     return sorted(found, key=lambda node: node.depth)
 
 
-def _written(block: dict[str, Any]) -> list[str]:
-    """Return what a stage writes, without what differs from subset to subset."""
-    keys = ("outs", "metrics", "plots")
-    return [_plain(entry) for key in keys for entry in block.get(key, [])]
-
-
-def _reads(block: dict[str, Any], written: list[str]) -> bool:
-    """Tell whether a stage reads any of what another one wrote, or a part of it."""
-    read = [_plain(entry) for entry in block.get("deps", [])]
+def _reads(block: Block, other: Block) -> bool:
+    """Tell whether a stage reads an output of another one, or a part of it."""
+    read = [_without_names(dep, "*") for dep in block.deps]
+    written = [_without_names(out.path, "*") for out in other.outputs]
     return any(_inside(a, b) or _inside(b, a) for a in read for b in written)
 
 
-def _plain(entry: str | dict[str, Any]) -> str:
-    path = entry if isinstance(entry, str) else next(iter(entry))
-    return re.sub(r"\$\{[^}]*\}", "*", path)
+def _without_names(text: str, placeholder: str) -> str:
+    """Replace what differs between variants or subsets, `${…}`, by a placeholder."""
+    return re.sub(r"\$\{[^}]*\}", placeholder, text)
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -1,4 +1,5 @@
 """Solvers of least squares and of L2-regularised logistic regression.
 
-A module each, and `reference` with scikit-learn's: no model depends on another's solver.
+`least_squares` and `logistic` are ours, `sklearn_backend` wraps scikit-learn's. No model
+depends on another model's solver. docs/solver.md explains the methods.
 """

@@ -1,4 +1,4 @@
-"""What scikit-learn expects of an estimator, without importing it: that takes seconds."""
+"""scikit-learn's estimator interface, without its import, which takes seconds."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
@@ -8,11 +8,15 @@ import numpy as np
 
 @dataclass
 class Estimator:
-    """Parameters by name, so that `sklearn.base.clone` and a grid search accept it.
+    """Base class whose parameters `sklearn.base.clone` and a grid search can set.
 
-    What `fit` finds: `coef_`, (n_outputs, n_features), and `intercept_`, (n_outputs,), on
-    standardised columns; their `mean_` and `scale_`, (n_features,), a constant column's
-    scale being 1.
+    Attributes:
+        coef_: After `fit`, the coefficients of standardised columns, (n_outputs,
+            n_features).
+        intercept_: After `fit`, (n_outputs,).
+        mean_: After `fit`, the mean of each column, (n_features,).
+        scale_: After `fit`, the standard deviation of each column, (n_features,); 1 for a
+            constant column.
     """
 
     coef_: np.ndarray = field(init=False, repr=False, compare=False)
@@ -31,7 +35,14 @@ class Estimator:
         return self
 
     def decision_function(self, X: np.ndarray) -> np.ndarray:
-        """Return the scores, (n_samples,) of one output, else (n_samples, n_outputs)."""
+        """Return the scores.
+
+        Args:
+            X: (n_samples, ...), flattened to (n_samples, n_features).
+
+        Returns:
+            (n_samples,) if there is one output, else (n_samples, n_outputs).
+        """
         coef = self.coef_ / self.scale_
         scores = X.reshape(len(X), -1) @ coef.T + (self.intercept_ - coef @ self.mean_)
         return scores[:, 0] if scores.shape[1] == 1 else scores

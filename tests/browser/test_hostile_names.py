@@ -11,10 +11,10 @@ import pytest
 import yaml
 from PIL import Image
 
-from digits import lettering, plots
 from digits.commands import compare
 from digits.data import dataset
 from digits.errors import InputError, printable
+from digits.figures import labels, plots
 from tests.helpers.project import ROOT, Project, as_arrays, config_without_remotes, make
 from tests.pipeline.test_own_data import read_csv, write_params
 
@@ -151,8 +151,8 @@ def test_an_error_escapes_the_name_of_a_file(tmp_path, capfd):
 
 @pytest.mark.parametrize("name", [NAMES[8], r"\$x\$", "$$", "_^{}", "%d", "a\tb"])
 def test_a_figure_can_show_any_name(tmp_path, name):
-    (shown,) = lettering.drawable([name])
-    plots.confusion(tmp_path / "a.png", np.eye(2, dtype=int), [shown, "b"], "v", "class")
+    (shown,) = labels.plot_labels([name])
+    plots.confusion(tmp_path / "a.png", np.eye(2, dtype=int), [shown, "b"], "v")
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 

@@ -13,8 +13,8 @@ import pytest
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import Split
+from digits.images.mnist_format import fit_to_frame, to_mnist_format
 from digits.methods import lenet5
-from digits.normal_form import normal_form
 from stages import evaluate
 from tests.helpers.project import ROOT
 from tests.unit.test_report import page_of, result
@@ -272,7 +272,7 @@ def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size
 
 def test_a_drawing_is_normalised_as_in_python(page, root):
     shape = dataset.load_split(root / "data/raw/test").images.shape[1:]
-    centred = root == ROOT
+    bring = to_mnist_format if root == ROOT else fit_to_frame
     rng = np.random.default_rng(0)
     for _ in range(30):
         high, wide = rng.integers(12, 90, 2)
@@ -281,7 +281,7 @@ def test_a_drawing_is_normalised_as_in_python(page, root):
             top, left = rng.integers(0, high - 4), rng.integers(0, wide - 4)
             part = drawing[top : top + high // 3, left : left + wide // 4]
             part[:] = rng.integers(0, 256, part.shape)
-        expected = normal_form(drawing, shape, centred=centred)
+        expected = bring(drawing, shape)
         framed = page.evaluate(
             "([grey, high, wide]) => digits.normalForm(grey, high, wide)",
             [drawing.ravel().tolist(), int(high), int(wide)],

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from digits.commands import pipeline, unlock
+from digits import pipeline
+from digits.commands import unlock
 
 UNFINISHED = "data/unfinished"
 

@@ -52,7 +52,7 @@ CUT_AT_0 = """\
 
 ### Mistakes
 
-| variant | digit | `HEAD~1` | `HEAD` | change |
+| variant | class | `HEAD~1` | `HEAD` | change |
 | --- | --- | ---: | ---: | ---: |
 | `linear_binary` | 0 called 1 | 0 | 8 | +8 |
 
@@ -125,7 +125,7 @@ def test_a_removed_variant_is_not_worse(project):
         pytest.param(
             "metrics/multinomial/confusion.csv",
             "",
-            "no confusion matrix",
+            "not a confusion matrix",
             marks=pytest.mark.slow,
         ),
         pytest.param("dvc.yaml", "stages: [", "dvc.yaml", marks=pytest.mark.slow),
@@ -231,7 +231,7 @@ def test_the_largest_changes_come_first_and_the_others_are_counted():
     changed = {"parameters": [], "metrics": [], "mistakes": cells}
     shown = compare.markdown(("a" * 40, "b"), changed, None)
     assert shown.count(" called ") == compare.N_CELLS
-    assert "| digit | `aaaaaaa` | `b` |" in shown
+    assert "| class | `aaaaaaa` | `b` |" in shown
     assert "Smaller changes: 3 more of `v`. Pictures: `metrics/v/pictures/`." in shown
 
 
@@ -253,7 +253,7 @@ def test_matrices_of_other_digits_are_not_compared(monkeypatch):
 def test_a_matrix_may_be_missing_only_where_the_variant_is(monkeypatch):
     monkeypatch.setattr(compare, "dvc", lambda *_: plots([("HEAD", "0", "1", 3)]))
     assert compare.mistakes([], {"v"}) == ([], set())
-    with pytest.raises(InputError, match="nothing in it in workspace"):
+    with pytest.raises(InputError, match="it is empty in workspace"):
         compare.mistakes([], set())
 
 
@@ -273,7 +273,8 @@ def balanced(monkeypatch, new):
 
 def test_a_new_metric_needs_a_direction_and_is_then_judged(monkeypatch):
     with pytest.raises(
-        InputError, match=r"v\.json: whether balanced_acc.*@gives.*metrics\.py"
+        InputError,
+        match=r"v\.json: whether a higher or a lower balanced_acc.*@gives.*metrics\.py",
     ):
         balanced(monkeypatch, 0.5)
     (gone,) = balanced(monkeypatch, None)

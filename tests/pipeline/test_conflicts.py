@@ -133,7 +133,7 @@ def test_a_truncated_lock_in_conflict_is_merged(project):
     merged = path.read_text()
     path.write_text(merged[: merged.index("<<<<<<<") + 9])
     said = "\n".join(unlock.unlock(project.root))
-    assert "cut short" in said
+    assert "was truncated" in said
     assert "merged stage by stage" in said
     assert unlock.is_whole(path)
 
@@ -185,7 +185,7 @@ def test_generated_files_in_conflict_are_regenerated(project):
     conflict(project, "one", "two")
     assert unlock.in_conflict(path)
     said = finish(project, "commit", "--quiet", "--no-edit")
-    assert "params.schema.json: was in conflict; check makes it again" in said
+    assert "params.schema.json: had a conflict; check makes it again" in said
     assert path.read_text() == schema
 
 

@@ -244,8 +244,8 @@ def test_a_mistake_that_no_stage_reads_also_stops_dvc(project):
     assert "seed: is not a known key" in message
 
 
-# Some mistakes of each kind: values, keys, blocks that DVC's `foreach` reads, broken YAML.
-# tests/unit/test_params.py tests all mistakes, without DVC.
+# Some mistakes of each kind: values, keys, blocks that DVC's `foreach` reads, files that
+# are not YAML. tests/unit/test_params.py tests all mistakes, without DVC.
 WITH_DVC = (
     "exponent without a point",
     "bool for a number",

@@ -111,8 +111,8 @@ def test_a_new_model_runs_its_own_variant_and_the_report(project):
     [
         (
             "digits/solvers/logistic.py",
-            "MEMORY = ",
-            "MEMORY = 1 + ",
+            "LBFGS_MEMORY = ",
+            "LBFGS_MEMORY = 1 + ",
             stages("train", LOGISTIC) | stages("evaluate", LOGISTIC) | {"report"},
         ),
         (
@@ -175,7 +175,7 @@ TRAIN = "train/multinomial_logistic"
         (
             LOGISTIC_FILE,
             "digits.solvers.logistic import L",
-            "digits.solvers.reference import L",
+            "digits.solvers.sklearn_backend import L",
             TRAIN,
         ),
         ("digits/models/linear.py", "MODEL = LinearModel", "MODEL = object", TRAIN),
@@ -187,7 +187,7 @@ def test_an_edit_that_can_change_a_result_is_noticed(code, name, old, new, expec
 
 
 def test_the_branch_of_an_import_is_noticed(code):
-    ours, theirs = "digits.solvers.logistic import", "digits.solvers.reference import"
+    ours, theirs = "digits.solvers.logistic import", "digits.solvers.sklearn_backend import"
     text = (code / LOGISTIC_FILE).read_text()
     head, tail = text.split("    if options.solver", 1)
     swapped = tail.replace(ours, "\0").replace(theirs, ours).replace("\0", theirs)
@@ -215,7 +215,7 @@ def test_imports_of_a_package_from_its_modules_are_followed(code):
     (code / "digits/solvers/__init__.py").write_text(
         "from digits.solvers import logistic as s\n"
     )
-    edit = ("digits/solvers/__init__.py", "logistic as s", "reference as s")
+    edit = ("digits/solvers/__init__.py", "logistic as s", "sklearn_backend as s")
     assert changed(code, [TRAIN], edit) == {TRAIN}
 
 
@@ -281,11 +281,11 @@ def test_download_touches_no_network_if_the_data_is_there(as_mnist, tmp_path, mo
     from digits.data import dataset  # noqa: PLC0415 (as above)
 
     dataset.save(tmp_path / "data/raw", as_mnist)
-    monkeypatch.setattr(download.sources, "fetch", lambda _: pytest.fail("fetched"))
+    monkeypatch.setattr(download.mirrors, "fetch", lambda _: pytest.fail("fetched"))
     (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     download.main(params.load(tmp_path / "params.yaml"), tmp_path)
     summary = json.loads((tmp_path / "metrics/dataset/summary.json").read_text())
-    assert summary["sha256"] == registry.KNOWN["mnist"].sha256
+    assert summary["sha256"] == registry.DATASETS["mnist"].sha256
 
     (tmp_path / "data/raw/test/labels.npy").unlink()
     with pytest.raises(pytest.fail.Exception, match="fetched"):

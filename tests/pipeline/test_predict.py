@@ -112,7 +112,7 @@ def test_json_has_the_scores_of_evaluate(run, project):
         with np.load(project.root / f"data/predictions/{name}.npz") as file:
             answer = answers[0]["variants"][name]
             np.testing.assert_allclose(answer["scores"], file["scores"][3], atol=1e-9)
-            assert answer["digit"] == file["predicted"][3]
+            assert answer["class"] == file["predicted"][3]
     probabilities = answers[0]["variants"]["multinomial"]["probabilities"]
     assert [*probabilities] == [str(digit) for digit in range(10)]
     assert sum(probabilities.values()) == pytest.approx(1)
@@ -128,8 +128,8 @@ def test_an_unreadable_image_is_one_line_and_the_others_are_classified(project):
     )  # fmt: skip
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
-        "error: empty: no picture is in this folder",
-        "error: text.png: is no picture (PNG, JPEG, WEBP, BMP, GIF)",
+        "error: empty: there is no image in this folder",
+        "error: text.png: is not an image (PNG, JPEG, WEBP, BMP, GIF)",
         "error: nosuch.png: No such file or directory",
     ]
     assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == [
@@ -173,7 +173,7 @@ def test_batches_change_neither_predictions_nor_order(run, monkeypatch):
     files = [[answer["file"] for answer in json.loads(out)] for out in (expected, split)]
     assert files[0] == files[1]
     digits = [
-        [[v["digit"] for v in answer["variants"].values()] for answer in json.loads(out)]
+        [[v["class"] for v in answer["variants"].values()] for answer in json.loads(out)]
         for out in (expected, split)
     ]
     assert digits[0] == digits[1]
@@ -238,7 +238,7 @@ def test_test_images_as_files_get_the_predictions_of_evaluate(
             if "binary" not in variant or label < 2
         ]
         with np.load(ROOT / f"data/predictions/{variant}.npz") as file:
-            assert [answer["digit"] for answer in chosen] == file["predicted"].tolist()
+            assert [answer["class"] for answer in chosen] == file["predicted"].tolist()
             scores = np.array([answer["scores"] for answer in chosen])
             np.testing.assert_allclose(scores, file["scores"], rtol=0, atol=1e-9)
     shutil.rmtree(tmp_path)

@@ -3,7 +3,9 @@
 It can be removed: `rm -r published tests/pipeline/test_published.py`.
 """
 
+import ast
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,8 +16,8 @@ import yaml
 from PIL import Image
 
 from digits.commands import verify
-from digits.config import cli, params
-from digits.data.registry import KNOWN
+from digits.config import cli, fingerprint, guard, params
+from digits.data.registry import DATASETS
 from digits.errors import InputError
 from tests.helpers.project import ROOT
 from tests.pipeline.test_dvc_yaml import STAGES, declared
@@ -34,7 +36,7 @@ def published(tmp_path):
     root = tmp_path / "published"
     root.mkdir()
     shutil.copy(PUBLISHED / "rows.yaml", root)
-    write(root / "metrics/dataset/summary.json", {"sha256": KNOWN["mnist"].sha256})
+    write(root / "metrics/dataset/summary.json", {"sha256": DATASETS["mnist"].sha256})
     checked = params.load(PUBLISHED / "params.yaml")
     for variant in checked.variants:
         confuse(root / f"metrics/{variant}", 309, 10_000)
@@ -66,7 +68,7 @@ def test_every_variant_has_a_row_with_wilsons_interval(published):
 
 def test_each_row_is_of_the_images_of_its_own_subset(published):
     checked, root = published
-    subset = checked.subsets["digits"].model_copy(update={"digits": (0, 1)})
+    subset = checked.subsets["digits"].model_copy(update={"classes": (0, 1)})
     checked.subsets["binary"] = subset
     confuse(root / "metrics/pairwise", 50, 2_000)
     table.main(checked, root)
@@ -78,7 +80,9 @@ def test_each_row_is_of_the_images_of_its_own_subset(published):
 
 def test_results_on_other_data_are_not_compared_with_mnist(published):
     checked, root = published
-    write(root / "metrics/dataset/summary.json", {"sha256": KNOWN["fashion_mnist"].sha256})
+    write(
+        root / "metrics/dataset/summary.json", {"sha256": DATASETS["fashion_mnist"].sha256}
+    )
     with pytest.raises(InputError, match="this is not MNIST"):
         table.main(checked, root)
     assert not (root / "table.md").exists()
@@ -316,12 +320,59 @@ def test_its_plots_have_the_roots_templates_and_page(ran):
     assert not ran.run("git", "status", "--porcelain").stdout
 
 
-@pytest.mark.parametrize(("root", "option"), [("published", " --cd published"), (".", "")])
-def test_a_message_names_the_command_for_its_project(root, option):
-    said = "x.npz: is damaged; `dvc{0} repro` writes it again, `dvc{0} pull` gets it"
-    with pytest.raises(InputError) as caught, cli.naming(Path(root)):
-        raise InputError(said.format(""))
-    assert str(caught.value) == said.format(option)
+COMMANDS = {  # in a message, and what it becomes under `--in published`
+    "`dvc repro` writes it": "`dvc --cd published repro` writes it",
+    "`dvc pull` gets it": "`dvc --cd published pull` gets it",
+    "`dvc repro evaluate@one_hot`": "`dvc --cd published repro evaluate@one_hot`",
+    "`dvc repro --force --single-item train@one_hot`":
+        "`dvc --cd published repro --force --single-item train@one_hot`",
+    "`dvc cache dir --local FOLDER`": "`dvc --cd published cache dir --local FOLDER`",
+    "`dvc --cd . repro`": "`dvc --cd . repro`",
+    "`digits verify --fix`": "`digits verify --fix --in published`",
+    "`digits remove --leftovers`": "`digits remove --leftovers --in published`",
+    "`digits unlock` repairs it": "`digits unlock` repairs it",
+    "`git checkout published/dvc.yaml`": "`git checkout published/dvc.yaml`",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("said", "expected"), COMMANDS.items())
+def test_a_message_names_the_command_for_its_project(said, expected):
+    for root, text in (("published", expected), (".", said)):
+        with pytest.raises(InputError) as caught, cli.naming(Path(root)):
+            raise InputError(said)
+        assert str(caught.value) == text
+    assert cli.commands_for(Path("a b"), "`dvc repro`") == "`dvc --cd 'a b' repro`"
+
+
+def test_every_command_in_a_message_can_be_changed_for_another_project():
+    """That is: it is in backticks, and is not a target of the Makefile at the root."""
+    command = re.compile(
+        r"(?<!`)\b(dvc|digits) (repro|pull|checkout|verify|remove)\b|make repro"
+    )
+    for folder in ("digits", "stages", "published"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "InputError":
+                    for part in ast.walk(node):
+                        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                            assert not command.search(part.value), f"{path}: {part.value}"
+
+
+def test_changed_code_is_recorded_by_the_project_that_has_the_code(tmp_path):
+    """The stage `check` of the folder records no code: it has none."""
+    recorded = fingerprint.compute("filter")
+    recorded["modules"]["stages.filter"] = "other"
+    write(tmp_path / "fingerprints/filter.json", recorded)
+    checked = params.load(PUBLISHED / "params.yaml")
+    for root, here in ((tmp_path / "published", "--cd . "), (tmp_path, "")):
+        inputs = [tmp_path / "fingerprints/filter.json"]
+        with (
+            pytest.raises(InputError) as caught,
+            guard.unchanged(checked, "filter@digits", inputs, lambda _: None, root),
+        ):
+            pass
+        check = f"`dvc {here}repro --force --single-item check`"
+        assert f"run {check}, then `dvc repro`" in str(caught.value)
 
 
 VERIFY = ("python", "-m", "digits", "verify", "--in", "published")

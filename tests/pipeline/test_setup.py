@@ -318,7 +318,7 @@ def test_packages_that_uv_installs_elsewhere_are_an_error(top, tmp_path):
     (tmp_path / "uv/uv.toml").write_text(f"[pip]\ntarget = '{tmp_path / 'elsewhere'}'\n")
     result = run(top, folder, "setup", XDG_CONFIG_HOME=str(tmp_path))
     assert result.returncode
-    assert "does a uv.toml say target or prefix?" in result.stderr
+    assert "does a uv.toml set target or prefix?" in result.stderr
     assert not fits(top, folder)
 
 
@@ -354,7 +354,7 @@ def test_a_linked_environment_is_used_if_it_fits_and_never_cleared(top, copy):
     before = sorted(shared.rglob("*"))
     result = run(top, copy, "setup")
     assert result.returncode
-    assert ".venv is a link, to an environment that does not fit" in result.stderr
+    assert ".venv is a symbolic link to an environment that does not match" in result.stderr
     assert sorted(shared.rglob("*")) == before
     complete = shared / "complete"
     complete.write_text(complete.read_text().replace(str(copy / ".venv"), str(shared)))

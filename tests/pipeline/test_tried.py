@@ -154,7 +154,7 @@ def test_names_are_as_short_as_they_can_be():
 def test_without_experiments_it_says_how_to_run_one(done):
     said = done.run(*TRIED).stdout
     assert said.startswith(
-        "none yet: try dvc exp run -S variants.linear_binary.evaluate.thr"
+        "no experiments yet; for example: dvc exp run -S variants.linear_binary.evaluate"
     )
 
 

@@ -35,7 +35,7 @@ def test_an_empty_list_of_locks_is_removed_and_a_valid_one_stays(project, folder
     assert list(unlock.unlock(project.root)) == []
     path.write_text("")
     assert list(unlock.unlock(project.root)) == []
-    assert f"{path}: was left empty, and is removed" in caplog.text
+    assert f"{path}: was empty, and was removed" in caplog.text
     assert path.read_text()  # as DVC has rewritten it
 
 
@@ -98,12 +98,12 @@ def test_a_truncated_lock_is_restored_from_git(project, left):
     path = project.root / "dvc.lock"
     before = path.read_bytes()
     path.write_text(left)
-    assert "that of Git" in "".join(unlock.unlock(project.root))
+    assert "restored from Git" in "".join(unlock.unlock(project.root))
     assert path.read_bytes() == before
 
 
 def test_a_truncated_lock_that_git_does_not_have_is_made_again(fresh, tmp_path):
     project = fresh.copy(tmp_path / "project")
     (project.root / "dvc.lock").write_text("stages: [")
-    assert "to be made" in "".join(unlock.unlock(project.root))
+    assert "`dvc repro` writes it again" in "".join(unlock.unlock(project.root))
     assert not (project.root / "dvc.lock").exists()

@@ -23,8 +23,7 @@ def another_threshold(content):
 
 
 def one_variant_more(content):
-    another_threshold(content)
-    content["subsets"]["four_nine"] = {"digits": [4, 9]}
+    content["subsets"]["four_nine"] = {"classes": [4, 9]}
     content["variants"]["logistic_four_nine"] = {
         "subset": "four_nine",
         "train": {

@@ -42,7 +42,7 @@ def stored(project, path):
 
 def test_an_intact_project_passes(done):
     result = done.run(*VERIFY)
-    assert "results are as dvc.lock says" in result.stdout
+    assert "results and the cache match dvc.lock" in result.stdout
 
 
 def test_the_hash_of_a_folder_is_that_of_dvc(done):
@@ -133,7 +133,7 @@ def test_a_lock_that_is_truncated_after_a_path_is_read(tmp_path):
     (tmp_path / "dvc.lock").write_text(lock)
     assert verify.recorded(tmp_path) == []
     (tmp_path / "dvc.lock").write_text(lock.replace("outs", "deps"))
-    assert "not as dvc.lock has it" in verify.Inputs(tmp_path).changed("check")
+    assert "differs from dvc.lock" in verify.Inputs(tmp_path).changed("check")
 
 
 def test_leftovers_of_a_removed_variant_are_named_and_are_not_damage(project):
@@ -143,7 +143,7 @@ def test_leftovers_of_a_removed_variant_are_named_and_are_not_damage(project):
     (project.root / "metrics/one_vs_rest.json").unlink()
     damage(project.root / "data/models/one_vs_rest.npz")
     said = project.run(*VERIFY).stdout
-    assert "results are as dvc.lock says" in said
+    assert "results and the cache match dvc.lock" in said
     assert "in dvc.lock: train@one_vs_rest, evaluate@one_vs_rest" in said
     assert "  data/models/one_vs_rest.npz\n" in said
     assert "  metrics/one_vs_rest\n" in said
@@ -198,7 +198,7 @@ def test_a_repair_runs_no_stage_that_would_refuse(project, file, old, new, reaso
     before = locked(project), len([*project.root.rglob("*")])
     said = project.run(*VERIFY, "--fix", check=False)
     assert said.returncode == 1
-    assert f"left as it is: evaluate@one_vs_rest, since {reason}" in said.stdout
+    assert f"not repaired: evaluate@one_vs_rest, because {reason}" in said.stdout
     assert (locked(project), len([*project.root.rglob("*")])) == before
 
 

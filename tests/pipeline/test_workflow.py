@@ -53,13 +53,35 @@ def test_text_of_a_pull_request_does_not_become_a_script():
     assert not [script for script in SCRIPTS if "${{" in script]
 
 
-def test_the_commands_it_calls_exist():
+def test_it_calls_the_targets_of_the_ci_script():
+    """Only `make setup` is a step of its own: DVC pulls before the pipeline runs."""
     makefile = (ROOT / "Makefile").read_text()
-    targets = re.findall(r"\bmake ([a-z-]+)", "\n".join(SCRIPTS))
-    assert targets == ["check", "test", "setup", "repro", "test-results"]
-    assert all(re.search(rf"(?m)^{target}:", makefile) for target in targets)
-    commands = re.findall(r"\.venv/bin/digits (\w+)", "\n".join(SCRIPTS))
-    assert commands == ["compare"]
+    target = re.compile(r"\bmake ([a-z-]+(?: [A-Z]+=\d+)*)")
+    called = set(target.findall("\n".join(SCRIPTS)))
+    assert called - {"setup"} == set(target.findall((ROOT / ".ci/run").read_text()))
+    assert called >= {"check", "test", "repro", "test-reproduction", "test-results"}
+    names = [name.split()[0] for name in called]
+    assert all(re.search(rf"(?m)^{name}:", makefile) for name in names)
+
+
+def test_the_command_that_it_runs_exists():
+    (command,) = re.findall(r"\.venv/bin/digits (\w+)", "\n".join(SCRIPTS))
+    assert (ROOT / f"digits/commands/{command}.py").is_file()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.split("\n")[0][:30])
+def test_shellcheck_finds_nothing(script):
+    """`make check` runs it on .ci/ itself."""
+    bin_ = Path(sys.executable).parent
+    result = subprocess.run(
+        ["shellcheck", "--shell=bash", "-"],
+        input=script,
+        env=os.environ | {"PATH": f"{bin_}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
 
 
 def test_all_runs_share_a_cache_of_results():
@@ -120,7 +142,7 @@ def tracked(fresh, tmp_path):
     return Project(tmp_path / "clone"), tmp_path / "remote"
 
 
-PULL = "Pull data and results, where a remote is configured"
+PULL = "Pull data and results, if a remote is configured"
 
 
 @pytest.mark.slow
@@ -165,7 +187,7 @@ def test_the_pictures_that_changed_are_collected_before_and_after(done, tmp_path
     (project.root / folder / "scores.png").write_bytes(b"changed here")
     (project.root / folder / "ä new one.png").write_bytes(b"new")
     (project.root / "metrics/linear_binary/pictures/confusion.png").unlink()
-    step = "Collect the pictures that changed"
+    step = "Collect the figures that changed"
     result = run_step(step, project, RUNNER_TEMP=str(tmp_path))
     assert result.returncode == 0, result.stderr
     changed = tmp_path / "changed"
@@ -204,7 +226,7 @@ def test_every_job_has_a_time_limit(job):
 @pytest.mark.hard
 def test_zizmor_finds_nothing():
     zizmor = Path(sys.executable).parent / "zizmor"  # `make test-hard` installs it
-    command = (zizmor, "--offline", "--quiet", ROOT / ".github/workflows")
+    command = (zizmor, "--offline", "--quiet", ROOT / ".github")
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
 

@@ -18,16 +18,26 @@ ROOT = Path(__file__).parents[2]
 
 # The file, the text to replace, its replacement, and the tests that should fail.
 MUTATIONS = [
-    ("digits/sources.py", "if actual != self.sha256:", "if False:", "sources"),
-    ("digits/sources.py", "if self._left < 0:", "if self._left < -(2**40):", "sources"),
-    ("digits/sources.py", "if member.size > most:", "if False:", "sources"),
-    ("digits/sources.py", "if not member.isreg():", "if False:", "sources"),
-    ("digits/sources.py", '"--ignore-scripts"', '"--foreground-scripts"', "sources"),
-    ("digits/sources.py", "os.killpg(process.pid, signal.SIGKILL)", "pass", "sources"),
-    ("digits/sources.py", "len(values) != length", "len(values) > length", "sources"),
+    ("digits/data/mirrors.py", "if actual != self.sha256:", "if False:", "sources"),
+    (
+        "digits/data/mirrors.py",
+        "if self._left < 0:",
+        "if self._left < -(2**40):",
+        "sources",
+    ),
+    ("digits/data/mirrors.py", "if member.size > most:", "if False:", "sources"),
+    ("digits/data/mirrors.py", "if not member.isreg():", "if False:", "sources"),
+    ("digits/data/mirrors.py", '"--ignore-scripts"', '"--foreground-scripts"', "sources"),
+    ("digits/data/mirrors.py", "os.killpg(process.pid, signal.SIGKILL)", "pass", "sources"),
+    ("digits/data/readers.py", "len(values) != length", "len(values) > length", "sources"),
     ("digits/data/files.py", "if dtype.hasobject:", "if False:", "sources"),
     ("digits/data/files.py", "or promised != there", "", "sources"),
-    ("digits/data/files.py", "if unfolded > most_bytes(path):", "if False:", "sources"),
+    (
+        "digits/data/files.py",
+        "if unfolded > max_unpacked_bytes(path):",
+        "if False:",
+        "sources",
+    ),
     (
         "digits/data/files.py",
         "temporary.replace(path)",
@@ -67,9 +77,9 @@ MUTATIONS = [
         "metrics",
     ),
     (
-        "digits/solvers/logistic.py",
-        "self.C * gradient + self.penalised * self.W",
-        "self.C * gradient - self.penalised * self.W",
+        "digits/solvers/problem.py",
+        "self.C * gradient + self.penalty_mask * point.coef",
+        "self.C * gradient - self.penalty_mask * point.coef",
         "solvers",
     ),
     (

@@ -220,7 +220,7 @@ def hide_source(walk: Walk) -> str:
 
 
 def repair(walk: Walk) -> str:
-    """Repair; if damage remains, run the pipeline again, as the message says."""
+    """Repair; while something is not repaired, run it again, as the message says."""
     before = {*results(walk.project.root)}
     result = walk.project.run("python", "-m", "digits", "verify", "--fix", check=False)
     said = result.stdout + result.stderr

@@ -177,7 +177,9 @@ def test_a_missing_limit_is_found():
 def test_at_all_corners_of_its_limits_a_fit_is_finite_or_refused(
     model, data, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(logistic, "EXHAUSTED", 12)  # iterations, for the test's time
+    monkeypatch.setattr(
+        logistic, "GIVE_UP_ITERATIONS", 12
+    )  # iterations, for the test's time
     for parameters in ends(model):
         works_or_is_refused(model, parameters, data, tmp_path)
 
@@ -296,7 +298,7 @@ def test_values_that_are_not_finite_are_not_recorded(
 ):
     text = """\
 dataset: {name: mnist, source: auto}
-subsets: {four: {digits: [0, 1, 2, 3]}}
+subsets: {four: {classes: [0, 1, 2, 3]}}
 variants:
   soft:
     subset: four
@@ -332,7 +334,7 @@ variants:
 def test_at_its_limits_a_threshold_gives_finite_results(digits, cuts, data, tmp_path):
     (tmp_path / "params.yaml").write_text(f"""\
 dataset: {{name: mnist, source: auto}}
-subsets: {{some: {{digits: {digits}}}}}
+subsets: {{some: {{classes: {digits}}}}}
 variants:
   line: {{subset: some, train: {{model: linear_regression}}, evaluate: {{{cuts}}}}}
 """)

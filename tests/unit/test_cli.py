@@ -76,7 +76,7 @@ def test_a_stage_ends_when_its_dvc_is_killed(folder, shell):
     dvc.kill()
     # The stage has the other end of the pipe, which closes when the stage ends.
     _, said = dvc.communicate(timeout=10)
-    assert "the `dvc` that started this stage has gone" in said
+    assert "the `dvc` that started this stage has ended" in said
     wait_until(lambda: is_tidy(folder))
 
 
@@ -103,7 +103,7 @@ def test_no_result_is_renamed_after_dvc_has_ended(tmp_path, monkeypatch):
     files.write_json(tmp_path / "before.json", {})
     ended.stdin.close()
     wait_until(process.has_gone)  # although its parent has not waited for it
-    with pytest.raises(InputError, match="has gone"):
+    with pytest.raises(InputError, match="has ended"):
         files.write_json(tmp_path / "value.json", {})
     assert [path.name for path in tmp_path.iterdir()] == ["before.json"]
     ended.wait()

@@ -4,9 +4,8 @@ import shutil
 
 import pytest
 
-from digits import sources
 from digits.config import guard, params
-from digits.data import files
+from digits.data import files, readers
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
 from tests.helpers.project import ROOT
@@ -53,7 +52,7 @@ def test_dvc_and_verify_ignore_them_but_see_a_real_change(done, tmp_path):
     assert "up to date" in project.run("dvc", "status").stdout
     sound = project.run("python", "-m", "digits", "verify").stdout
     assert "results are as dvc.lock says" in sound
-    data = sources.read(project.root / "data/own", Ignored(project.root))
+    data = readers.read(project.root / "data/own", Ignored(project.root))
     assert len(data.train.labels) == 300
     (project.root / "data/raw/train/more.npy").write_text("x")
     (project.root / "data/own/names.txt").write_text("x")
@@ -103,7 +102,7 @@ def mine(tmp_path):
 
 
 def read(root, source="data/own/mine"):
-    return sources.read_own(source, root)
+    return readers.read_custom(source, root)
 
 
 def test_the_readers_ignore_what_dvc_ignores_and_its_own_files(mine):

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from digits import pictures, sources
-from digits.data import dataset
+from digits.data import dataset, readers
 from digits.errors import InputError
+from digits.images import image_input
 
 SHAPE = (5, 7)
 
@@ -25,7 +25,7 @@ def put(path, shape=SHAPE, seed=0):
 
 @pytest.fixture
 def mine(tmp_path):
-    """Three cats and two dogs to train on, one of each to test."""
+    """Three training images of cats and two of dogs, a test image of each."""
     root = tmp_path / "mine"
     for i, name in enumerate(("train/cat/1", "train/cat/2", "train/cat/3", "train/dog/1",
                               "train/dog/2", "test/cat/1", "test/dog/1")):  # fmt: skip
@@ -34,7 +34,7 @@ def mine(tmp_path):
 
 
 def test_the_folders_are_the_classes_and_no_pixel_is_changed(mine):
-    data = sources.read(mine)
+    data = readers.read(mine)
     assert data.names == ("cat", "dog")
     assert data.train.labels.tolist() == [0, 1, 0, 1, 0]  # alternating
     assert data.test.labels.tolist() == [0, 1]
@@ -42,12 +42,12 @@ def test_the_folders_are_the_classes_and_no_pixel_is_changed(mine):
     np.testing.assert_array_equal(data.train.images[1], expected)
 
 
-def test_a_colour_image_becomes_grey_as_in_predict(mine):
+def test_an_image_in_colour_becomes_grey_as_in_predict(mine):
     colours = np.random.default_rng(0).integers(0, 256, (*SHAPE, 3)).astype(np.uint8)
     Image.fromarray(colours).save(mine / "test/cat/1.png")
-    grey = sources.read(mine).test.images[0]
+    grey = readers.read(mine).test.images[0]
     np.testing.assert_allclose(grey, colours @ [0.299, 0.587, 0.114], atol=0.5)
-    seen = pictures.see(mine / "test/cat/1.png", SHAPE, centred=False)
+    seen = image_input.load(mine / "test/cat/1.png", SHAPE, mnist_like=False)
     np.testing.assert_array_equal(seen, grey)
 
 
@@ -55,7 +55,7 @@ def test_folders_that_are_numbers_are_the_labels(mine):
     for split in ("train", "test"):
         (mine / split / "cat").rename(mine / split / "10")
         (mine / split / "dog").rename(mine / split / "9")
-    data = sources.read(mine)
+    data = readers.read(mine)
     assert data.names == tuple(map(str, range(11)))
     assert sorted(set(data.train.labels)) == [9, 10]
 
@@ -63,24 +63,24 @@ def test_folders_that_are_numbers_are_the_labels(mine):
 def test_hidden_files_are_ignored(mine):
     (mine / "train/cat/.DS_Store").touch()
     (mine / "train/.cache").mkdir()
-    assert len(sources.read(mine).train.labels) == 5
+    assert len(readers.read(mine).train.labels) == 5
 
 
 MISTAKES = {
     "another size": (lambda root: put(root / "train/dog/2.png", (7, 5)), r"train/dog/2\.png: is 7 by 5 pixels, but .*train/cat/1\.png is 5 by 7"),
     "another size in the test": (lambda root: put(root / "test/dog/1.png", (5, 8)), r"test/dog/1\.png: is 5 by 8"),
-    "too large": (lambda root: put(root / "train/cat/1.png", (65, 65)), r"train/cat/1\.png: is 65 by 65 pixels; make all pictures at most 64 by 64"),
+    "too large": (lambda root: put(root / "train/cat/1.png", (65, 65)), r"train/cat/1\.png: is 65 by 65 pixels; make all images at most 64 by 64"),
     "too broad": (lambda root: put(root / "train/cat/1.png", (2, 65)), r"train/cat/1\.png: is 2 by 65 pixels"),
     "damaged": (lambda root: (root / "train/dog/1.png").write_bytes((root / "train/dog/1.png").read_bytes()[:60]), r"train/dog/1\.png: is damaged"),
-    "empty file": (lambda root: (root / "train/dog/1.png").write_bytes(b""), r"train/dog/1\.png: is no picture"),
-    "text": (lambda root: (root / "train/dog/notes.txt").write_text("x"), r"train/dog/notes\.txt: is no picture"),
-    "folder in a class": (lambda root: (root / "train/dog/more").mkdir(), r"train/dog/more: is a folder in a class's folder"),
-    "picture in no class": (lambda root: put(root / "train/1.png"), r"train/1\.png: lies in no class's folder"),
-    "empty class": (lambda root: (root / "train/bird").mkdir(), r"train/bird: no picture is in this folder"),
+    "empty file": (lambda root: (root / "train/dog/1.png").write_bytes(b""), r"train/dog/1\.png: is not an image"),
+    "text": (lambda root: (root / "train/dog/notes.txt").write_text("x"), r"train/dog/notes\.txt: is not an image"),
+    "folder in a class": (lambda root: (root / "train/dog/more").mkdir(), r"train/dog/more: is a folder in the folder of a class"),
+    "image in no class": (lambda root: put(root / "train/1.png"), r"train/1\.png: is not in the folder of a class"),
+    "empty class": (lambda root: (root / "train/bird").mkdir(), r"train/bird: there is no image in this folder"),
     "one class": (lambda root: [shutil.rmtree(root / split / "dog") for split in ("train", "test")], r"train: has names of 1 classes; there may be 2 to 100"),
     "too many classes": (lambda root: [put(root / f"train/class {i}/1.png", (1, 1)) for i in range(99)], r"train: has names of 101 classes"),
-    "class that was not learnt": (lambda root: put(root / "test/bird/1.png"), r"test/bird: no class of .*train has this name"),
-    "nothing to test": (lambda root: [path.unlink() for path in root.glob("test/*/*")], r"test: no picture is in this folder"),
+    "class without training images": (lambda root: put(root / "test/bird/1.png"), r"test/bird: no class of .*train has this name"),
+    "no test images": (lambda root: [path.unlink() for path in root.glob("test/*/*")], r"test: there is no image in this folder"),
     "no test": (lambda root: shutil.rmtree(root / "test"), r"test: cannot be read: No such file"),
     "no class": (lambda root: shutil.rmtree(root / "train") or (root / "train").mkdir(), r"train: has names of 0 classes"),
     "the same name in two forms": (lambda root: [put(root / f"train/{name}/1.png") for name in ("caf\u00e9", "cafe\u0301")], r"train: two classes are called 'caf\u00e9'"),
@@ -92,12 +92,12 @@ MISTAKES = {
 def test_a_mistake_is_reported_with_its_file(mine, do, expected):
     do(mine)
     with pytest.raises(InputError, match=expected):
-        sources.read(mine)
+        readers.read(mine)
 
 
-def test_a_class_may_have_no_test_image(mine):
+def test_a_test_class_may_have_no_image(mine):
     shutil.rmtree(mine / "test/dog")
-    assert sources.read(mine).test.labels.tolist() == [0]
+    assert readers.read(mine).test.labels.tolist() == [0]
 
 
 @given(st.text(max_size=12))
@@ -111,11 +111,11 @@ def test_a_name_is_kept_in_one_form_or_refused(text):
     assert kept[0].encode()  # readable again
 
 
-@pytest.mark.parametrize("picture", ["1.png", "2.png"])
-def test_a_rotated_image_has_the_size_that_is_read(tmp_path, picture):
-    path = Path(tmp_path / picture)
+@pytest.mark.parametrize("name", ["1.png", "2.png"])
+def test_the_size_of_a_rotated_image_is_the_size_that_is_read(tmp_path, name):
+    path = Path(tmp_path / name)
     image = Image.fromarray(np.zeros(SHAPE, np.uint8))
     exif = image.getexif()
-    exif[274] = 6 if picture == "1.png" else 1
+    exif[274] = 6 if name == "1.png" else 1
     image.save(path, exif=exif)
-    assert pictures.size(path) == pictures.read(path).shape[:2]
+    assert image_input.image_size(path) == image_input.read_rgb(path).shape[:2]

@@ -5,35 +5,35 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digits import models, pictures
+from digits import models
 from digits.data import dataset
 from digits.errors import InputError
-from digits.normal_form import is_normal, normal_form
+from digits.images import image_input
+from digits.images.mnist_format import is_mnist_format, to_mnist_format
 from tests.helpers import drawings
 from tests.helpers.project import ROOT
 
 FRAME = (28, 28)
 
 
-def see(path, *, centred=True):
-    return pictures.see(path, FRAME, centred=centred)
+def load(path, *, mnist_like=True):
+    return image_input.load(path, FRAME, mnist_like=mnist_like)
 
 
 def apart(seen, name):
-    """Return the fraction of a digit's ink that differs, up to a shift of one pixel."""
-    expected = normal_form(np.rint(255 * drawings.digit(name)).astype(np.uint8)).astype(
-        float
-    )
+    """Return the share of a digit's ink that is elsewhere, up to a pixel's shift."""
+    drawing = np.rint(255 * drawings.digit(name)).astype(np.uint8)
+    expected = to_mnist_format(drawing).astype(float)
     shifts = [(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)]
     distances = [np.abs(np.roll(seen, shift, (0, 1)) - expected).sum() for shift in shifts]
     return min(distances) / expected.sum()
 
 
 @pytest.fixture
-def normal():
-    """An image in MNIST format that does not use all grey values."""
-    image = normal_form(np.rint(200 * drawings.digit(3)).astype(np.uint8)) // 2
-    assert is_normal(image)
+def formatted():
+    """An image in MNIST's format that does not use all grey values."""
+    image = to_mnist_format(np.rint(200 * drawings.digit(3)).astype(np.uint8)) // 2
+    assert is_mnist_format(image)
     return image
 
 
@@ -41,9 +41,9 @@ def normal():
 @pytest.mark.parametrize("kind", drawings.KINDS)
 @pytest.mark.parametrize("name", [4, 7])
 def test_a_digit_is_extracted_from_any_background(tmp_path, kind, name):
-    seen = see(drawings.save(drawings.KINDS[kind](drawings.digit(name)), tmp_path))
+    seen = load(drawings.save(drawings.KINDS[kind](drawings.digit(name)), tmp_path))
     assert seen.dtype == np.uint8
-    assert is_normal(seen)
+    assert is_mnist_format(seen)
     assert apart(seen, name) < 0.2
 
 
@@ -51,46 +51,46 @@ LARGE = pytest.param((2500, 3500), marks=pytest.mark.long)
 
 
 @pytest.mark.parametrize("size", [(40, 56), (150, 210), LARGE])
-def test_the_size_of_an_image_makes_no_difference(tmp_path, size):
+def test_the_size_of_an_image_file_makes_no_difference(tmp_path, size):
     picture = drawings.KINDS["dark on light"](drawings.digit(7))
-    assert apart(see(drawings.save(picture.resize(size), tmp_path)), 7) < 0.35
+    assert apart(load(drawings.save(picture.resize(size), tmp_path)), 7) < 0.35
 
 
 def test_another_digit_looks_different(tmp_path):
     picture = drawings.KINDS["dark on light"](drawings.digit(4))
-    assert apart(see(drawings.save(picture, tmp_path)), 7) > 0.8
+    assert apart(load(drawings.save(picture, tmp_path)), 7) > 0.8
 
 
 @pytest.mark.parametrize("convert", [None, "RGB", "RGBA", "LA", "P"])
 @pytest.mark.parametrize("negative", [False, True])
-def test_an_image_in_mnist_format_is_not_changed(tmp_path, normal, convert, negative):
-    picture = Image.fromarray(255 - normal if negative else normal)
-    picture.convert(convert).save(tmp_path / "normal.png")
-    np.testing.assert_array_equal(see(tmp_path / "normal.png"), normal)
+def test_an_image_in_mnist_format_is_not_changed(tmp_path, formatted, convert, negative):
+    picture = Image.fromarray(255 - formatted if negative else formatted)
+    picture.convert(convert).save(tmp_path / "formatted.png")
+    np.testing.assert_array_equal(load(tmp_path / "formatted.png"), formatted)
 
 
-def test_a_16_bit_image_in_mnist_format_is_not_changed(tmp_path, normal):
-    Image.fromarray(normal.astype(np.uint16) * 257).save(tmp_path / "normal.png")
-    np.testing.assert_array_equal(see(tmp_path / "normal.png"), normal)
+def test_16_bits_in_mnist_format_are_only_reduced_to_8(tmp_path, formatted):
+    Image.fromarray(formatted.astype(np.uint16) * 257).save(tmp_path / "formatted.png")
+    np.testing.assert_array_equal(load(tmp_path / "formatted.png"), formatted)
 
 
 def test_images_of_other_data_keep_their_greys(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, FRAME).astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "same.png")
-    np.testing.assert_array_equal(see(tmp_path / "same.png", centred=False), image)
+    np.testing.assert_array_equal(load(tmp_path / "same.png", mnist_like=False), image)
     Image.fromarray(image).resize((56, 56), Image.Resampling.NEAREST).save(
         tmp_path / "large.png"
     )
-    np.testing.assert_array_equal(see(tmp_path / "large.png", centred=False), image)
+    np.testing.assert_array_equal(load(tmp_path / "large.png", mnist_like=False), image)
 
 
-def test_an_image_is_rotated_by_its_exif_orientation(tmp_path):
+def test_an_image_is_turned_as_its_exif_data_says(tmp_path):
     upright = drawings.mix(drawings.digit(4), drawings.BLACK, drawings.WHITE)
     exif = Image.Exif()
     exif[0x0112] = 6  # rotate clockwise
     upright.rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=exif, quality=95)
     upright.save(tmp_path / "upright.jpg", quality=95)
-    seen = [see(tmp_path / f"{name}.jpg").astype(int) for name in ("turned", "upright")]
+    seen = [load(tmp_path / f"{name}.jpg").astype(int) for name in ("turned", "upright")]
     assert np.abs(seen[0] - seen[1]).mean() < 3
 
 
@@ -110,35 +110,35 @@ def blank(shape=(200, 300), noise=0.0):
         Image.new("L", FRAME),
     ],
 )
-def test_an_empty_sheet_is_refused(tmp_path, picture):
+def test_an_empty_image_is_refused(tmp_path, picture):
     picture.save(tmp_path / "empty.png")
     with pytest.raises(InputError, match=r"empty\.png: there is nothing on it$"):
-        see(tmp_path / "empty.png")
+        load(tmp_path / "empty.png")
 
 
 def test_a_file_that_is_not_an_image_is_refused(tmp_path):
     (tmp_path / "text.png").write_text("7")
-    with pytest.raises(InputError, match=r"text\.png: is no picture \(PNG, JPEG"):
-        see(tmp_path / "text.png")
+    with pytest.raises(InputError, match=r"text\.png: is not an image \(PNG, JPEG"):
+        load(tmp_path / "text.png")
     Image.new("L", (9, 9)).save(tmp_path / "other.png", "TIFF")
-    with pytest.raises(InputError, match="is no picture"):
-        see(tmp_path / "other.png")
+    with pytest.raises(InputError, match="is not an image"):
+        load(tmp_path / "other.png")
     with pytest.raises(InputError, match=r"none\.png: No such file or directory$"):
-        see(tmp_path / "none.png")
+        load(tmp_path / "none.png")
 
 
 @pytest.mark.slow
-def test_an_image_that_would_exhaust_the_memory_is_refused(tmp_path):
+def test_an_image_that_would_fill_the_memory_is_refused(tmp_path):
     Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 200_000
     with pytest.raises(InputError, match=r"bomb\.png: is larger than [\d,]+ pixels$"):
-        see(tmp_path / "bomb.png")
+        load(tmp_path / "bomb.png")
     Image.new("1", (10_000, 10_000)).save(tmp_path / "warned.png")
     with pytest.raises(InputError, match="is larger than"):
-        see(tmp_path / "warned.png")
+        load(tmp_path / "warned.png")
 
 
-@pytest.mark.parametrize("suffix", sorted(pictures.SUFFIXES))
+@pytest.mark.parametrize("suffix", sorted(image_input.SUFFIXES))
 def test_a_damaged_file_is_one_error_wherever_the_damage_is(tmp_path, suffix):
     path = tmp_path / f"damaged{suffix}"
     drawings.mix(drawings.digit(7, (60, 80)), [90, 0, 0], drawings.WHITE).save(path)
@@ -155,7 +155,7 @@ def test_a_damaged_file_is_one_error_wherever_the_damage_is(tmp_path, suffix):
                 )
         path.write_bytes(data)
         with contextlib.suppress(InputError):  # another error fails the test
-            see(path)
+            load(path)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def multinomial():
 @pytest.mark.parametrize("name", drawings.STROKES)
 @pytest.mark.parametrize("kind", drawings.KINDS)
 def test_a_drawn_digit_is_recognised(tmp_path, multinomial, name, kind):
-    seen = see(drawings.save(drawings.KINDS[kind](drawings.digit(name)), tmp_path))
+    seen = load(drawings.save(drawings.KINDS[kind](drawings.digit(name)), tmp_path))
     scores = multinomial.scores(seen[None])
     assert multinomial.classes[models.decide(scores, "softmax")] == [name]
 
@@ -181,7 +181,7 @@ def test_a_test_image_is_recognised_in_an_image_of_any_kind(tmp_path, multinomia
     sure = (scores.argmax(axis=1) == split.labels) & (ranked[:, -1] - ranked[:, -2] > 6)
     chosen = np.random.default_rng(0).choice(np.flatnonzero(sure), 100, replace=False)
     seen = [
-        see(
+        load(
             drawings.save(drawings.KINDS[kind](drawings.enlarge(split.images[i])), tmp_path)
         )
         for i in chosen

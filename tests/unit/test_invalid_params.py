@@ -21,8 +21,8 @@ pytestmark = pytest.mark.long  # hundreds of cases
 GOOD = """\
 dataset: {name: mnist, source: auto}
 subsets:
-  two: {digits: [3, 8]}
-  all: {digits: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}
+  two: {classes: [3, 8]}
+  all: {classes: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}
 variants:
   line:
     subset: two
@@ -109,26 +109,26 @@ EDITS = {
     "a trillion iterations": ("2000", "1" + "0" * 12, "less than or equal to 1000000, got 1"),
     "a thousand digits": ("2000", "1" + "0" * 1000, "less than or equal to 1000000, got 1"),
     # digits and subsets
-    "too many digits": ("[3, 8]", f"[{'3, ' * 200}8]", "digits: may have at most 100 entries"),
-    "too many classes": ("digits: [3, 8]", f"classes: [{'a, ' * 200}b]", "at most 100 entries"),
-    "hundreds of mistakes": ("[3, 8]", f"[{'x, ' * 80}8]", "params.yaml: 60 more mistakes"),
+    "too many labels": ("[3, 8]", f"[{'3, ' * 200}8]", "classes: may have at most 100 entries"),
+    "too many classes": ("classes: [3, 8]", f"classes: [{'a, ' * 200}b]", "at most 100 entries"),
+    "hundreds of mistakes": ("[3, 8]", f"[{'1.5, ' * 80}8]", "params.yaml: 60 more mistakes"),
     "too many thresholds to read": ("[0.5,", f"[{'0.5, ' * 200}", "may have at most 99 entries"),
-    "a class with a long name": ("digits: [3, 8]", f"classes: [{'x' * 101}, b]", "at most 100 char"),
+    "a class with a long name": ("classes: [3, 8]", f"classes: [{'x' * 101}, b]", "at most 100 char"),
     "a subset with a long name": ("subset: two", f"subset: {'x' * 9000}", "at most 64 characters"),
     "too many variants": ("variants:", "variants:\n" + "".join(f"  v{i}: {{}}\n" for i in range(1001)) + "#", "variants: may have at most 1000 entries|more mistakes"),
-    "a digit as text": ("[3, 8]", "[3, '8']", "digits"),
-    "a digit as a float": ("[3, 8]", "[3, 8.0]", "digits"),
-    "a digit as a bool": ("[3, 8]", "[true, 8]", "digits"),
-    "a digit that is null": ("[3, 8]", "[3, null]", "digits"),
-    "a list in the list": ("[3, 8]", "[[3, 8]]", "digits"),
-    "no digits": ("[3, 8]", "[]", "digits"),
-    "digits as text": ("[3, 8]", "'38'", "digits: must be a list"),
-    "digits as a mapping": ("[3, 8]", "{a: 3}", "digits: must be a list"),
-    "no key of a subset": ("{digits: [3, 8]}", "{}", "subsets.two"),
-    "a subset that is a list": ("{digits: [3, 8]}", "[3, 8]", "subsets.two: must be a map"),
-    "a subset that is null": ("{digits: [3, 8]}", "", "subsets.two: must be a mapping"),
+    "a label as text": ("[3, 8]", "[3, '8']", "classes"),
+    "a label as a float": ("[3, 8]", "[3, 8.0]", "classes"),
+    "a label as a bool": ("[3, 8]", "[true, 8]", "classes"),
+    "a label that is null": ("[3, 8]", "[3, null]", "classes"),
+    "a list in the list": ("[3, 8]", "[[3, 8]]", "classes"),
+    "no classes": ("[3, 8]", "[]", "classes"),
+    "classes as text": ("[3, 8]", "'38'", "classes: must be 'all'"),
+    "classes as a mapping": ("[3, 8]", "{a: 3}", "classes: must be a list"),
+    "no key of a subset": ("{classes: [3, 8]}", "{}", "subsets.two"),
+    "a subset that is a list": ("{classes: [3, 8]}", "[3, 8]", "subsets.two: must be a map"),
+    "a subset that is null": ("{classes: [3, 8]}", "", "subsets.two: must be a mapping"),
     "another key in a subset": ("[3, 8]}", "[3, 8], seed: 1}", "seed: is not a known key"),
-    "a subset twice": ("  all:", "  two:", "the key 'two' is there twice"),
+    "a subset twice": ("  all:", "  two:", "duplicate key 'two'"),
     # names
     "a name with a space": ("  line:", "  my line:", "a name has lower-case letters"),
     "a name with a dash": ("  line:", "  my-line:", "a name has lower-case letters"),
@@ -142,7 +142,7 @@ EDITS = {
     "a name that is null": ("  line:", "  ~:", "variants.None"),
     "an empty name": ("  line:", "  '':", "a name has lower-case letters"),
     "a long name": ("  line:", f"  {'x' * 65}:", "at most 64 characters"),
-    "the name of a folder": ("  line:", "  subsets:", "this name is taken"),
+    "the name of a folder": ("  line:", "  subsets:", "this name is reserved"),
     # variants
     "no variants": ("variants:", "variants: {}\nothers:", "variants: "),
     "variants as a list": ("variants:", "variants: []\nothers:", "variants: must be a map"),
@@ -160,7 +160,7 @@ EDITS = {
     "no evaluate": ("    evaluate: {}\n", "", "softmax.evaluate: is missing"),
     "evaluate that is null": ("evaluate: {}", "evaluate:", "softmax.evaluate: must be a map"),
     "thresholds for a softmax": ("evaluate: {}", "evaluate: {thresholds: [0.5]}",
-        "decides without thresholds"),
+        "uses no thresholds"),
     # data sets
     "a data set that is a list": ("{name: mnist, source: auto}", "[mnist]", "dataset: must"),
     "no source": (", source: auto", "", "dataset.source: is missing"),
@@ -183,8 +183,8 @@ EDITS = {
         + "#", "l: is not a known key"),
     "references where a number is due": ("C: 1.0", "C: " + "[" * 20 + "&a [x]" + ", *a]" * 20,
         "C: must be a valid number, got [[[[...]"),
-    "a list that holds itself": ("[3, 8]", "&a [*a, 8]", "digits"),
-    "a mapping that holds itself": ("{digits: [3, 8]}", "&a {digits: *a}", "digits: must be"),
+    "a list that holds itself": ("[3, 8]", "&a [*a, 8]", "classes"),
+    "a mapping that holds itself": ("{classes: [3, 8]}", "&a {classes: *a}", "classes: must be"),
     "a thousand brackets": ("[3, 8]", "[" * 1000 + "]" * 1000, "cannot be read"),
     "a thousand levels": ("auto}", "auto}\n" + "".join(
         " " * i + "a:\n" for i in range(400)) + "#", "cannot be read|is not a known key"),

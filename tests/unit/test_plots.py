@@ -5,20 +5,18 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
-from digits import gallery, plots
 from digits.data.dataset import DIGITS
-from digits.lettering import LONGEST, drawable
+from digits.figures import plots, sample_grid
+from digits.figures.labels import MAX_LENGTH, plot_labels
 
 
 def draw(name, path):
     rng = np.random.default_rng(0)
     match name:
         case "digits":
-            gallery.first_digits(
-                path, rng.integers(0, 256, (5, 8, 8)), np.arange(5), DIGITS
-            )
+            sample_grid.draw(path, rng.integers(0, 256, (5, 8, 8)), np.arange(5), DIGITS)
         case "confusion":
-            plots.confusion(path, np.diag([3, 0, 5]), ["1", "3", "8"], "toy", "digit")
+            plots.confusion(path, np.diag([3, 0, 5]), ["1", "3", "8"], "toy")
         case "scores":
             plots.scores(
                 path,
@@ -27,7 +25,6 @@ def draw(name, path):
                 np.array([0.3, 0.6]),
                 classes=["1", "3", "8"],
                 variant="toy",
-                noun="digit",
                 of_margin=False,
             )
         case _:
@@ -48,18 +45,18 @@ def test_a_figure_is_reproducible_and_not_blank(tmp_path, name):
 def figures(monkeypatch):
     """The figures that would be written."""
     drawn = []
-    for module in (plots, gallery):
+    for module in (plots, sample_grid):
         monkeypatch.setattr(module, "write_png", lambda _path, figure: drawn.append(figure))
     return drawn
 
 
 def test_a_confusion_matrix_shows_every_count_in_its_cell(figures):
-    plots.confusion(None, np.array([[7, 1], [2, 30]]), ["3", "8"], "toy", "digit")
+    plots.confusion(None, np.array([[7, 1], [2, 30]]), ["3", "8"], "toy")
     axes = figures[0].axes[0]
     assert [text.get_text() for text in axes.texts] == ["7", "1", "2", "30"]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["3", "8"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["3", "8"]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted digit", "actual digit")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "actual class")
     # row 0, column 1 is to the right, above row 1
     assert axes.texts[1].get_position() == (1, 0)
 
@@ -73,7 +70,6 @@ def test_each_row_of_scores_has_its_digit_its_counts_and_all_thresholds(figures)
         np.array([0.3, 0.6]),
         classes=["3", "8"],
         variant="toy",
-        noun="digit",
         of_margin=False,
     )
     axes = figures[0].axes[0]
@@ -97,8 +93,8 @@ def test_the_lines_of_the_sweep_match_their_labels(figures):
         np.testing.assert_array_equal(lines[name], sweep[:, column])
 
 
-def test_each_image_of_the_grid_has_its_label(figures, tiny):
-    gallery.first_digits(None, *tiny.train, tiny.names)
+def test_each_image_of_the_sample_grid_has_its_label(figures, tiny):
+    sample_grid.draw(None, *tiny.train, tiny.names)
     axes = figures[0].axes[0]
     assert [text.get_text() for text in axes.texts] == [str(d % 10) for d in range(12)]
     images = tiny.train.images[:12]
@@ -108,17 +104,17 @@ def test_each_image_of_the_grid_has_its_label(figures, tiny):
         assert title.get_position() == pytest.approx(((left + right) / 2, top), abs=0.1)
 
 
-def test_images_of_the_grid_keep_their_shape(figures, tiny):
-    gallery.first_digits(None, tiny.train.images[:, :4], tiny.train.labels, tiny.names)
+def test_images_of_the_sample_grid_keep_their_shape(figures, tiny):
+    sample_grid.draw(None, tiny.train.images[:, :4], tiny.train.labels, tiny.names)
     left, right, bottom, top = figures[0].axes[0].images[0].get_extent()
     assert right - left == pytest.approx(2 * (top - bottom))
 
 
 def test_names_are_shortened_escaped_and_drawable():
     names = ("$x$", "a very long name of a class indeed", "שלום", "猫", "Ärmel")
-    shown = drawable(names)
+    shown = plot_labels(names)
     assert shown[0] == r"\$x\$"  # matplotlib removes the backslashes
-    assert len(shown[1]) <= LONGEST
+    assert len(shown[1]) <= MAX_LENGTH
     assert shown[1].startswith("a very") and shown[1].endswith("indeed")  # noqa: PT018
     assert shown[2:] == ["שלום", "class 3", "Ärmel"]
 
@@ -128,7 +124,7 @@ def test_numbers_stay_in_their_cells_and_names_do_not_overlap(figures, n_classes
     counts = np.random.default_rng(0).integers(0, 10, (n_classes, n_classes))
     np.fill_diagonal(counts, 9999)
     names = [f"a class of number {i}" for i in range(n_classes)]
-    plots.confusion(None, counts, names, "toy", "class")
+    plots.confusion(None, counts, names, "toy")
     (figure,) = figures
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.draw(renderer)

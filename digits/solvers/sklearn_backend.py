@@ -1,7 +1,7 @@
-"""scikit-learn's own solvers, under the same names and with the same attributes.
+"""scikit-learn's solvers, with the names and attributes of ours.
 
-They are what the faster ones are held against, and can be chosen in params.yaml.
-`tol` is scikit-learn's: the largest partial derivative of the mean objective.
+The tests compare ours with them, and params.yaml can choose them. `tol` is
+scikit-learn's: the largest partial derivative of the mean objective.
 """
 
 import logging
@@ -29,10 +29,19 @@ def _standardise(estimator: Estimator, X: np.ndarray) -> np.ndarray:
 
 @dataclass
 class LinearRegression(Estimator):
-    """scikit-learn's `LinearRegression` on standardised columns."""
+    """scikit-learn's `LinearRegression` on standardised columns.
+
+    Attributes:
+        mse_: After `fit`, the mean squared error on the training data.
+    """
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Fit y, (n_samples,), to the columns of X, (n_samples, ...)."""
+        """Fit the coefficients to the columns of X, which are standardised here.
+
+        Args:
+            X: (n_samples, ...).
+            y: (n_samples,).
+        """
         X = _standardise(self, X)
         model = linear_model.LinearRegression().fit(X, y)
         self.mse_ = float(np.mean((model.predict(X) - y) ** 2))
@@ -44,8 +53,18 @@ class LinearRegression(Estimator):
 class LogisticRegression(Estimator):
     """scikit-learn's `LogisticRegression` on standardised columns.
 
-    Binary problems go to its Newton solver, which needs a dozen steps on MNIST where
-    L-BFGS needs a thousand; for many classes its Hessian would be too large.
+    Its Newton solver fits binary problems: it needs a dozen steps on MNIST where L-BFGS
+    needs a thousand. For the multinomial problem its Hessian would be too large, so
+    L-BFGS is used there.
+
+    Attributes:
+        C: Inverse strength of the penalty, > 0.
+        multi_class: "one_vs_rest" or "multinomial"; two classes are one problem either
+            way.
+        tol: Stop when no partial derivative of the mean objective is larger.
+        max_iter: Most iterations; a warning is logged if they do not suffice.
+        classes_: After `fit`, the labels in ascending order.
+        n_iter_: After `fit`, the number of iterations, the largest of all problems.
     """
 
     C: float = 1.0
@@ -54,7 +73,12 @@ class LogisticRegression(Estimator):
     max_iter: int = 1000
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
-        """Fit y, (n_samples,), to the columns of X, (n_samples, ...)."""
+        """Fit the coefficients to the columns of X, which are standardised here.
+
+        Args:
+            X: (n_samples, ...).
+            y: (n_samples,), labels.
+        """
         self.classes_ = np.unique(y)
         X = _standardise(self, X)
         if len(self.classes_) == 2:  # noqa: PLR2004
@@ -79,12 +103,12 @@ class LogisticRegression(Estimator):
     def _fit(
         self, X: np.ndarray, y: np.ndarray, solver: str
     ) -> linear_model.LogisticRegression:
-        # Newton's method is at the optimum after some dozens of steps, and scikit-learn's
-        # goes on without an end if `tol` is below the rounding of the gradient.
+        # Newton's method reaches the optimum in dozens of steps, but scikit-learn's never
+        # ends if `tol` is below the rounding of the gradient.
         most = NEWTON_STEPS if solver == "newton-cholesky" else self.max_iter
         model = linear_model.LogisticRegression(
             C=self.C, max_iter=min(most, self.max_iter), tol=self.tol, solver=solver
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # said in a line above
+            warnings.simplefilter("ignore", ConvergenceWarning)  # fit logs it
             return model.fit(X, y)

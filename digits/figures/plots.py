@@ -1,7 +1,7 @@
-"""Numbers in, pictures out.
+"""Figures of results: confusion matrix, score distributions, threshold sweep.
 
-Every function writes one PNG. The colours are sequential or far apart in lightness,
-so that they can be told apart without colour vision.
+Each function writes one PNG. The colours are sequential or differ much in lightness, so
+that they can be distinguished without colour vision.
 """
 
 from collections.abc import Sequence
@@ -9,28 +9,28 @@ from pathlib import Path
 
 import numpy as np
 
-from digits.canvas import Axes, Figure
 from digits.data.files import write_png
-from digits.lettering import room
+from digits.figures.canvas import Axes, Figure
+from digits.figures.labels import label_width
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"  # Okabe and Ito's palette, and grey
 
+# With more classes than this, a confusion matrix has smaller cells and the rows of the
+# score distributions are lower.
+FEW_CLASSES = 20
 
-# With more classes than this, a confusion matrix has smaller cells and a class's row of
-# scores is lower.
-FEW = 20
 
+def confusion(path: Path, counts: np.ndarray, classes: Sequence[str], variant: str) -> None:
+    """Draw a confusion matrix: the count in each cell, shaded by its share of the row.
 
-def confusion(
-    path: Path, counts: np.ndarray, classes: Sequence[str], variant: str, noun: str
-) -> None:
-    """Draw a confusion matrix: the number in each cell, shaded by share of its row.
-
-    counts: (n_classes, n_classes), actual class by predicted class
-    classes: (n_classes,) what to write for each; noun: what to call one
+    Args:
+        path: The PNG file to write.
+        counts: (n_classes, n_classes) images, actual class by predicted class.
+        classes: (n_classes,) the label of each class, see `plot_labels`.
+        variant: The title.
     """
     n_classes = len(classes)
-    few, more = n_classes <= FEW, room(classes)
+    few, more = n_classes <= FEW_CLASSES, label_width(classes)
     side = (0.5 if few else 0.27) * n_classes
     figure = Figure(figsize=(max(side + 1.9 + more, 3.2), max(side + 1.1 + more, 2.4)))
     axes = _axes(figure, left=0.7 + more, bottom=0.65 + more, width=side, height=side)
@@ -38,7 +38,7 @@ def confusion(
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         if not few and not count:
-            continue  # ten thousand zeros would say less, and take a minute to draw
+            continue  # ten thousand zeros hide the rest, and take a minute to draw
         colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004
         axes.text(
             column,
@@ -53,11 +53,11 @@ def confusion(
     turned = 90 if more else 0
     axes.set_xticks(range(n_classes), classes, rotation=turned, fontsize=size)
     axes.set_yticks(range(n_classes), classes, fontsize=size)
-    axes.set(xlabel=f"predicted {noun}", ylabel=f"actual {noun}", title=variant)
-    beside = _axes(
+    axes.set(xlabel="predicted class", ylabel="actual class", title=variant)
+    bar_axes = _axes(
         figure, left=0.9 + more + side, bottom=0.65 + more, width=0.18, height=min(side, 3)
     )
-    bar = figure.colorbar(image, cax=beside, label="share of the row", ticks=[0, 0.5, 1])
+    bar = figure.colorbar(image, cax=bar_axes, label="share of the row", ticks=[0, 0.5, 1])
     bar.outline.set_visible(False)
     write_png(path, figure)
 
@@ -70,18 +70,22 @@ def scores(
     *,
     classes: Sequence[str],
     variant: str,
-    noun: str,
     of_margin: bool,
 ) -> None:
-    """Draw how the scores of each class's images are spread, with the thresholds.
+    """Draw a histogram of the scores of each class's images, with the thresholds.
 
-    edges: (n_bins + 1,) bounds of the bins; counts: (n_classes, n_bins) images
-    thresholds: (n_thresholds,) where the decision changes
-    classes: (n_classes,) what to write for each; noun: what to call one
-    of_margin: the scores are margins, of the actual class above the best other
+    Args:
+        path: The PNG file to write.
+        edges: (n_bins + 1,) bounds of the bins.
+        counts: (n_classes, n_bins) images.
+        thresholds: (n_thresholds,) where the decision changes.
+        classes: (n_classes,) the label of each class, see `plot_labels`.
+        variant: The name in the title.
+        of_margin: Whether the scores are margins: the actual class's score minus the
+            highest other one.
     """
-    n_classes, more = len(classes), room(classes)
-    high = (0.55 if n_classes <= FEW else 0.25) * n_classes
+    n_classes, more = len(classes), label_width(classes)
+    high = (0.55 if n_classes <= FEW_CLASSES else 0.25) * n_classes
     figure = Figure(figsize=(7 + more, high + 1.25))
     axes = _axes(figure, left=0.5 + more, bottom=0.85, width=6.3, height=high)
     floors = np.arange(n_classes)[::-1]
@@ -96,20 +100,20 @@ def scores(
         below + 0.9,
         color=ORANGE,
         linestyle="--",
-        linewidth=1.2 if n_classes <= FEW else 0.4,
+        linewidth=1.2 if n_classes <= FEW_CLASSES else 0.4,
     )
     axes.set_yticks(floors + 0.35, classes)
     axes.tick_params(axis="y", length=0)
     axes.set(xlim=edges[[0, -1]], ylim=(0, n_classes))
-    axes.set_title(f"{variant}: scores of the test images, by actual {noun}")
+    axes.set_title(f"{variant}: scores of the test images, by actual class")
     _bare(axes)
     what = (
-        f"margin: the actual {noun}'s score minus the best other's; right of 0 is correct"
+        "margin: the actual class's score minus the best other's; right of 0 is correct"
         if of_margin
         else "score; the dashed lines are the thresholds"
     )
     axes.set_xlabel(
-        f"{what}\n(each row on its own scale; the outermost bars hold everything beyond)"
+        f"{what}\n(each row has its own scale; the outermost bars count all scores beyond)"
     )
     write_png(path, figure)
 
@@ -117,8 +121,11 @@ def scores(
 def threshold_sweep(path: Path, sweep: np.ndarray, threshold: float, variant: str) -> None:
     """Draw accuracy, precision and recall against the threshold.
 
-    sweep: (n_thresholds, 4) as `metrics.threshold_sweep` returns it
-    threshold: the one in use
+    Args:
+        path: The PNG file to write.
+        sweep: (n_thresholds, 4) as `metrics.threshold_sweep` returns it.
+        threshold: The threshold in use.
+        variant: The name in the title.
     """
     figure = Figure(figsize=(7, 3.8))
     axes = _axes(figure, left=0.7, bottom=0.6, width=6.1, height=2.8)
@@ -134,7 +141,9 @@ def threshold_sweep(path: Path, sweep: np.ndarray, threshold: float, variant: st
         xycoords=("data", "axes fraction"),
         textcoords="offset points",
     )
-    axes.set(xlabel="threshold", ylabel="share", title=f"{variant}: what a threshold gives")
+    axes.set(
+        xlabel="threshold", ylabel="share", title=f"{variant}: effect of the threshold"
+    )
     axes.legend(loc="lower left", bbox_to_anchor=(0.15, 0.08), frameon=False)
     _bare(axes)
     write_png(path, figure)
@@ -143,7 +152,7 @@ def threshold_sweep(path: Path, sweep: np.ndarray, threshold: float, variant: st
 def _axes(
     figure: Figure, *, left: float, bottom: float, width: float, height: float
 ) -> Axes:
-    """Add axes at a place in inches; matplotlib's own layouts draw everything twice."""
+    """Add axes at a position in inches; matplotlib's own layouts draw everything twice."""
     across, up = figure.get_size_inches()
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 

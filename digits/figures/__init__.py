@@ -1,0 +1,1 @@
+"""Figures of results and of data, drawn with matplotlib."""
