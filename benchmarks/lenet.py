@@ -23,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import models
 from digits.config import params
 from digits.data import dataset
-from digits.models import Course
+from digits.models import serialization
+from digits.models.training_log import TrainingLog
 from stages import train
 
 ROOT = Path(__file__).parents[1]
@@ -43,9 +43,10 @@ def fit(seed: int, path: Path) -> None:
     """
     options = params.load(ROOT / "params.yaml").variants[VARIANT].train
     split = dataset.load_split(ROOT / "data/subsets/digits/train")
-    course = Course(scratch=path.parent / "scratch")
-    train.train(split, options.model_copy(update={"seed": seed}), course).save(path)
-    print(json.dumps({f"{m}, {of}": value for _, m, of, value in course.rows}))
+    training_log = TrainingLog(checkpoint_dir=path.parent / "checkpoint")
+    options = options.model_copy(update={"seed": seed})
+    serialization.save(train.train(split, options, training_log), path)
+    print(json.dumps({f"{m}, {of}": value for _, m, of, value in training_log.rows}))
 
 
 def measure(seed: int, path: Path, processors: set[int]) -> tuple[float, dict[str, float]]:
@@ -86,7 +87,7 @@ def main(n_seeds: int) -> None:
         first = ""
         for seed in range(n_seeds):
             took, measures = measure(seed, path, every)
-            model = models.load(path)
+            model = serialization.load(path)
             right = model.classes[model.scores(test.images).argmax(axis=1)] == test.labels
             held_out = measures["accuracy, validation"]
             seconds.append(took)

@@ -1,6 +1,6 @@
-"""Labels and scores in, numbers and tables out.
+"""Metrics: functions of class indices and scores that return numbers and tables.
 
-A class is given by its index throughout: 0..n_classes-1.
+A class is always given by its index, from 0 to n_classes - 1.
 """
 
 from collections.abc import Callable
@@ -12,27 +12,46 @@ import numpy as np
 Better = Literal["higher", "lower"]
 Function = TypeVar("Function", bound=Callable[..., object])
 
-METRICS: dict[str, Better] = {}  # each name in metrics/<variant>.json, and what is better
+# The direction of each metric, by its name in metrics/<variant>.json.
+METRICS: dict[str, Better] = {}
 
 
 def gives(**better: Better) -> Callable[[Function], Function]:
-    """Declare the metrics that a function returns, each by its name in the results."""
+    """Declare the metrics that a function returns, and whether higher or lower is better.
+
+    Args:
+        **better: `higher` or `lower` for each name in metrics/<variant>.json.
+    """
     METRICS.update(better)
     return lambda function: function
 
 
 def confusion(actual: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return (n_classes, n_classes) counts: actual class by predicted class."""
+    """Return the confusion matrix.
+
+    Args:
+        actual: (n_samples,) class indices.
+        predicted: (n_samples,) class indices.
+        n_classes: the number of classes.
+
+    Returns:
+        (n_classes, n_classes) counts; rows are actual classes, columns predicted ones.
+    """
     cells = np.bincount(actual * n_classes + predicted, minlength=n_classes**2)
     return cells.reshape(n_classes, n_classes)
 
 
 @dataclass(frozen=True)
 class Report:
-    """Precision, recall, F1 (0..1) and support (images) of each class, (n_classes,).
+    """The classification report; a ratio whose denominator is 0 is 0.
 
-    What has nothing to divide by, such as the precision of a class that was never
-    predicted, is 0. Source: scikit-learn's `classification_report`, zero_division=0.
+    Source: scikit-learn's `classification_report` with zero_division=0.
+
+    Attributes:
+        precision: (n_classes,) from 0 to 1.
+        recall: (n_classes,) from 0 to 1.
+        f1: (n_classes,) from 0 to 1.
+        support: (n_classes,) number of images of the class.
     """
 
     precision: np.ndarray
@@ -43,18 +62,18 @@ class Report:
 
 def report(counts: np.ndarray) -> Report:
     """Return the classification report of a confusion matrix."""
-    right = np.diag(counts)
+    correct = np.diag(counts)
     support, predicted = counts.sum(axis=1), counts.sum(axis=0)
     return Report(
-        precision=_ratio(right, predicted),
-        recall=_ratio(right, support),
-        f1=_ratio(2 * right, support + predicted),
+        precision=_ratio(correct, predicted),
+        recall=_ratio(correct, support),
+        f1=_ratio(2 * correct, support + predicted),
         support=support,
     )
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """Divide, with 0 where there is nothing to divide by."""
+    """Divide counts; 0 / 0 is 0."""
     return numerator / np.maximum(denominator, 1)
 
 
@@ -66,12 +85,15 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     f1_macro="higher",
 )
 def scalars(counts: np.ndarray) -> dict[str, float]:
-    """Return accuracy, errors (images) and macro precision, recall and F1."""
+    """Return the metrics of a confusion matrix, by name.
+
+    `errors` is a number of images; the others are from 0 to 1.
+    """
     per_class = report(counts)
-    n_samples, right = int(counts.sum()), int(np.trace(counts))
+    n_samples, n_correct = int(counts.sum()), int(np.trace(counts))
     return {
-        "accuracy": right / n_samples,
-        "errors": n_samples - right,
+        "accuracy": n_correct / n_samples,
+        "errors": n_samples - n_correct,
         "precision_macro": float(per_class.precision.mean()),
         "recall_macro": float(per_class.recall.mean()),
         "f1_macro": float(per_class.f1.mean()),
@@ -82,27 +104,37 @@ def scalars(counts: np.ndarray) -> dict[str, float]:
 def log_loss(log_probabilities: np.ndarray, actual: np.ndarray) -> float:
     """Return the mean of -log p(actual class), in nats.
 
-    log_probabilities: (n_samples, n_classes)
+    Args:
+        log_probabilities: (n_samples, n_classes).
+        actual: (n_samples,) class indices.
     """
     return float(-log_probabilities[np.arange(len(actual)), actual].mean())
 
 
 @gives(rmse="lower")
 def rmse(scores: np.ndarray, actual: np.ndarray) -> float:
-    """Return the root mean squared error of one score a sample, (n_samples,)."""
+    """Return the root mean squared error.
+
+    Args:
+        scores: (n_samples,), estimates of the class index.
+        actual: (n_samples,) class indices.
+    """
     return float(np.sqrt(np.mean((scores - actual) ** 2)))
 
 
-SWEPT = ("accuracy", "precision", "recall")
+SWEEP_METRICS = ("accuracy", "precision", "recall")
 
 
 def threshold_sweep(scores: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    """Return what each threshold from 0 to 1 in steps of 0.01 would give.
+    """Return the metrics at each threshold from 0 to 1 in steps of 0.01.
 
-    scores: (n_samples,), cut at the threshold; actual: (n_samples,) 0 or 1
+    Args:
+        scores: (n_samples,); class 1 is predicted above the threshold.
+        actual: (n_samples,) 0 or 1.
 
-    Columns of the (101, 4) result: the threshold, and what `SWEPT` names; precision and
-    recall are of class 1.
+    Returns:
+        (101, 4): the threshold and the `SWEEP_METRICS`; precision and recall are those of
+        class 1.
     """
     rows = []
     for threshold in np.arange(101) / 100:
@@ -120,12 +152,13 @@ def threshold_sweep(scores: np.ndarray, actual: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Distribution:
-    """How the scores of each class's images are spread.
+class ScoreHistogram:
+    """A histogram of the scores for each actual class.
 
-    edges: (n_bins + 1,) bounds of equally wide bins
-    counts: (n_classes, n_bins) images; the outermost bins hold all that lies beyond
-    thresholds: (n_thresholds,) the scores at which the decision changes
+    Attributes:
+        edges: (n_bins + 1,) bounds of equally wide bins.
+        counts: (n_classes, n_bins) images; the outermost bins include all scores beyond.
+        thresholds: (n_thresholds,) the scores at which the decision changes.
     """
 
     edges: np.ndarray
@@ -133,31 +166,45 @@ class Distribution:
     thresholds: np.ndarray
 
 
-def distribution(
+def score_histogram(
     scores: np.ndarray,
     actual: np.ndarray,
     n_classes: int,
     thresholds: tuple[float, ...],
     n_bins: int = 60,
-) -> Distribution:
-    """Return the distribution of one score a sample, (n_samples,), per actual class.
+) -> ScoreHistogram:
+    """Return the histogram of the scores for each actual class.
 
-    The bins span the middle 99 % of the scores, and the thresholds.
+    The bins span the central 99 % of the scores and all thresholds.
+
+    Args:
+        scores: (n_samples,).
+        actual: (n_samples,) class indices.
+        n_classes: the number of classes.
+        thresholds: (n_thresholds,) the scores at which the decision changes; at least one.
+        n_bins: the number of bins.
     """
     low, high = np.percentile(scores, (0.5, 99.5))
-    # Rounded outwards, so that the last bits of a score move no edge.
+    # Rounded outwards, so that the last bits of a score do not move an edge.
     low = np.floor(10 * min(low, *thresholds)) / 10
     high = np.ceil(10 * max(high, *thresholds)) / 10 + (low == high)
     edges = np.linspace(low, high, n_bins + 1)
     inside = np.clip(scores, low, high)
     counts = [np.histogram(inside[actual == index], edges)[0] for index in range(n_classes)]
-    return Distribution(edges, np.array(counts), np.array(thresholds))
+    return ScoreHistogram(edges, np.array(counts), np.array(thresholds))
 
 
 def margin(scores: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    """Return how far the actual class's score is above the best other, (n_samples,).
+    """Return the margin: the score of the actual class minus the best other score.
 
-    scores: (n_samples, n_classes). Above 0 the decision for the largest is right.
+    Where it is positive, the class with the largest score is the actual one.
+
+    Args:
+        scores: (n_samples, n_classes).
+        actual: (n_samples,) class indices.
+
+    Returns:
+        (n_samples,).
     """
     rows = np.arange(len(actual))
     others = scores.copy()

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import models
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import Split
@@ -20,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 N_VALIDATION = 10_000
 ALTERNATIVES = {
     "radial_basis": [
-        {"width": w, "ridge": r} for w in (700.0, 1000.0, 1500.0, 2200.0) for r in (1e-8,)
+        {"sigma": w, "ridge": r} for w in (700.0, 1000.0, 1500.0, 2200.0) for r in (1e-8,)
     ],
     "random_features": [{"ridge": r} for r in (1e-8, 1e-6, 1e-5, 1e-4)],
     "support_vectors": [
@@ -41,7 +40,7 @@ def main(names: list[str]) -> None:
         for values in ALTERNATIVES[name]:
             options = checked.variants[name].train.model_copy(update=values)
             model = train.train(first, options)
-            called = models.decide(model.scores(last.images), model.decision)
+            called = model.decision.predict(model.scores(last.images))
             errors = np.count_nonzero(model.classes[called] != last.labels)
             print(f"{name:16} {values}: {errors} errors", flush=True)
 

@@ -1,11 +1,11 @@
-"""Score one variant on its subset's test images.
+"""Evaluate one variant on the test images of its subset.
 
 reads   params.yaml: variants.<variant>.subset and .evaluate;
         data/models/<variant>.npz, data/subsets/<subset>/test/ and classes.json
 writes  metrics/<variant>.json
-        metrics/<variant>/confusion.csv, scores.csv, report.csv: the report per class
-        metrics/<variant>/pictures/: these as PNG, and the threshold sweep of a two-class
-            line, also as CSV
+        metrics/<variant>/confusion.csv, scores.csv, and report.csv with a row per class
+        metrics/<variant>/pictures/: plots of these; of a linear regression on two classes
+            also the threshold sweep, as PNG and CSV
         data/predictions/<variant>.npz: scores, predicted, actual, parameters
 """
 
@@ -16,103 +16,129 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import metrics, models
+from digits import metrics
 from digits.config import cli
-from digits.config.params import Params
+from digits.config.params import Params, Variant
 from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
 from digits.figures import plots
 from digits.figures.labels import plot_labels
-from digits.metrics import Distribution
-from digits.models import Model
+from digits.metrics import ScoreHistogram
+from digits.models import serialization
+from digits.models.base import Model, are_finite
+from digits.models.decision import Decision
 
 log = logging.getLogger(__name__)
 
 
 def scalars(
-    model: Model, scores: np.ndarray, actual: np.ndarray, counts: np.ndarray
+    decision: Decision, scores: np.ndarray, actual: np.ndarray, counts: np.ndarray
 ) -> dict[str, float]:
-    """Return the numbers that `dvc metrics diff` compares, rounded to six decimals.
+    """Return the metrics that `dvc metrics diff` compares, rounded to six decimals.
 
-    Raises `InputError` if it is declared of one neither that higher nor lower is better.
+    Args:
+        decision: how scores become a class.
+        scores: (n_samples, n_outputs).
+        actual: (n_samples,) class indices.
+        counts: (n_classes, n_classes) confusion matrix.
+
+    Raises:
+        InputError: A metric has no direction.
     """
     values = metrics.scalars(counts)
-    if model.decision == "threshold":
+    if decision.uses_thresholds:
         values["rmse"] = metrics.rmse(scores[:, 0], actual)
-    elif model.decision in models.PROBABLE:
-        log_probabilities = models.log_probabilities(scores, model.decision)
-        values["log_loss"] = metrics.log_loss(log_probabilities, actual)
-    unknown = ", ".join(values.keys() - metrics.METRICS.keys())
-    if unknown:
+    if decision.is_probabilistic:
+        values["log_loss"] = metrics.log_loss(decision.log_probabilities(scores), actual)
+    undeclared = ", ".join(values.keys() - metrics.METRICS.keys())
+    if undeclared:
         raise InputError(
-            f"digits/metrics.py: does not say if higher or lower is better of {unknown}; "
-            "add it to @gives at the function that computes it"
+            f"digits/metrics.py: does not say if higher or lower is better of {undeclared};"
+            " add it to @gives at the function that computes it"
         )
     return {name: round(value, 6) for name, value in values.items()}
 
 
-def score_distribution(
-    scores: np.ndarray, actual: np.ndarray, n_classes: int, cuts: tuple[float, ...]
-) -> Distribution:
-    """Return the scores' distribution per class; of many scores, the margin's."""
-    if scores.shape[1] == 1:
-        return metrics.distribution(scores[:, 0], actual, n_classes, cuts or (0.0,))
-    return metrics.distribution(metrics.margin(scores, actual), actual, n_classes, (0.0,))
+def score_histogram(
+    decision: Decision,
+    scores: np.ndarray,
+    actual: np.ndarray,
+    n_classes: int,
+    thresholds: tuple[float, ...],
+) -> ScoreHistogram:
+    """Return the histogram of the single score, or of the margin of several scores.
+
+    Args:
+        decision: how scores become a class.
+        scores: (n_samples, n_outputs).
+        actual: (n_samples,) class indices.
+        n_classes: the number of classes.
+        thresholds: (n_thresholds,) of the decision; without any it changes at 0.
+    """
+    single = decision.has_single_score
+    values = scores[:, 0] if single else metrics.margin(scores, actual)
+    return metrics.score_histogram(values, actual, n_classes, thresholds or (0.0,))
 
 
 def mismatch(
-    model: Model, split: Split, names: Sequence[str], cuts: Sequence[float]
+    model: Model, split: Split, names: Sequence[str], thresholds: Sequence[float]
 ) -> str | None:
-    """Return why the model can't be one of these images, names and thresholds, if so."""
+    """Return why the model does not fit the images, names or thresholds, None if it does.
+
+    Args:
+        model: the fitted model.
+        split: the test images.
+        names: of all classes of the data, by label.
+        thresholds: of the variant.
+    """
     n_pixels = math.prod(split.images.shape[1:])
     if model.n_pixels != n_pixels:
         return f"it is for {model.n_pixels} pixels, the images have {n_pixels}"
-    strange = np.setdiff1d(split.labels, model.classes)
-    if len(strange):
-        return (
-            f"its classes are {model.classes.tolist()}, there are {strange.tolist()}, too"
-        )
+    unknown = np.setdiff1d(split.labels, model.classes)
+    if len(unknown):
+        return f"its classes are {model.classes.tolist()}, the images' {unknown.tolist()}"
     if model.classes[-1] >= len(names):
         return f"its classes are {model.classes.tolist()}, there are {len(names)} names"
-    needed = len(model.classes) - 1 if model.decision == "threshold" else 0
-    if len(cuts) != needed:
-        return f"it takes {needed} thresholds, there are {len(cuts)}"
+    needed = model.decision.n_thresholds(len(model.classes))
+    if len(thresholds) != needed:
+        return f"it takes {needed} thresholds, there are {len(thresholds)}"
     return None
 
 
 def write_tables(
-    folder: Path,
-    counts: np.ndarray,
-    spread: Distribution,
-    classes: Sequence[str],
+    folder: Path, counts: np.ndarray, histogram: ScoreHistogram, names: Sequence[str]
 ) -> None:
-    """Write the confusion matrix, the scores' distribution and the report as CSV.
+    """Write the confusion matrix, the histogram and the report per class as CSV.
 
-    classes: (n_classes,) their names
+    Args:
+        folder: of the variant's metrics.
+        counts: (n_classes, n_classes) confusion matrix.
+        histogram: of the scores.
+        names: (n_classes,) of the classes.
     """
     files.write_csv(
         folder / "confusion.csv",
         ("actual", "predicted", "count"),
         (
             (actual, predicted, counts[i, j])
-            for i, actual in enumerate(classes)
-            for j, predicted in enumerate(classes)
+            for i, actual in enumerate(names)
+            for j, predicted in enumerate(names)
         ),
     )
-    centres = (spread.edges[:-1] + spread.edges[1:]) / 2
+    centres = (histogram.edges[:-1] + histogram.edges[1:]) / 2
     files.write_csv(
         folder / "scores.csv",
         ("kind", "class", "score", "count"),
         [
             ("images", name, float(centre), count)
-            for name, row in zip(classes, spread.counts, strict=True)
+            for name, row in zip(names, histogram.counts, strict=True)
             for centre, count in zip(centres, row, strict=True)
         ]
         + [
             ("threshold", name, float(threshold), "")
-            for name in classes
-            for threshold in spread.thresholds
+            for name in names
+            for threshold in histogram.thresholds
         ],
     )
     report = metrics.report(counts)
@@ -120,7 +146,7 @@ def write_tables(
         folder / "report.csv",
         ("class", "precision", "recall", "f1", "support"),
         zip(
-            classes,
+            names,
             report.precision.tolist(),
             report.recall.tolist(),
             report.f1.tolist(),
@@ -130,65 +156,129 @@ def write_tables(
     )
 
 
-def main(params: Params, variant: str, root: Path) -> None:
-    """Load, score, save."""
-    chosen = params.variants[variant]
-    cuts = chosen.evaluate.cuts
+def write_figures(
+    folder: Path,
+    counts: np.ndarray,
+    histogram: ScoreHistogram,
+    *,
+    classes: Sequence[str],
+    variant: str,
+    of_margin: bool,
+) -> None:
+    """Plot the confusion matrix and the histogram.
+
+    Args:
+        folder: of the figures.
+        counts: (n_classes, n_classes) confusion matrix.
+        histogram: of the scores.
+        classes: (n_classes,) the names of the classes, as they can be drawn.
+        variant: its name.
+        of_margin: whether the histogram is one of margins.
+    """
+    plots.confusion(folder / "confusion.png", counts, classes, variant)
+    plots.scores(
+        folder / "scores.png",
+        histogram.edges,
+        histogram.counts,
+        histogram.thresholds,
+        classes=classes,
+        variant=variant,
+        of_margin=of_margin,
+    )
+
+
+def write_threshold_sweep(
+    folder: Path, scores: np.ndarray, actual: np.ndarray, threshold: float, variant: str
+) -> None:
+    """Write the metrics at each threshold as CSV, and plot them.
+
+    Args:
+        folder: of the figures.
+        scores: (n_samples, 1).
+        actual: (n_samples,) 0 or 1.
+        threshold: the one in use.
+        variant: its name.
+    """
+    sweep = metrics.threshold_sweep(scores[:, 0], actual)
+    files.write_csv(
+        folder / "thresholds.csv",
+        ("threshold", "measure", "value"),
+        (
+            (row[0], measure, value)
+            for row in sweep.tolist()
+            for measure, value in zip(metrics.SWEEP_METRICS, row[1:], strict=True)
+        ),
+    )
+    plots.threshold_sweep(folder / "thresholds.png", sweep, threshold, variant)
+
+
+def load_inputs(
+    variant: str, chosen: Variant, root: Path
+) -> tuple[Model, Split, tuple[str, ...]]:
+    """Load the model of a variant and the test images of its subset.
+
+    Args:
+        variant: its name.
+        chosen: its block in params.yaml.
+        root: of the project.
+
+    Returns:
+        model: the fitted model.
+        split: the test images and their labels.
+        names: of all classes of the data, by label.
+
+    Raises:
+        InputError: One of them is missing or damaged, or they do not fit each other.
+    """
     path = root / "data/models" / f"{variant}.npz"
-    model = models.load(path)
-    made_with = chosen.text("subset", "train")
-    models.check_parameters(path, model.parameters, made_with, f"train@{variant}")
+    model = serialization.load(path)
+    expected = chosen.text("subset", "train")
+    serialization.check_parameters(path, model.parameters, expected, f"train@{variant}")
     subset = root / "data/subsets" / chosen.subset
     split = dataset.load_split(subset / "test")
     names = dataset.load_names(subset)
-    problem = mismatch(model, split, names, cuts)
+    problem = mismatch(model, split, names, chosen.evaluate.all_thresholds)
     if problem:
         raise InputError(
             f"{path} does not belong to {subset}: {problem}. "
-            f"`dvc repro evaluate@{variant}` makes both anew"
+            f"Run `dvc repro evaluate@{variant}` to make both again"
         )
+    return model, split, names
 
-    classes = [names[label] for label in model.classes]
-    shown = [plot_labels(names)[label] for label in model.classes]
-    actual = np.searchsorted(model.classes, split.labels)
+
+def main(params: Params, variant: str, root: Path) -> None:
+    """Load the model and the images, predict, write metrics, tables and figures."""
+    chosen = params.variants[variant]
+    model, split, names = load_inputs(variant, chosen, root)
+    decision, thresholds = model.decision, chosen.evaluate.all_thresholds
     scores = model.scores(split.images)
-    if not models.sound(scores):
+    if not are_finite(scores):
         raise InputError(
-            f"{path}: gives scores that are not finite; remove it, and `dvc repro` trains "
-            f"it again. If they are so again, a parameter of variants.{variant}.train is "
-            "too large or too small"
+            f"data/models/{variant}.npz: its scores are not finite. Remove the file, and "
+            "`dvc repro` trains the model again. If that does not help, a parameter of "
+            f"variants.{variant}.train is too large or too small"
         )
-    predicted = models.decide(scores, model.decision, cuts)
-    counts = metrics.confusion(actual, predicted, len(classes))
-    spread = score_distribution(scores, actual, len(classes), cuts)
+    predicted = decision.predict(scores, thresholds)
+    actual = np.searchsorted(model.classes, split.labels)
+    counts = metrics.confusion(actual, predicted, len(model.classes))
+    histogram = score_histogram(decision, scores, actual, len(model.classes), thresholds)
 
-    values = scalars(model, scores, actual, counts)
-    files.write_json(root / "metrics" / f"{variant}.json", values)
     folder = root / "metrics" / variant
-    write_tables(folder, counts, spread, classes)
-    pictures = folder / "pictures"
-    plots.confusion(pictures / "confusion.png", counts, shown, variant)
-    plots.scores(
-        pictures / "scores.png",
-        spread.edges,
-        spread.counts,
-        spread.thresholds,
-        classes=shown,
-        variant=variant,
-        of_margin=scores.shape[1] > 1,
+    figures = folder / "pictures"
+    files.write_json(
+        root / "metrics" / f"{variant}.json", scalars(decision, scores, actual, counts)
     )
-    if model.decision == "threshold" and len(classes) == 2:  # noqa: PLR2004
-        sweep = metrics.threshold_sweep(scores[:, 0], actual)
-        files.write_csv(
-            pictures / "thresholds.csv",
-            ("threshold", "measure", "value"),
-            (
-                (row[0], measure, value)
-                for row in sweep.tolist()
-                for measure, value in zip(metrics.SWEPT, row[1:], strict=True)
-            ),
-        )
-        plots.threshold_sweep(pictures / "thresholds.png", sweep, cuts[0], variant)
+    write_tables(folder, counts, histogram, [names[label] for label in model.classes])
+    write_figures(
+        figures,
+        counts,
+        histogram,
+        classes=[plot_labels(names)[label] for label in model.classes],
+        variant=variant,
+        of_margin=not decision.has_single_score,
+    )
+    if len(thresholds) == 1:
+        write_threshold_sweep(figures, scores, actual, thresholds[0], variant)
     files.write_npz(
         root / "data/predictions" / f"{variant}.npz",
         scores=scores,

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from digits import models
 from digits.config import cli
 from digits.config.params import Params
 from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
+from digits.models import serialization
 from digits.report import arrays, content, graph, render
 from digits.report.content import Result
 
@@ -30,7 +30,7 @@ PAGE = Path("digits/report/page")
 
 
 def load_predictions(
-    path: Path, model: models.Header, labels: np.ndarray, parameters: str
+    path: Path, model: serialization.Header, labels: np.ndarray, parameters: str
 ) -> dict[str, np.ndarray]:
     """Read what `evaluate` wrote of a model.
 
@@ -47,9 +47,9 @@ def load_predictions(
             f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
         ) from error
     made_with = str(held.pop("parameters"))
-    models.check_parameters(path, made_with, parameters, f"evaluate@{path.stem}")
+    serialization.check_parameters(path, made_with, parameters, f"evaluate@{path.stem}")
     actual = labels[np.isin(labels, model.classes)]
-    n_outputs = 1 if model.decision in models.ONE_SCORE else len(model.classes)
+    n_outputs = model.decision.n_outputs(len(model.classes))
     scores, predicted = held["scores"], held["predicted"]
     sound = (
         scores.dtype == np.float64
@@ -78,11 +78,11 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
         path = root / "data/models" / f"{name}.npz"
         predictions = root / "data/predictions" / f"{name}.npz"
         parameters = variant.text("subset", "train", "evaluate")
-        known = models.header(path)
+        known = serialization.read_header(path)
         made_with = variant.text("subset", "train")
-        models.check_parameters(path, known.parameters, made_with, f"train@{name}")
-        asked = known.kind in content.ARRAYS and known.preprocess == "none"
-        model = models.load(path) if asked else None
+        serialization.check_parameters(path, known.parameters, made_with, f"train@{name}")
+        asked = known.model_type in content.ARRAYS and known.preprocess == "none"
+        model = serialization.load(path) if asked else None
         if model and model.n_pixels != math.prod(test.images.shape[1:]):
             raise InputError(
                 f"{path}: is for images of {model.n_pixels} pixels, those in data/raw "
@@ -93,7 +93,7 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
                 name=name,
                 subset=variant.subset,
                 train=variant.train,
-                cuts=variant.evaluate.cuts,
+                thresholds=variant.evaluate.all_thresholds,
                 classes=known.classes,
                 decision=known.decision,
                 model=model,

@@ -1,9 +1,9 @@
-"""Fit one variant on its subset's training images; no test image is read.
+"""Fit one variant on the training images of its subset; no test image is read.
 
 reads   params.yaml: variants.<variant>.subset and .train;
         data/subsets/<subset>/train/
 writes  data/models/<variant>.npz
-        metrics/<variant>/training/curve.csv: what was measured on the way
+        metrics/<variant>/training/curve.csv: the measures recorded during the training
 """
 
 import dataclasses
@@ -13,43 +13,62 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import memory, models
+from digits import memory, methods
 from digits.config import cli
 from digits.config.params import Params, Train
 from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
 from digits.memory import MIB
-from digits.models import Course, Model, preprocessing
+from digits.models import preprocessing, serialization
+from digits.models.base import Model, TrainingSet, are_finite
+from digits.models.training_log import TrainingLog
 
 log = logging.getLogger(__name__)
 
-SCORED = 100  # images, to see whether a new model gives sound scores
+N_SCORED = 100  # images on which the scores of a new model are checked
 
 
-def train(split: Split, options: Train, course: Course | None = None) -> Model:
-    """Preprocess the images, and fit the class index."""
+def train(split: Split, options: Train, training_log: TrainingLog | None = None) -> Model:
+    """Preprocess the images and fit the model on class indices.
+
+    Args:
+        split: the training images and their labels.
+        options: the variant's block `train` in params.yaml.
+        training_log: records the measures; None records them nowhere.
+
+    Raises:
+        InputError: The parameters do not suit the data.
+    """
     classes, y = np.unique(split.labels, return_inverse=True)
     preprocess = options.preprocess or "none"
-    images = preprocessing.apply(split.images, preprocess)
-    fit = models.fit_of(options.model)
-    model = fit(images, y, classes, options, course or Course())
+    data = TrainingSet(preprocessing.apply(split.images, preprocess), y, classes)
+    method = methods.load(options.model)
+    model: Model = method.fit(data, options, training_log or TrainingLog())
     return dataclasses.replace(model, preprocess=preprocess)
 
 
-def refuse_unsound(
-    model: Model, course: Course, images: np.ndarray, options: Train
+def refuse_not_finite(
+    model: Model, training_log: TrainingLog, images: np.ndarray, options: Train
 ) -> None:
-    """Raise `InputError` if what was fitted or measured is not finite.
+    """Check that the arrays, the scores and the recorded measures are finite.
 
-    images: that it was fitted on; it scores some of them
+    Args:
+        model: the fitted model.
+        training_log: of its training.
+        images: (n_samples, height, width) uint8; the first of them are scored.
+        options: the parameters, for the message.
+
+    Raises:
+        InputError: One of them is not.
     """
     with np.errstate(all="ignore"):
         problem = model.problem()
-        if problem is None and not models.sound(model.scores(images[:SCORED])):
-            problem = "it gives scores that are not finite"
-    if problem is None and not all(math.isfinite(value) for *_, value in course.rows):
-        problem = "what was measured on the way is not finite"
+        if problem is None and not are_finite(model.scores(images[:N_SCORED])):
+            problem = "its scores are not finite"
+    measured = (value for *_, value in training_log.rows)
+    if problem is None and not all(map(math.isfinite, measured)):
+        problem = "a measure of the training is not finite"
     if problem:
         given = ", ".join(
             f"{name} {value:g}"
@@ -57,15 +76,16 @@ def refuse_unsound(
             if isinstance(value, int | float)
         )
         raise InputError(
-            f"train: the fit of {options.model} failed ({problem}). Nothing is recorded; "
+            f"train: the fit of {options.model} failed ({problem}). Nothing is saved; "
             f"its parameters are the likely cause: {given or 'none'}"
         )
 
 
 def _require_memory(folder: Path) -> None:
-    """Raise `InputError` unless there is room for the solvers and what they compute.
+    """Check that there is memory for the libraries and at least two copies of the images.
 
-    Each fit holds its images twice at least.
+    Raises:
+        InputError: There is not.
     """
     path = folder / "images.npy"
     n_bytes = path.stat().st_size if path.exists() else 0
@@ -74,7 +94,7 @@ def _require_memory(folder: Path) -> None:
 
 
 def main(params: Params, variant: str, root: Path) -> None:
-    """Load, fit, save."""
+    """Load the images, fit the model, save it and its learning curve."""
     chosen = params.variants[variant]
     folder = root / "data/subsets" / chosen.subset / "train"
     _require_memory(folder)
@@ -82,21 +102,21 @@ def main(params: Params, variant: str, root: Path) -> None:
     if (split.labels == split.labels[0]).all():
         raise InputError(
             f"{folder}: all images are of one class, {split.labels[0]}; "
-            "`dvc repro` writes it anew"
+            "run `dvc repro` to write it again"
         )
     log.info("fitting %s on %d images", chosen.train.model, len(split.images))
-    course = Course(scratch=root / "data/unfinished" / variant)
+    training_log = TrainingLog(checkpoint_dir=root / "data/unfinished" / variant)
     try:
-        model = train(split, chosen.train, course)
-        refuse_unsound(model, course, split.images, chosen.train)
+        model = train(split, chosen.train, training_log)
+        refuse_not_finite(model, training_log, split.images, chosen.train)
     except InputError as error:
         raise InputError(f"variant {variant}: {error}") from error
     model = dataclasses.replace(model, parameters=chosen.text("subset", "train"))
-    model.save(root / "data/models" / f"{variant}.npz")
+    serialization.save(model, root / "data/models" / f"{variant}.npz")
     files.write_csv(
         root / "metrics" / variant / "training/curve.csv",
         ("step", "measure", "split", "value"),
-        course.rows,
+        training_log.rows,
     )
 
 

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from digits import models
 from digits.config import cli, params
 from digits.config.params import Params
 from digits.data import dataset
 from digits.errors import InputError, printable
 from digits.images import image_input
 from digits.images.mnist_format import MNIST_LIKE
-from digits.models import Model
+from digits.models import serialization
+from digits.models.base import Model
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +54,12 @@ class Variant:
         self,
         name: str,
         model: Model,
-        cuts: tuple[float, ...],
+        thresholds: tuple[float, ...],
         names: tuple[str, ...],
     ) -> None:
         self.name = name
         self.model = model
-        self.cuts = cuts
+        self.thresholds = thresholds
         self.labels: list[int] = model.classes.tolist()
         self.classes = [names[label] for label in self.labels]
         self.has_digits = set(names) <= set(dataset.DIGITS)
@@ -84,14 +84,14 @@ class Variant:
         scores: one for each class, or the one that is cut at thresholds
         probabilities: of each class, if the model has them
         """
-        scores = self.model.scores(images)
-        classes = models.decide(scores, self.model.decision, self.cuts)
+        scores, decision = self.model.scores(images), self.model.decision
+        classes = decision.predict(scores, self.thresholds)
         answers: list[dict[str, Any]] = [
             {"class": self.values[index], "scores": row}
             for index, row in zip(classes, scores.tolist(), strict=True)
         ]
-        if self.model.decision in models.PROBABLE:
-            shares = np.exp(models.log_probabilities(scores, self.model.decision))
+        if decision.is_probabilistic:
+            shares = np.exp(decision.log_probabilities(scores))
             for answer, row in zip(answers, shares.tolist(), strict=True):
                 answer["probabilities"] = dict(zip(self.classes, row, strict=True))
         return answers
@@ -112,8 +112,8 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
             raise InputError(
                 f"{path} is missing; `dvc repro` trains it, `dvc pull` fetches it"
             )
-        cuts = checked.variants[name].evaluate.cuts
-        variants.append(Variant(name, models.load(path), cuts, classes))
+        thresholds = checked.variants[name].evaluate.all_thresholds
+        variants.append(Variant(name, serialization.load(path), thresholds, classes))
     return variants
 
 
@@ -181,13 +181,12 @@ class Table:
             below += [variant.knows]
             texts = (variant.name, variant.knows, *variant.classes)
             self.widths += [max(map(wide, texts))]
-            if scores and variant.model.decision == "threshold":
+            decision = variant.model.decision
+            if scores and decision.uses_thresholds:
                 above += [""]
-                below += ["score"]
+                below += [decision.label]
             elif scores:
-                probable = variant.model.decision in models.PROBABLE
-                what = "probability of" if probable else "score of"
-                above += [what, *[""] * (len(variant.classes) - 1)]
+                above += [decision.label, *[""] * (len(variant.classes) - 1)]
                 below += variant.classes
             self.widths += [max(NUMBER, wide(name)) for name in below[len(self.widths) :]]
         self.heading: list[list[str]] | None = [above, below]

@@ -14,8 +14,8 @@ Ridge = Annotated[
 ]
 # scikit-learn takes 32 bits
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="Of what is drawn at random.")]
-# Scores are near the numbers of classes, which are below 100.
-Cut = Annotated[float, Field(ge=-1e6, le=1e6)]
+# Scores are near the class indices, which are below 100.
+Threshold = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 
 class Block(BaseModel):
@@ -47,16 +47,18 @@ class TrainBlock(Block):
 class Evaluate(Block):
     """Parameters of the decision: thresholds for linear regression, otherwise none."""
 
-    threshold: Cut | None = Field(
-        default=None, description="Linear regression, two classes: the cut, about 0.5."
+    threshold: Threshold | None = Field(
+        default=None,
+        description="Linear regression, two classes: the threshold, about 0.5.",
     )
     thresholds: Annotated[
-        tuple[Cut, ...] | None, Field(strict=False, max_length=99, fail_fast=True)
+        tuple[Threshold, ...] | None, Field(strict=False, max_length=99, fail_fast=True)
     ] = Field(
-        default=None, description="Linear regression: one ascending cut between classes."
+        default=None,
+        description="Linear regression: ascending, one between each two classes.",
     )
 
     @property
-    def cuts(self) -> tuple[float, ...]:
+    def all_thresholds(self) -> tuple[float, ...]:
         """The thresholds in ascending order; empty if the model needs none."""
         return self.thresholds or (() if self.threshold is None else (self.threshold,))

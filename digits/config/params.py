@@ -9,7 +9,6 @@ import math
 import re
 import reprlib
 from collections.abc import Hashable, Iterator, Sequence
-from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
@@ -149,7 +148,7 @@ if TYPE_CHECKING:
 else:
     # Each model's module defines the class of its block.
     Train = Union[  # noqa: UP007 (of a tuple)
-        tuple(import_module(f"digits.methods.{model}").Options for model in methods.NAMES)
+        tuple(methods.load(name).Options for name in methods.NAMES)
     ]
 
 
@@ -211,11 +210,11 @@ class Params(Block):
                 yield key, f"{model} uses no thresholds; remove it"
         elif len(given) != 1:
             yield ".evaluate", "needs either threshold (two classes) or thresholds"
-        elif len(evaluate.cuts) != n_classes - 1:
+        elif len(evaluate.all_thresholds) != n_classes - 1:
             needed = f"{n_classes} classes take {n_classes - 1} thresholds"
-            yield given[0], f"{needed}, got {len(evaluate.cuts)}"
-        elif any(low >= high for low, high in pairwise(evaluate.cuts)):
-            yield given[0], f"must be ascending, got {list(evaluate.cuts)}"
+            yield given[0], f"{needed}, got {len(evaluate.all_thresholds)}"
+        elif any(low >= high for low, high in pairwise(evaluate.all_thresholds)):
+            yield given[0], f"must be ascending, got {list(evaluate.all_thresholds)}"
         if most and n_classes > most:
             others = "one_vs_rest_logistic or multinomial_logistic"
             rule = f"{model} distinguishes {most} classes; for more use {others}"

@@ -1,13 +1,13 @@
-"""LeNet-5: two convolutions that are subsampled, and three dense layers.
+"""LeNet-5: two convolutional layers with pooling, and three dense layers.
 
-LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document
-recognition, 1998, section II.B. Sizes are the paper's: 6 maps, 16 maps, 120, 84, with
-kernels of 5 by 5 on an image that is padded to 32 by 32. Modern equivalents stand where
-today they are usual: rectified units for tanh, the largest of four for their trainable
-average, all 6 maps into each of the 16, softmax and cross-entropy for the Gaussian
-units, AdamW on a cosine for the second-order steps.
+Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
+recognition", 1998, section II.B. The sizes are the paper's: 6 and 16 filters of 5 by 5 on
+images that are padded to 32 by 32, then 120 and 84 units. Where practice has changed, the
+modern equivalents are used: ReLU for tanh, max pooling for a trainable average, all 6 maps
+as input of each of the 16 filters, softmax with cross-entropy for the Gaussian units, and
+AdamW with a cosine schedule for second-order steps.
 
-Keras trains it. What is trained is a handful of arrays, and NumPy is enough to ask it.
+Keras trains the network. Inference needs only NumPy and the trained arrays.
 """
 
 import dataclasses
@@ -33,24 +33,26 @@ from digits.config.blocks import Seed, TrainBlock
 from digits.data import files, regular
 from digits.errors import InputError
 from digits.memory import MIB
-from digits.models import Course, Model
+from digits.models.base import Model, TrainingSet
+from digits.models.decision import Softmax
+from digits.models.training_log import TrainingLog
 
 log = logging.getLogger(__name__)
 
-SIDE = 32  # the paper's, so that a stroke's end may lie in a kernel's centre
+SIDE = 32  # the paper's, so that the end of a stroke can be at the centre of a kernel
 PAD = 2  # at least, for the same reason
 KERNEL = 5
-MAPS = (6, 16)
-UNITS = (120, 84)
-WARM_UP = 0.15  # of all steps, until the learning rate is at its highest
-THREADS = 2  # two take 0.7 of one's time
-BLOCK = 100  # images that are scored at a time
-# Variables by which a user sets how TensorFlow, its compiler, oneDNN and Keras compute.
+CONV_FILTERS = (6, 16)
+DENSE_UNITS = (120, 84)
+WARM_UP = 0.15  # the share of the steps in which the learning rate rises
+THREADS = 2  # two take 0.7 of the time of one
+BLOCK_ROWS = 100  # images that are scored at a time
+# Environment variables that change how TensorFlow, XLA, oneDNN and Keras compute.
 SETTINGS = ("DNNL_", "KERAS_", "ONEDNN_", "TENSORFLOW_", "TF_", "XLA_")
-# Those that let libraries take a processor for another one; they are for repairs, and stay.
-DISGUISES = ("GLIBC_TUNABLES", "NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE")
-# What Linux says of a processor that does not change by itself; the last two are of ARM.
-PROCESSOR = ("model name", "cache size", "flags", "Features", "CPU part")
+# Variables that make libraries assume another processor; they are for repairs, and stay.
+CPU_OVERRIDES = ("GLIBC_TUNABLES", "NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE")
+# The constant properties of a processor in /proc/cpuinfo; the last two are those of ARM.
+CPU_PROPERTIES = ("model name", "cache size", "flags", "Features", "CPU part")
 
 
 class Options(TrainBlock):
@@ -59,25 +61,25 @@ class Options(TrainBlock):
     summary = "A convolutional network, LeNet-5; the largest probability wins"
 
     model: Literal["lenet5"]
-    # ten thousand take a day on MNIST
+    # ten thousand epochs take a day on MNIST
     epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        description="How often each training image is seen."
+        description="Number of passes over the training images."
     )
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        description="Images a step; at most as many as are trained on."
+        description="Images per step; at most as many as there are to train on."
     )
-    # A step moves each weight by about as much, and weights are of the order of 0.1. A
-    # float32 would round a weight's change away below 1e-8 of it.
+    # A step changes each weight by about this much, and weights are of the order of 0.1.
+    # float32 rounds away changes below 1e-8 of a weight.
     learning_rate: Annotated[float, Field(ge=1e-10, le=1)] = Field(
-        description="AdamW's, at its highest; it warms up, then falls along a cosine to 0."
+        description="Of AdamW, at its highest: it warms up, then falls along a cosine to 0."
     )
-    # a step takes this share, times the learning rate, off each weight
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(description="AdamW's.")
-    shift: Annotated[int, Field(ge=0, le=8)] = Field(
-        description="In each epoch an image is moved at random by at most so many pixels."
+    # a step reduces each weight by this share, times the learning rate
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(description="Of AdamW.")
+    max_shift: Annotated[int, Field(ge=0, le=8)] = Field(
+        description="Most pixels by which an image is shifted at random in each epoch."
     )
     validation_split: Annotated[float, Field(gt=0, lt=1)] = Field(
-        description="The share of the training images on which training is only measured."
+        description="Share of the training images that is used for validation only."
     )
     seed: Seed
 
@@ -86,13 +88,22 @@ class Options(TrainBlock):
 class LeNet5(Model):
     """A trained LeNet-5; its scores are the logits of a softmax.
 
-    height, width: of the images that it was trained on
-    kernel_1: (5, 5, 1, 6); kernel_2: (5, 5, 6, 16), float32 as all below
-    dense_1: (n_features, 120); dense_2: (120, 84); dense_3: (84, n_classes)
-    bias_1 … bias_5: of these layers, one for each output
+    Attributes:
+        height: of the images that it was trained on.
+        width: of the images that it was trained on.
+        kernel_1: (5, 5, 1, 6) float32, as all arrays.
+        bias_1: (6,).
+        kernel_2: (5, 5, 6, 16).
+        bias_2: (16,).
+        dense_1: (n_features, 120).
+        bias_3: (120,).
+        dense_2: (120, 84).
+        bias_4: (84,).
+        dense_3: (84, n_classes).
+        bias_5: (n_classes,).
     """
 
-    kind: ClassVar[str] = "lenet5"
+    model_type: ClassVar[str] = "lenet5"
     height: int
     width: int
     kernel_1: np.ndarray
@@ -111,32 +122,32 @@ class LeNet5(Model):
         """Height times width of the images that it was trained on."""
         return self.height * self.width
 
-    def _scores(self, images: np.ndarray) -> np.ndarray:
-        blocks = (images[i : i + BLOCK] for i in range(0, len(images), BLOCK))
+    def _scores(self, X: np.ndarray) -> np.ndarray:
+        images = X.reshape(-1, self.height, self.width)
+        blocks = (images[i : i + BLOCK_ROWS] for i in range(0, len(images), BLOCK_ROWS))
         with threadpool_limits(1, "blas"):  # the last bit depends on the number of threads
             logits = [self._logits(block) for block in blocks]
         return np.concatenate([np.empty((0, self.n_outputs)), *logits])
 
     def _logits(self, images: np.ndarray) -> np.ndarray:
-        """Return float64 scores, so that no rounding of a processor's decides."""
-        padded = pad(images.reshape(-1, self.height, self.width))
-        maps = padded[..., None].astype(np.float64) / 255
-        maps = _pool(_rectify(convolve(maps, self.kernel_1) + self.bias_1))
-        maps = _pool(_rectify(convolve(maps, self.kernel_2) + self.bias_2))
+        """Return the logits in float64, so that a processor's rounding changes no class."""
+        maps = pad(images)[..., None].astype(np.float64) / 255
+        maps = _max_pool(_relu(convolve(maps, self.kernel_1) + self.bias_1))
+        maps = _max_pool(_relu(convolve(maps, self.kernel_2) + self.bias_2))
         hidden = maps.reshape(len(maps), -1)
-        hidden = _rectify(hidden @ self.dense_1.astype(np.float64) + self.bias_3)
-        hidden = _rectify(hidden @ self.dense_2.astype(np.float64) + self.bias_4)
+        hidden = _relu(hidden @ self.dense_1.astype(np.float64) + self.bias_3)
+        hidden = _relu(hidden @ self.dense_2.astype(np.float64) + self.bias_4)
         return hidden @ self.dense_3.astype(np.float64) + self.bias_5
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        n_features = MAPS[1] * features(self.height) * features(self.width)
-        outputs = (*MAPS, *UNITS, self.n_outputs)
+        n_features = CONV_FILTERS[1] * map_side(self.height) * map_side(self.width)
+        outputs = (*CONV_FILTERS, *DENSE_UNITS, self.n_outputs)
         return {
-            "kernel_1": (KERNEL, KERNEL, 1, MAPS[0]),
-            "kernel_2": (KERNEL, KERNEL, *MAPS),
-            "dense_1": (n_features, UNITS[0]),
-            "dense_2": UNITS,
-            "dense_3": (UNITS[1], self.n_outputs),
+            "kernel_1": (KERNEL, KERNEL, 1, CONV_FILTERS[0]),
+            "kernel_2": (KERNEL, KERNEL, *CONV_FILTERS),
+            "dense_1": (n_features, DENSE_UNITS[0]),
+            "dense_2": DENSE_UNITS,
+            "dense_3": (DENSE_UNITS[1], self.n_outputs),
         } | {f"bias_{layer}": (n,) for layer, n in enumerate(outputs, start=1)}
 
 
@@ -144,111 +155,150 @@ MODEL = LeNet5
 
 
 def _margins(side: int) -> tuple[int, int]:
-    """Return how many black pixels go before and after an image's side."""
-    whole = max(SIDE - side, 2 * PAD)
-    return whole // 2, whole - whole // 2
+    """Return the number of black pixels before and after an image's side."""
+    total = max(SIDE - side, 2 * PAD)
+    return total // 2, total - total // 2
 
 
-def features(side: int) -> int:
-    """Return a side of the maps that the dense layers see, for an image's side."""
+def map_side(side: int) -> int:
+    """Return the side of the last feature maps, for the side of an image."""
     side += sum(_margins(side))
-    for _ in MAPS:
+    for _ in CONV_FILTERS:
         side = (side - KERNEL + 1) // 2
     return side
 
 
 def pad(images: np.ndarray) -> np.ndarray:
-    """Return images with a black margin, so that no side is below 32 pixels."""
+    """Return images with a black margin, so that each side has at least 32 pixels."""
     _, height, width = images.shape
     return np.pad(images, ((0, 0), _margins(height), _margins(width)))
 
 
-def _rectify(values: np.ndarray) -> np.ndarray:
+def _relu(values: np.ndarray) -> np.ndarray:
     return np.maximum(values, 0, out=values)
 
 
 def convolve(maps: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Correlate (_, height, width, n_maps) with a kernel, where it fits in whole."""
+    """Convolve, as in deep learning: without padding, and without flipping the kernel.
+
+    Args:
+        maps: (n_samples, height, width, n_maps) float64.
+        kernel: (side, side, n_maps, n_filters).
+
+    Returns:
+        (n_samples, height - side + 1, width - side + 1, n_filters) float64.
+    """
     windows = np.lib.stride_tricks.sliding_window_view(maps, kernel.shape[:2], axis=(1, 2))
     weights = kernel.transpose(2, 0, 1, 3).reshape(-1, kernel.shape[3])
     return windows.reshape(*windows.shape[:3], -1) @ weights.astype(np.float64)
 
 
-def _pool(maps: np.ndarray) -> np.ndarray:
-    """Return the largest of each two by two; an odd last row or column is dropped."""
+def _max_pool(maps: np.ndarray) -> np.ndarray:
+    """Return the largest of each 2 by 2 values; an odd last row or column is dropped."""
     n, height, width, n_maps = maps.shape
     even = maps[:, : height // 2 * 2, : width // 2 * 2]
     return even.reshape(n, height // 2, 2, width // 2, 2, n_maps).max(axis=(2, 4))
 
 
-def fit(
-    images: np.ndarray,
-    y: np.ndarray,
-    classes: np.ndarray,
-    options: Options,
-    course: Course,
-) -> LeNet5:
-    """Train with a validation split; a killed training goes on from its last epoch.
+def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LeNet5:
+    """Train the network, from a checkpoint if there is one.
 
-    The last epoch's weights are the result; validation images are only measured.
+    The result has the weights of the last epoch. Validation images are only measured.
+
+    Args:
+        data: the training images.
+        options: the parameters.
+        training_log: records cross-entropy and accuracy after each epoch.
+
+    Raises:
+        InputError: The batch size or the learning rate is too large, Keras cannot be
+            imported, or there is too little memory.
     """
-    training, validation = split(y, options.validation_split, options.seed)
+    training, validation = split(data.y, options.validation_split, options.seed)
     if options.batch_size > len(training):
         raise InputError(
             f"train.batch_size: {options.batch_size} are more than the {len(training)} "
-            f"images to train on (of {len(images)}, less the validation_split)"
+            f"images to train on (of {len(data.y)}, less the validation_split)"
         )
-    padded = pad(images)
-    # Images are held as they are, in all their shifts, in an epoch's order, by TensorFlow;
-    # of a batch, there are the first layer's maps and their gradients.
-    batch = 100 * options.batch_size * padded[0].size
-    n_bytes = 420 * MIB + 6 * padded.nbytes + batch
-    asked = f"Keras on TensorFlow, with train.batch_size: {options.batch_size}"
-    memory.require(asked, n_bytes, libraries=1000 * MIB)
+    padded = pad(data.images)
+    _require_memory(padded, options.batch_size)
     keras, tensorflow = import_keras()
-    shifts = shifted(padded, options.shift)
-    network = untrained(keras, padded.shape[1:], len(classes), options.seed)
-    optimizer = _optimizer(keras, network, options, len(training))
-    learn, measure = (
-        _pass(keras, tensorflow, network, optimizer, options.batch_size, learns=learns)
-        for learns in (True, False)
+    shifts = all_shifts_view(padded, options.max_shift)
+    network = build_network(keras, padded.shape[1:], len(data.classes), options.seed)
+    optimizer = _build_optimizer(keras, network, options, len(training))
+    train_epoch, measure = (
+        _make_epoch_fn(keras, tensorflow, network, optimizer, options.batch_size, train=on)
+        for on in (True, False)
     )
     state = [*network.trainable_variables, *optimizer.variables]
-    checkpoint = Checkpoint(course.scratch / "lenet5.npz", images, y, options)
-    done = checkpoint.load(state, course)
-    epochs = range(done, options.epochs)
-    with tqdm(epochs, "epochs", options.epochs, initial=done, disable=None) as bar:
+    checkpoint = Checkpoint(training_log.checkpoint_dir / "lenet5.npz", data, options)
+    n_done = checkpoint.load(state, training_log)
+    epochs = range(n_done, options.epochs)
+    with tqdm(epochs, "epochs", options.epochs, initial=n_done, disable=None) as bar:
         for epoch in bar:
             rng = np.random.default_rng([options.seed, epoch])
             rows = rng.permutation(training)
-            at = drawn_shifts(len(rows), options.shift, rng)
-            seen = learn(shifts[rows, *at][..., None], y[rows])
-            held_out = measure(padded[validation][..., None], y[validation])
-            if not np.isfinite([*seen, *held_out]).all():
-                raise InputError(
-                    f"train.learning_rate: with {options.learning_rate:g}, and a "
-                    f"weight_decay of {options.weight_decay:g}, the training diverges in "
-                    f"epoch {epoch + 1}; set a lower one"
-                )
-            for of, measured in (("training", seen), ("validation", held_out)):
-                for name, value in zip(
-                    ("cross-entropy", "accuracy"), measured, strict=True
-                ):
-                    course.record(epoch + 1, name, float(value), of)
-            bar.set_postfix_str(f"validation {float(held_out[1]):.4f}")
-            checkpoint.save(state, course, epoch + 1)
+            offsets = random_shifts(len(rows), options.max_shift, rng)
+            measured = {
+                "training": train_epoch(shifts[rows, *offsets][..., None], data.y[rows]),
+                "validation": measure(padded[validation][..., None], data.y[validation]),
+            }
+            _record(training_log, epoch + 1, measured, options)
+            bar.set_postfix_str(f"validation {float(measured['validation'][1]):.4f}")
+            checkpoint.save(state, training_log, epoch + 1)
     checkpoint.remove()
     names = [f.name for f in dataclasses.fields(LeNet5) if f.type is np.ndarray]
     names.remove("classes")
     weights = dict(zip(names, network.get_weights(), strict=True))
-    height, width = images.shape[1:]
+    height, width = data.images.shape[1:]
     return LeNet5(
-        classes=classes, decision="softmax", height=height, width=width, **weights
+        classes=data.classes, decision=Softmax(), height=height, width=width, **weights
     )
 
 
+def _require_memory(padded: np.ndarray, batch_size: int) -> None:
+    # TensorFlow holds the images, and their shifted copies in the order of an epoch. The
+    # largest arrays of a batch are the maps of the first layer and their gradients.
+    batch = 100 * batch_size * padded[0].size
+    n_bytes = 420 * MIB + 6 * padded.nbytes + batch
+    requested = f"Keras on TensorFlow, with train.batch_size: {batch_size}"
+    memory.require(requested, n_bytes, libraries=1000 * MIB)
+
+
+def _record(
+    training_log: TrainingLog,
+    epoch: int,
+    measured: dict[str, tuple[Any, Any]],
+    options: Options,
+) -> None:
+    """Record the loss and the accuracy of each split.
+
+    Raises:
+        InputError: One of them is not finite.
+    """
+    if not np.isfinite([*measured["training"], *measured["validation"]]).all():
+        raise InputError(
+            f"train.learning_rate: with {options.learning_rate:g}, and a "
+            f"weight_decay of {options.weight_decay:g}, the training diverges in "
+            f"epoch {epoch}; set a lower one"
+        )
+    for split_name, (loss, accuracy) in measured.items():
+        training_log.record(epoch, "cross-entropy", float(loss), split_name)
+        training_log.record(epoch, "accuracy", float(accuracy), split_name)
+
+
 def split(y: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows to train on and those held out, each class by the same share."""
+    """Split the training images into those to train on and those for validation.
+
+    Args:
+        y: (n_samples,) class indices.
+        share: of the images for validation, the same in each class.
+        seed: of the random choice.
+
+    Returns:
+        training: (n_training,) row indices, ascending.
+        validation: (n_validation,) row indices; at least one.
+    """
     n = len(y)
     order = np.random.default_rng(seed).permutation(n)
     order = order[np.argsort(y[order], kind="stable")]
@@ -258,46 +308,60 @@ def split(y: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
     return np.setdiff1d(np.arange(n), validation), validation
 
 
-def shifted(images: np.ndarray, most: int) -> np.ndarray:
-    """Return a view of each image in all its shifts by at most so many pixels.
+def all_shifts_view(images: np.ndarray, max_shift: int) -> np.ndarray:
+    """Return a view of the images in all their shifts.
 
-    (n_samples, 2 most + 1, 2 most + 1, height, width): `[i, most - down, most - right]` is
-    image i, so many pixels further down and to the right.
+    Args:
+        images: (n_samples, height, width) uint8.
+        max_shift: in pixels, in each direction.
+
+    Returns:
+        (n_samples, 2 max_shift + 1, 2 max_shift + 1, height, width) uint8:
+        `[i, max_shift - down, max_shift - right]` is image i, shifted by `down` and
+        `right` pixels.
     """
-    wide = np.pad(images, ((0, 0), (most, most), (most, most)))
+    margin = (max_shift, max_shift)
+    wide = np.pad(images, ((0, 0), margin, margin))
     return np.lib.stride_tricks.sliding_window_view(wide, images.shape[1:], axis=(1, 2))
 
 
-def drawn_shifts(n: int, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Return (2, n) whole numbers from 0 to 2 most: where `shifted` has images' shifts."""
-    return rng.integers(0, 2 * most, (2, n), endpoint=True)
+def random_shifts(n: int, max_shift: int, rng: np.random.Generator) -> np.ndarray:
+    """Return (2, n) random indices of shifts in `all_shifts_view`, 0 to 2 max_shift."""
+    return rng.integers(0, 2 * max_shift, (2, n), endpoint=True)
 
 
-def untrained(keras: Any, shape: tuple[int, ...], n_classes: int, seed: int) -> Any:
-    """Return Keras's model for padded images of that shape, its first weights drawn."""
+def build_network(keras: Any, shape: tuple[int, ...], n_classes: int, seed: int) -> Any:
+    """Return an untrained Keras model.
+
+    Args:
+        keras: the module.
+        shape: height and width of the padded images.
+        n_classes: the number of outputs.
+        seed: of the initial weights.
+    """
     layers = keras.layers
     seeds = iter(np.random.SeedSequence(seed).generate_state(5).tolist())
 
-    def drawn(**other: Any) -> dict[str, Any]:
+    def initialised(**other: Any) -> dict[str, Any]:
         return {"kernel_initializer": keras.initializers.HeUniform(next(seeds)), **other}
 
     return keras.Sequential(
         [
             layers.Input((*shape, 1), dtype="uint8"),
             layers.Rescaling(1 / 255),
-            layers.Conv2D(MAPS[0], KERNEL, **drawn(activation="relu")),
+            layers.Conv2D(CONV_FILTERS[0], KERNEL, **initialised(activation="relu")),
             layers.MaxPooling2D(),
-            layers.Conv2D(MAPS[1], KERNEL, **drawn(activation="relu")),
+            layers.Conv2D(CONV_FILTERS[1], KERNEL, **initialised(activation="relu")),
             layers.MaxPooling2D(),
             layers.Flatten(),
-            layers.Dense(UNITS[0], **drawn(activation="relu")),
-            layers.Dense(UNITS[1], **drawn(activation="relu")),
-            layers.Dense(n_classes, **drawn()),
+            layers.Dense(DENSE_UNITS[0], **initialised(activation="relu")),
+            layers.Dense(DENSE_UNITS[1], **initialised(activation="relu")),
+            layers.Dense(n_classes, **initialised()),
         ]
     )
 
 
-def _optimizer(keras: Any, network: Any, options: Options, n_training: int) -> Any:
+def _build_optimizer(keras: Any, network: Any, options: Options, n_training: int) -> Any:
     n_steps = options.epochs * -(-n_training // options.batch_size)
     warm_up = int(WARM_UP * n_steps)
     rate = keras.optimizers.schedules.CosineDecay(
@@ -309,69 +373,87 @@ def _optimizer(keras: Any, network: Any, options: Options, n_training: int) -> A
     return optimizer
 
 
-def _pass(
+def _make_epoch_fn(
     keras: Any,
     tensorflow: Any,
     network: Any,
     optimizer: Any,
     batch_size: int,
     *,
-    learns: bool,
+    train: bool,
 ) -> Callable[[np.ndarray, np.ndarray], tuple[Any, Any]]:
-    """Return what goes through all images once; it returns mean loss and accuracy.
+    """Return a function that processes all images once, in batches.
 
-    The whole pass is one call of TensorFlow's: `network.fit` takes up to twice as long.
+    The function takes images, (n, height, width, 1) uint8, and class indices, (n,). It
+    returns the mean loss and the accuracy. The whole epoch is one compiled TensorFlow
+    graph: `network.fit` takes up to twice as long.
+
+    Args:
+        keras: the module.
+        tensorflow: the module.
+        network: the model.
+        optimizer: changes the weights of the model.
+        batch_size: images per step.
+        train: whether to change the weights after each batch.
     """
     ops = keras.ops
-    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+    loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
 
-    def through(images: Any, y: Any) -> tuple[Any, Any]:
+    def run_epoch(images: Any, y: Any) -> tuple[Any, Any]:
         n_samples = ops.shape(images)[0]
 
         def step(i: Any, sums: tuple[Any, Any]) -> tuple[Any, Any]:
             rows = slice(i * batch_size, (i + 1) * batch_size)
             labels = y[rows]
             with tensorflow.GradientTape() as tape:
-                logits = network(images[rows], training=learns)
-                loss = loss_of(labels, logits)
+                logits = network(images[rows], training=train)
+                loss = loss_fn(labels, logits)
                 mean = loss / ops.cast(ops.shape(labels)[0], "float32")
-            if learns:
+            if train:
                 weights = network.trainable_variables
                 optimizer.apply(tape.gradient(mean, weights), weights)
-            right = ops.sum(ops.cast(ops.argmax(logits, axis=1) == labels, "float32"))
-            return sums[0] + loss, sums[1] + right
+            correct = ops.sum(ops.cast(ops.argmax(logits, axis=1) == labels, "float32"))
+            return sums[0] + loss, sums[1] + correct
 
         n_steps = -(-n_samples // batch_size)
-        loss, right = ops.fori_loop(0, n_steps, step, (ops.zeros(()), ops.zeros(())))
+        loss, correct = ops.fori_loop(0, n_steps, step, (ops.zeros(()), ops.zeros(())))
         n = ops.cast(n_samples, "float32")
-        return loss / n, right / n
+        return loss / n, correct / n
 
-    compiled = tensorflow.function(through, autograph=False)
+    compiled = tensorflow.function(run_epoch, autograph=False)
     return lambda images, y: compiled(
         tensorflow.constant(images), tensorflow.constant(y, "int32")
     )
 
 
 def import_keras() -> tuple[Any, Any]:
-    """Import Keras on TensorFlow: quiet, without settings, each sum in a fixed order.
+    """Import Keras on TensorFlow: quietly, without the user's settings, deterministic.
 
-    How a sum is split follows the number of threads, not of processors, so it is fixed:
-    the weights do not depend on how many processors there are and what else they do.
+    The order of a sum depends on the number of threads. The number of threads is fixed, so
+    that the weights do not depend on the number of processors or on their load.
+
+    Returns:
+        keras: the module.
+        tensorflow: the module.
+
+    Raises:
+        InputError: One of them cannot be imported.
     """
     for name in os.environ:
         if name.startswith(SETTINGS):
             del os.environ[name]
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    os.environ["KERAS_HOME"] = os.devnull  # no settings of the user's, no file of its own
+    os.environ["KERAS_HOME"] = os.devnull  # read no settings, write no file
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     try:
         with _silence():
-            import keras  # noqa: PLC0415 (seconds; only training needs it)
-            import tensorflow  # noqa: PLC0415, ICN001 (likewise; its whole name)
+            import keras  # noqa: PLC0415 (takes seconds; only training needs it)
+            import tensorflow  # noqa: PLC0415, ICN001 (as above; its full name)
     except ImportError as error:
         raise InputError(
-            f"lenet5 is trained with Keras on TensorFlow, which fails ({error}); "
-            "there is one for Python 3.11 to 3.13, on Linux, Windows and Apple's ARM"
+            "lenet5 is trained with Keras on TensorFlow, which cannot be imported "
+            f"({error}); it exists for Python 3.11 to 3.13, on Linux, Windows and "
+            "macOS on ARM"
         ) from error
     tensorflow.config.set_visible_devices([], "GPU")  # a build may have CUDA
     tensorflow.config.threading.set_intra_op_parallelism_threads(THREADS)
@@ -382,35 +464,35 @@ def import_keras() -> tuple[Any, Any]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Drop what is written to stderr: TensorFlow greets with a log that no level mutes."""
+    """Discard stderr: TensorFlow logs on import, at any log level."""
     sys.stderr.flush()
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
+    stderr = os.dup(2)
+    with Path(os.devnull).open("wb") as null:
+        os.dup2(null.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def arithmetic() -> tuple[Any, ...]:
-    """Return what decides the last bits of a step: libraries, processor, what disguises it.
+    """Return all that determines the last bits of a step: libraries and processor.
 
     oneDNN chooses its code by the features of the processor and the sizes of its caches,
-    which its model stands for.
+    which the processor's model determines.
     """
     import keras  # noqa: PLC0415 (`fit` has imported both)
     import tensorflow  # noqa: PLC0415, ICN001 (as above)
 
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text("utf-8").splitlines() if told.exists() else []
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
     return (
         *(library.__version__ for library in (keras, np, tensorflow)),
         np.show_config("dicts")["SIMD Extensions"],  # as NumPy finds them, also emulated
         platform.processor(),
-        sorted({line for line in lines if line.startswith(PROCESSOR)}),
-        *map(os.environ.get, DISGUISES),
+        sorted({line for line in lines if line.startswith(CPU_PROPERTIES)}),
+        *map(os.environ.get, CPU_OVERRIDES),
     )
 
 
@@ -418,30 +500,42 @@ OTHER = "other data, parameters, code, libraries or settings, or of another proc
 
 
 class Checkpoint:
-    """A training after some epoch: weights, the optimiser's state, what was recorded.
+    """The state of a training after an epoch: weights, optimizer and training log.
 
     It is used only for the same images, labels, options, code, libraries and processor.
     """
 
-    def __init__(
-        self, path: Path, images: np.ndarray, y: np.ndarray, options: Options
-    ) -> None:
+    def __init__(self, path: Path, data: TrainingSet, options: Options) -> None:
         self.path = path
-        known = hashlib.sha256(Path(__file__).read_bytes())
-        known.update(f"{options!r} {images.shape} {arithmetic()}".encode())
-        known.update(np.ascontiguousarray(images).data)
-        known.update(np.ascontiguousarray(y).data)
-        self.key = known.hexdigest()
+        sha256 = hashlib.sha256(Path(__file__).read_bytes())
+        sha256.update(f"{options!r} {data.images.shape} {arithmetic()}".encode())
+        sha256.update(np.ascontiguousarray(data.images).data)
+        sha256.update(np.ascontiguousarray(data.y).data)
+        self.key = sha256.hexdigest()
 
-    def save(self, state: list[Any], course: Course, epoch: int) -> None:
-        """Write the state after so many epochs in the place of an earlier one."""
-        rows = np.array(course.rows, dtype="U32")
+    def save(self, state: list[Any], training_log: TrainingLog, epoch: int) -> None:
+        """Write the state after an epoch, in place of an earlier one.
+
+        Args:
+            state: the variables of the network and the optimizer.
+            training_log: its rows are saved.
+            epoch: the number of completed epochs.
+        """
+        rows = np.array(training_log.rows, dtype="U32")
         values = {f"v{i}": v.numpy() for i, v in enumerate(state)}
         done = np.array(epoch)
         files.write_npz(self.path, key=self.key, epoch=done, rows=rows, **values)
 
-    def load(self, state: list[Any], course: Course) -> int:
-        """Fill `state` and `course`; return how many epochs are done, 0 if none."""
+    def load(self, state: list[Any], training_log: TrainingLog) -> int:
+        """Restore the state.
+
+        Args:
+            state: the variables, which are assigned.
+            training_log: its rows are replaced.
+
+        Returns:
+            The number of completed epochs; 0 if there is no checkpoint of this training.
+        """
         if not self.path.exists():
             return 0
         try:
@@ -460,12 +554,15 @@ class Checkpoint:
             return 0
         for variable, value in zip(state, values, strict=True):
             variable.assign(value)
-        course.rows[:] = [(int(s), measure, of, float(v)) for s, measure, of, v in rows]
+        training_log.rows[:] = [
+            (int(step), measure, split_name, float(value))
+            for step, measure, split_name, value in rows
+        ]
         log.info("resuming after epoch %d", epoch)
         return epoch
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Delete the checkpoint, and its folder if it is empty."""
         self.path.unlink()
         with suppress(OSError):  # not empty: another process writes there
             self.path.parent.rmdir()

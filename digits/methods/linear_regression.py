@@ -1,13 +1,14 @@
-"""Ordinary least squares on the class index: one score, to be cut at thresholds."""
+"""Ordinary least squares on the class index: one score, compared with thresholds."""
 
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
 from digits.config.blocks import Solver, TrainBlock
-from digits.models import Course
+from digits.models.base import TrainingSet
+from digits.models.decision import Threshold
 from digits.models.linear import LinearModel
+from digits.models.training_log import TrainingLog
 
 
 class Options(TrainBlock):
@@ -22,25 +23,19 @@ class Options(TrainBlock):
     solver: Solver = Field(default="fast", description="Both find the same model.")
 
 
-def fit(
-    images: np.ndarray,
-    y: np.ndarray,
-    classes: np.ndarray,
-    options: Options,
-    course: Course,
-) -> LinearModel:
+def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LinearModel:
     """Fit the class index."""
     if options.solver == "fast":
         from digits.solvers.least_squares import LinearRegression  # noqa: PLC0415 (SciPy takes a moment)
     else:
         from digits.solvers.sklearn_backend import LinearRegression  # type: ignore[assignment]  # noqa: PLC0415 (the same interface)
-    line = LinearRegression().fit(images, y)
-    course.record(1, "mean squared error", line.mse_)
+    regression = LinearRegression().fit(data.images, data.y)
+    training_log.record(1, "mean squared error", regression.mse_)
     return LinearModel(
-        mean=line.mean_,
-        scale=line.scale_,
-        coef=line.coef_,
-        intercept=line.intercept_,
-        classes=classes,
-        decision="threshold",
+        mean=regression.mean_,
+        scale=regression.scale_,
+        coef=regression.coef_,
+        intercept=regression.intercept_,
+        classes=data.classes,
+        decision=Threshold(),
     )

@@ -1,16 +1,15 @@
-"""One softmax model over all classes."""
+"""Softmax regression: one model of all classes."""
 
 from typing import Literal
 
-import numpy as np
-
-from digits.methods import logistic_regression
-from digits.methods.logistic_regression import LogisticBlock
-from digits.models import Course
+from digits.models import logistic
+from digits.models.base import TrainingSet
+from digits.models.decision import Softmax
 from digits.models.linear import LinearModel
+from digits.models.training_log import TrainingLog
 
 
-class Options(LogisticBlock):
+class Options(logistic.LogisticBlock):
     """L2-regularised softmax regression."""
 
     summary = "One softmax model over all its classes; the largest probability wins"
@@ -18,12 +17,6 @@ class Options(LogisticBlock):
     model: Literal["multinomial_logistic"]
 
 
-def fit(
-    images: np.ndarray,
-    y: np.ndarray,
-    classes: np.ndarray,
-    options: Options,
-    course: Course,
-) -> LinearModel:
-    """Fit the class indices."""
-    return logistic_regression.fit(images, y, classes, options, course, decision="softmax")
+def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LinearModel:
+    """Fit all classes jointly."""
+    return logistic.fit(data, options, training_log, Softmax())

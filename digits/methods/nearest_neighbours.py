@@ -1,7 +1,8 @@
-"""The k nearest training images, by Euclidean distance, vote.
+"""k-nearest neighbours: the k nearest training images vote.
 
-Distances of grey values are whole numbers, computed exactly; of images equally far the
-one that comes first in training counts, of classes with as many votes the first.
+The squared Euclidean distances of grey values are whole numbers and computed exactly. Of
+images at the same distance the first in the training set counts; of classes with equally
+many votes the first is predicted.
 """
 
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ from pydantic import Field
 
 from digits.config.blocks import TrainBlock
 from digits.errors import InputError
-from digits.models import Course, Model
+from digits.models.base import Model, TrainingSet
+from digits.models.training_log import TrainingLog
 from digits.parallel import map_row_blocks
 
-ROWS = 200  # of a block: its distances to 60,000 images take 48 MB
-EXACT = 1024  # so many products of two numbers from -128 to 127 a float32 sums exactly
+BLOCK_ROWS = 200  # their distances to 60,000 images take 48 MB
+# float32 adds up this many products of two numbers from -128 to 127 exactly.
+EXACT_PIXELS = 1024
 
 
 class Options(TrainBlock):
@@ -25,40 +28,37 @@ class Options(TrainBlock):
     summary = "The training images that are nearest vote"
 
     model: Literal["nearest_neighbours"]
-    # they are found one after the other, each in a pass over all training images
+    # the neighbours are found one by one, each in a pass over all training images
     k: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        description="How many vote; at most as many as there are training images."
+        description="Number of neighbours; at most as many as training images."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeighboursModel(Model):
-    """The training images.
+class KNearestNeighbors(Model):
+    """The training images; a score is a class's share of the votes.
 
-    k: how many vote
-    images: (n_training, n_pixels) uint8
-    labels: (n_training,) uint8 class indices
+    Attributes:
+        k: number of neighbours.
+        images: (n_training, n_pixels) uint8.
+        labels: (n_training,) uint8, class indices.
     """
 
-    kind: ClassVar[str] = "nearest_neighbours"
+    model_type: ClassVar[str] = "nearest_neighbours"
+    pixel_array: ClassVar[str] = "images"
     k: int
     images: np.ndarray
     labels: np.ndarray
 
-    @property
-    def n_pixels(self) -> int:
-        """Height times width of the images that it was fitted on."""
-        return self.images.shape[1]
-
-    def _scores(self, images: np.ndarray) -> np.ndarray:
-        """Return the share of the votes, (n_samples, n_classes)."""
-        known, X = centred(self.images), centred(images.reshape(len(images), -1))
-        squares = np.einsum("ij,ij->i", known, known, dtype=np.float64).astype(np.int32)
+    def _scores(self, X: np.ndarray) -> np.ndarray:
+        training, X = centred(self.images), centred(X)
+        squares = np.einsum("ij,ij->i", training, training, dtype=np.float64)
+        squares = squares.astype(np.int32)
         one_hot = np.eye(len(self.classes))
 
         def votes(rows: slice) -> np.ndarray:
-            # ‖x - y‖² less ‖x‖², which is the same for all y
-            distances = squares - 2 * products(X[rows], known)
+            # ‖x - y‖² without ‖x‖², which is the same for all y
+            distances = squares - 2 * products(X[rows], training)
             here, share = np.arange(len(distances)), np.zeros((1, 1))
             for _ in range(self.k):
                 nearest = distances.argmin(axis=1)
@@ -66,8 +66,7 @@ class NeighboursModel(Model):
                 distances[here, nearest] = np.iinfo(np.int32).max
             return share / self.k
 
-        parts = map_row_blocks(votes, len(X), ROWS)
-        return np.concatenate(parts)
+        return np.concatenate(map_row_blocks(votes, len(X), BLOCK_ROWS))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {
@@ -76,35 +75,42 @@ class NeighboursModel(Model):
         }
 
 
-MODEL = NeighboursModel
+MODEL = KNearestNeighbors
 
 
 def centred(X: np.ndarray) -> np.ndarray:
-    """Return grey values less 128, as float32: distances stay what they are."""
+    """Return grey values minus 128, as float32: the distances do not change."""
     return X.astype(np.float32) - np.float32(128)
 
 
 def products(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Return X Yᵀ, (len(X), len(Y)) int32, exactly; X, Y: as `centred` returns them."""
+    """Return the exact X · Yᵀ.
+
+    Args:
+        X: (n, n_pixels) float32, from `centred`.
+        Y: (m, n_pixels) float32, from `centred`.
+
+    Returns:
+        (n, m) int32.
+    """
     parts = [
-        (X[:, i : i + EXACT] @ Y[:, i : i + EXACT].T).astype(np.int32)
-        for i in range(0, X.shape[1], EXACT)
+        (X[:, i : i + EXACT_PIXELS] @ Y[:, i : i + EXACT_PIXELS].T).astype(np.int32)
+        for i in range(0, X.shape[1], EXACT_PIXELS)
     ]
     return np.add.reduce(parts, dtype=np.int32)
 
 
 def fit(
-    images: np.ndarray,
-    y: np.ndarray,
-    classes: np.ndarray,
-    options: Options,
-    course: Course,
-) -> NeighboursModel:
+    data: TrainingSet, options: Options, training_log: TrainingLog
+) -> KNearestNeighbors:
     """Keep the training images."""
-    if options.k > len(images):
-        raise InputError(f"train.k: there are only {len(images)} images, got {options.k}")
-    course.record(1, "images kept", len(images))
-    X = images.reshape(len(images), -1)
-    return NeighboursModel(
-        classes=classes, k=options.k, images=X, labels=y.astype(np.uint8)
+    n_images = len(data.images)
+    if options.k > n_images:
+        raise InputError(f"train.k: there are only {n_images} images, got {options.k}")
+    training_log.record(1, "images kept", n_images)
+    return KNearestNeighbors(
+        classes=data.classes,
+        k=options.k,
+        images=data.pixels,
+        labels=data.y.astype(np.uint8),
     )

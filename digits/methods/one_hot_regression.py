@@ -1,12 +1,13 @@
-"""Least squares on one-hot labels: a score for each class, near 1 for the right one."""
+"""Least squares on one-hot labels: a score for each class, near 1 for the actual one."""
 
 from typing import Literal
 
 import numpy as np
 
 from digits.config.blocks import TrainBlock
-from digits.models import Course
+from digits.models.base import TrainingSet
 from digits.models.linear import LinearModel
+from digits.models.training_log import TrainingLog
 
 
 class Options(TrainBlock):
@@ -17,23 +18,17 @@ class Options(TrainBlock):
     model: Literal["one_hot_regression"]
 
 
-def fit(
-    images: np.ndarray,
-    y: np.ndarray,
-    classes: np.ndarray,
-    _options: Options,
-    course: Course,
-) -> LinearModel:
-    """Fit one line for each class; the largest decides."""
+def fit(data: TrainingSet, _options: Options, training_log: TrainingLog) -> LinearModel:
+    """Fit a linear score for each class."""
     from digits.solvers.least_squares import LinearRegression  # noqa: PLC0415 (SciPy takes a moment)
 
-    lines = LinearRegression().fit(images, np.eye(len(classes))[y])
-    course.record(1, "mean squared error", lines.mse_)
+    one_hot = np.eye(len(data.classes))[data.y]
+    regression = LinearRegression().fit(data.images, one_hot)
+    training_log.record(1, "mean squared error", regression.mse_)
     return LinearModel(
-        mean=lines.mean_,
-        scale=lines.scale_,
-        coef=lines.coef_,
-        intercept=lines.intercept_,
-        classes=classes,
-        decision="largest",
+        mean=regression.mean_,
+        scale=regression.scale_,
+        coef=regression.coef_,
+        intercept=regression.intercept_,
+        classes=data.classes,
     )

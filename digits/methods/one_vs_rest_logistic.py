@@ -1,16 +1,15 @@
-"""A logistic model of each class against the rest; the largest score decides."""
+"""A binary logistic model of each class against all others; the largest score wins."""
 
 from typing import Literal
 
-import numpy as np
-
-from digits.methods import logistic_regression
-from digits.methods.logistic_regression import LogisticBlock
-from digits.models import Course
+from digits.models import logistic
+from digits.models.base import TrainingSet
+from digits.models.decision import OneVsRest
 from digits.models.linear import LinearModel
+from digits.models.training_log import TrainingLog
 
 
-class Options(LogisticBlock):
+class Options(logistic.LogisticBlock):
     """One L2-regularised logistic model for each class."""
 
     summary = "A yes-or-no logistic model for each class; the largest score wins"
@@ -18,14 +17,6 @@ class Options(LogisticBlock):
     model: Literal["one_vs_rest_logistic"]
 
 
-def fit(
-    images: np.ndarray,
-    y: np.ndarray,
-    classes: np.ndarray,
-    options: Options,
-    course: Course,
-) -> LinearModel:
-    """Fit the class indices."""
-    return logistic_regression.fit(
-        images, y, classes, options, course, decision="one_vs_rest"
-    )
+def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LinearModel:
+    """Fit each class against all others."""
+    return logistic.fit(data, options, training_log, OneVsRest())

@@ -1,7 +1,7 @@
-"""A quadratic polynomial of the principal components, fitted by least squares.
+"""Least squares on a quadratic polynomial of the principal components.
 
 Source: LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document
-recognition", 1998: 40 components, and all their products of two.
+recognition", 1998: 40 components and all products of two of them.
 """
 
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from pydantic import Field
 
 from digits.config.blocks import TrainBlock
 from digits.errors import InputError
-from digits.models import Course
-from digits.models.features import FeatureModel, refuse_what_is_too_large, solve
+from digits.models.base import TrainingSet
+from digits.models.features import FeatureModel, require_memory, solve
+from digits.models.training_log import TrainingLog
 from digits.parallel import map_row_blocks, sum_tuples
 
 
@@ -33,22 +34,19 @@ class Options(TrainBlock):
 class QuadraticModel(FeatureModel):
     """A fitted polynomial.
 
-    mean: (n_pixels,) float64, in grey values
-    components: (n_components, n_pixels) float64, of unit variance in training
+    Attributes:
+        mean: (n_pixels,) float64, in grey values.
+        components: (n_components, n_pixels) float64, of unit variance in training.
     """
 
-    kind: ClassVar[str] = "principal_quadratic"
+    model_type: ClassVar[str] = "principal_quadratic"
+    pixel_array: ClassVar[str] = "mean"
     mean: np.ndarray
     components: np.ndarray
 
-    @property
-    def n_pixels(self) -> int:
-        """Height times width of the images that it was fitted on."""
-        return len(self.mean)
-
     def features(self, X: np.ndarray) -> np.ndarray:
-        """Return the components and their products of two."""
-        return polynomial((X - self.mean) @ self.components.T)
+        """Return the polynomial of the components."""
+        return polynomial(X, self.mean, self.components)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         k = len(self.components)
@@ -62,18 +60,36 @@ class QuadraticModel(FeatureModel):
 MODEL = QuadraticModel
 
 
-def polynomial(Z: np.ndarray) -> np.ndarray:
-    """Return Z, (n_samples, n), and its products of two: n + n (n + 1) / 2 columns."""
+def polynomial(X: np.ndarray, mean: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """Return the n components of X and all products of two of them.
+
+    Args:
+        X: (n_samples, n_pixels) uint8.
+        mean: (n_pixels,) float64.
+        components: (n, n_pixels) float64.
+
+    Returns:
+        (n_samples, n + n (n + 1) / 2) float64.
+    """
+    Z = (X - mean) @ components.T
     i, j = np.triu_indices(Z.shape[1])
     return np.hstack([Z, Z[:, i] * Z[:, j]])
 
 
-def principal_components(images: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean, (n_pixels,), and n components of unit variance, (n, n_pixels).
+def principal_components(X: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the first n principal components, scaled to unit variance.
 
-    images: (n_samples, height, width) uint8
+    Args:
+        X: (n_samples, n_pixels) uint8.
+        n: at most n_pixels.
+
+    Returns:
+        mean: (n_pixels,) float64.
+        components: (n, n_pixels) float64.
+
+    Raises:
+        InputError: Fewer than n components vary.
     """
-    X = images.reshape(len(images), -1)
 
     def moments(rows: slice) -> tuple[np.ndarray, np.ndarray]:
         F = X[rows].astype(np.float64)  # whole numbers, whose sums are exact
@@ -88,26 +104,26 @@ def principal_components(images: np.ndarray, n: int) -> tuple[np.ndarray, np.nda
     return mean, axes / np.sqrt(variances)[:, None]
 
 
-def fit(
-    images: np.ndarray,
-    y: np.ndarray,
-    classes: np.ndarray,
-    options: Options,
-    course: Course,
-) -> QuadraticModel:
-    """Find the components, and fit the polynomial."""
-    k, n_pixels = options.components, images[0].size
+def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> QuadraticModel:
+    """Find the components and fit the polynomial."""
+    k, n_pixels = options.components, data.pixels.shape[1]
     if k > n_pixels:
         raise InputError(f"train.components: {k} are more than the {n_pixels} pixels")
     n_features = k + k * (k + 1) // 2
-    asked = f"train.components: {k}, that is {n_features} products,"
-    refuse_what_is_too_large(n_features, images, asked)
-    mean, components = principal_components(images, options.components)
-
-    def features(X: np.ndarray) -> np.ndarray:
-        return polynomial((X - mean) @ components.T)
-
-    coef, intercept = solve(features, images, y, 0.0, course, asked=asked)
+    requested = f"train.components: {k}, that is {n_features} products,"
+    require_memory(n_features, data, requested)
+    mean, components = principal_components(data.pixels, k)
+    coef, intercept = solve(
+        lambda X: polynomial(X, mean, components),
+        data,
+        0.0,
+        training_log,
+        requested=requested,
+    )
     return QuadraticModel(
-        classes=classes, coef=coef, intercept=intercept, mean=mean, components=components
+        classes=data.classes,
+        coef=coef,
+        intercept=intercept,
+        mean=mean,
+        components=components,
     )

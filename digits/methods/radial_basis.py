@@ -1,8 +1,8 @@
-"""Radial basis functions: the nearness to each of many centres, then least squares.
+"""A radial basis function network: Gaussian units, then least squares.
 
-    feature = exp(-‖pixels - centre‖² / (2 width²))
+    feature = exp(-‖pixels - centre‖² / (2 sigma²))
 
-The centres are those of k-means in each class, as many in one class as in another.
+The centres are found by k-means in each class, the same number in each.
 Source: LeCun, Bottou, Bengio and Haffner, 1998: 1000 Gaussian units, then a linear layer.
 """
 
@@ -15,8 +15,10 @@ from threadpoolctl import threadpool_limits
 
 from digits.config.blocks import Ridge, Seed, TrainBlock
 from digits.errors import InputError
-from digits.models import Course
-from digits.models.features import FeatureModel, refuse_what_is_too_large, solve
+from digits.models.base import TrainingSet
+from digits.models.distances import squared_distances
+from digits.models.features import FeatureModel, require_memory, solve
+from digits.models.training_log import TrainingLog
 
 
 class Options(TrainBlock):
@@ -26,11 +28,11 @@ class Options(TrainBlock):
 
     model: Literal["radial_basis"]
     centres: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        description="How many, shared out among the classes; one for each at least, and no "
-        "more than it has training images."
+        description="Number of centres, divided among the classes; each gets at least one, "
+        "and no more than it has training images."
     )
-    # different images are at least 1 apart, and at most 255 times 64, the largest size
-    width: Annotated[float, Field(ge=0.01, le=1e6)] = Field(
+    # different images have a distance from 1 to 255 times 64, the largest size
+    sigma: Annotated[float, Field(ge=0.01, le=1e6)] = Field(
         description="Standard deviation of the Gaussian, in grey values."
     )
     ridge: Ridge
@@ -38,25 +40,22 @@ class Options(TrainBlock):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RadialModel(FeatureModel):
-    """Fitted radial basis functions.
+class RBFNetwork(FeatureModel):
+    """A fitted radial basis function network.
 
-    centres: (n_centres, n_pixels) uint8
-    width: in grey values
+    Attributes:
+        centres: (n_centres, n_pixels) uint8.
+        sigma: the standard deviation of the Gaussians, in grey values.
     """
 
-    kind: ClassVar[str] = "radial_basis"
+    model_type: ClassVar[str] = "radial_basis"
+    pixel_array: ClassVar[str] = "centres"
     centres: np.ndarray
-    width: float
-
-    @property
-    def n_pixels(self) -> int:
-        """Height times width of the images that it was fitted on."""
-        return self.centres.shape[1]
+    sigma: float
 
     def features(self, X: np.ndarray) -> np.ndarray:
-        """Return the nearness to each centre, from 0 to 1."""
-        return nearness(X, self.centres, self.width)
+        """Return the activation of each Gaussian unit, from 0 to 1."""
+        return gaussians(X, self.centres, self.sigma)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return super()._shapes() | {
@@ -64,28 +63,35 @@ class RadialModel(FeatureModel):
         }
 
 
-MODEL = RadialModel
+MODEL = RBFNetwork
 
 
-def squared_distances(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Return ‖x - y‖², (len(X), len(Y)) float64, exact for whole numbers.
+def gaussians(X: np.ndarray, centres: np.ndarray, sigma: float) -> np.ndarray:
+    """Return exp(-‖x - centre‖² / (2 sigma²)).
 
-    X, Y: (n, n_pixels) uint8
+    Args:
+        X: (n_samples, n_pixels) uint8.
+        centres: (n_centres, n_pixels) uint8.
+        sigma: in grey values, positive.
+
+    Returns:
+        (n_samples, n_centres) float64, from 0 to 1.
     """
-    X, Y = X.astype(np.float64), Y.astype(np.float64)
-    distances = X @ (-2 * Y.T)
-    distances += np.einsum("ij,ij->i", X, X)[:, None]
-    distances += np.einsum("ij,ij->i", Y, Y)
-    return distances
-
-
-def nearness(X: np.ndarray, centres: np.ndarray, width: float) -> np.ndarray:
-    """Return exp(-‖x - c‖² / (2 width²)), (n_samples, n_centres)."""
-    return np.exp(squared_distances(X, centres) / (-2 * width**2))
+    distances = squared_distances(X.astype(np.float64), centres.astype(np.float64))
+    return np.exp(distances / (-2 * sigma**2))
 
 
 def cluster(X: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Return the centres of k-means, (n, n_pixels) uint8: rounded to grey values."""
+    """Return the centres of k-means, rounded to grey values.
+
+    Args:
+        X: (n_samples, n_pixels) uint8.
+        n: number of centres.
+        seed: of the random initial centres.
+
+    Returns:
+        (n, n_pixels) uint8.
+    """
     from sklearn.cluster import KMeans  # noqa: PLC0415 (importing scikit-learn takes seconds)
 
     with threadpool_limits(1):  # the last bits depend on the number of threads
@@ -95,37 +101,38 @@ def cluster(X: np.ndarray, n: int, seed: int) -> np.ndarray:
     return np.rint(found.cluster_centers_).astype(np.uint8)
 
 
-def fit(
-    images: np.ndarray,
-    y: np.ndarray,
-    classes: np.ndarray,
-    options: Options,
-    course: Course,
-) -> RadialModel:
-    """Find the centres in each class, and fit the scores."""
-    X = images.reshape(len(images), -1)
-    shares = np.full(len(classes), options.centres // len(classes))
-    shares[: options.centres % len(classes)] += 1
-    asked = f"train.centres: {options.centres}"
-    for label, n_centres, n_images in zip(classes, shares, np.bincount(y), strict=True):
+def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> RBFNetwork:
+    """Find the centres of each class and fit the scores."""
+    n_classes = len(data.classes)
+    counts = np.full(n_classes, options.centres // n_classes)
+    counts[: options.centres % n_classes] += 1
+    requested = f"train.centres: {options.centres}"
+    for label, n_centres, n_images in zip(
+        data.classes, counts, np.bincount(data.y), strict=True
+    ):
         if not 1 <= n_centres <= n_images:
             raise InputError(
-                f"{asked} gives class {label} {n_centres} centres; it has {n_images} "
-                "training images, and takes from 1 to as many"
+                f"{requested} gives class {label} {n_centres} centres; it must have "
+                f"from 1 to {n_images}, the number of its training images"
             )
-    refuse_what_is_too_large(options.centres, images, asked)
+    require_memory(options.centres, data, requested)
     centres = np.vstack(
-        [cluster(X[y == index], n, options.seed) for index, n in enumerate(shares)]
+        [
+            cluster(data.pixels[data.y == index], n, options.seed)
+            for index, n in enumerate(counts)
+        ]
     )
-
-    def features(X: np.ndarray) -> np.ndarray:
-        return nearness(X, centres, options.width)
-
-    coef, intercept = solve(features, images, y, options.ridge, course, asked=asked)
-    return RadialModel(
-        classes=classes,
+    coef, intercept = solve(
+        lambda X: gaussians(X, centres, options.sigma),
+        data,
+        options.ridge,
+        training_log,
+        requested=requested,
+    )
+    return RBFNetwork(
+        classes=data.classes,
         coef=coef,
         intercept=intercept,
         centres=centres,
-        width=options.width,
+        sigma=options.sigma,
     )

@@ -2,11 +2,13 @@
 
     feature = 1 / (1 + exp(-2 weights · pixels / 255))
 
-The weights of a feature are the difference of two training images of different classes,
-inside a random rectangle and 0 outside, scaled to length 2. Only the last layer is
-fitted. Source: McDonnell, Tissera, Vladusich, van Schaik and Tapson, "Fast, simple and
-accurate handwritten digit classification by training shallow neural network classifiers
-with the 'extreme learning machine' algorithm", 2015.
+The weights of a feature are the difference of two training images of different classes
+within a random rectangle, its receptive field, and 0 elsewhere, scaled to length 2. Only
+the last layer is fitted.
+
+Source: McDonnell, Tissera, Vladusich, van Schaik and Tapson, "Fast, simple and accurate
+handwritten digit classification by training shallow neural network classifiers with the
+'extreme learning machine' algorithm", 2015.
 """
 
 from dataclasses import dataclass
@@ -16,8 +18,9 @@ import numpy as np
 from pydantic import Field
 
 from digits.config.blocks import Ridge, Seed, TrainBlock
-from digits.models import Course
-from digits.models.features import FeatureModel, refuse_what_is_too_large, solve
+from digits.models.base import TrainingSet
+from digits.models.features import FeatureModel, require_memory, solve
+from digits.models.training_log import TrainingLog
 
 
 class Options(TrainBlock):
@@ -27,30 +30,27 @@ class Options(TrainBlock):
 
     model: Literal["random_features"]
     features: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        description="How many; their products with each other must fit into memory."
+        description="Number of features; the products of all pairs must fit into memory."
     )
     ridge: Ridge
     seed: Seed
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomModel(FeatureModel):
-    """Fitted scores of random features.
+class RandomFeatureModel(FeatureModel):
+    """A fitted model on random features.
 
-    weights: (n_features, n_pixels) float32
+    Attributes:
+        weights: (n_features, n_pixels) float32.
     """
 
-    kind: ClassVar[str] = "random_features"
+    model_type: ClassVar[str] = "random_features"
+    pixel_array: ClassVar[str] = "weights"
     weights: np.ndarray
-
-    @property
-    def n_pixels(self) -> int:
-        """Height times width of the images that it was fitted on."""
-        return self.weights.shape[1]
 
     def features(self, X: np.ndarray) -> np.ndarray:
         """Return the features, from 0 to 1."""
-        return squashed(X, self.weights)
+        return sigmoid_features(X, self.weights)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return super()._shapes() | {
@@ -58,19 +58,38 @@ class RandomModel(FeatureModel):
         }
 
 
-MODEL = RandomModel
+MODEL = RandomFeatureModel
 
 
-def squashed(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the features of X, (n_samples, n_pixels) uint8, in float64."""
+def sigmoid_features(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the features of images.
+
+    Args:
+        X: (n_samples, n_pixels) uint8.
+        weights: (n_features, n_pixels) float32.
+
+    Returns:
+        (n_samples, n_features) float64, from 0 to 1.
+    """
     sums = X.astype(np.float32) @ (weights.T * np.float32(-2 / 255))
     return 1 / (1 + np.exp(sums.astype(np.float64)))
 
 
-def draw(images: np.ndarray, y: np.ndarray, n_features: int, seed: int) -> np.ndarray:
-    """Return weights, (n_features, n_pixels) float32.
+def random_weights(
+    images: np.ndarray, y: np.ndarray, n_features: int, seed: int
+) -> np.ndarray:
+    """Draw the weights of the features.
 
-    A rectangle has sides from a third of the image to all of it.
+    The sides of a receptive field are from a third of the image's to all of it.
+
+    Args:
+        images: (n_samples, height, width) uint8.
+        y: (n_samples,) class indices.
+        n_features: number of features.
+        seed: of the random draws.
+
+    Returns:
+        (n_features, n_pixels) float32.
     """
     random = np.random.default_rng(seed)
     height, width = images.shape[1:]
@@ -90,19 +109,19 @@ def draw(images: np.ndarray, y: np.ndarray, n_features: int, seed: int) -> np.nd
 
 
 def fit(
-    images: np.ndarray,
-    y: np.ndarray,
-    classes: np.ndarray,
-    options: Options,
-    course: Course,
-) -> RandomModel:
-    """Draw the features, and fit the scores."""
-    asked = f"train.features: {options.features}"
-    refuse_what_is_too_large(options.features, images, asked)
-    weights = draw(images, y, options.features, options.seed)
-
-    def features(X: np.ndarray) -> np.ndarray:
-        return squashed(X, weights)
-
-    coef, intercept = solve(features, images, y, options.ridge, course, asked=asked)
-    return RandomModel(classes=classes, coef=coef, intercept=intercept, weights=weights)
+    data: TrainingSet, options: Options, training_log: TrainingLog
+) -> RandomFeatureModel:
+    """Draw the features and fit the scores."""
+    requested = f"train.features: {options.features}"
+    require_memory(options.features, data, requested)
+    weights = random_weights(data.images, data.y, options.features, options.seed)
+    coef, intercept = solve(
+        lambda X: sigmoid_features(X, weights),
+        data,
+        options.ridge,
+        training_log,
+        requested=requested,
+    )
+    return RandomFeatureModel(
+        classes=data.classes, coef=coef, intercept=intercept, weights=weights
+    )

@@ -1,9 +1,9 @@
-"""Models that are linear in features of the pixels: what they share.
+"""Models that are linear in features of the pixels.
 
     scores = features(pixels) · coefᵀ + intercept
 
 `coef` and `intercept` minimise the mean squared error against one-hot labels plus
-ridge · ‖coef‖². The largest score decides.
+ridge · ‖coef‖². The class with the largest score is predicted.
 """
 
 from abc import abstractmethod
@@ -15,16 +15,18 @@ from numpy.linalg import norm
 
 from digits import memory
 from digits.errors import InputError
-from digits.models import Course, Model
+from digits.models.base import Model, TrainingSet
+from digits.models.training_log import TrainingLog
 from digits.parallel import BLOCK_ROWS, map_row_blocks, sum_tuples
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureModel(Model):
-    """A fitted model that is linear in its features.
+    """A fitted model, linear in its features.
 
-    coef: (n_classes, n_features) float64
-    intercept: (n_classes,) float64
+    Attributes:
+        coef: (n_classes, n_features) float64.
+        intercept: (n_classes,) float64.
     """
 
     coef: np.ndarray
@@ -34,8 +36,7 @@ class FeatureModel(Model):
     def features(self, X: np.ndarray) -> np.ndarray:
         """Return (n_samples, n_features) float64 of X, (n_samples, n_pixels) uint8."""
 
-    def _scores(self, images: np.ndarray) -> np.ndarray:
-        X = images.reshape(len(images), -1)
+    def _scores(self, X: np.ndarray) -> np.ndarray:
         parts = map_row_blocks(
             lambda rows: self.features(X[rows]) @ self.coef.T + self.intercept, len(X)
         )
@@ -46,37 +47,51 @@ class FeatureModel(Model):
         return {"coef": (n_classes, self.coef.shape[-1]), "intercept": (n_classes,)}
 
 
-def refuse_what_is_too_large(n_features: int, images: np.ndarray, asked: str) -> None:
-    """Raise `InputError` if so many features of the images do not fit into memory.
+def require_memory(n_features: int, data: TrainingSet, requested: str) -> None:
+    """Check that this number of features of the training images fits into memory.
 
-    asked: the parameter that says how many features, and its value
+    Args:
+        n_features: of an image.
+        data: the training images.
+        requested: the parameter that sets the number of features, and its value.
+
+    Raises:
+        InputError: It does not.
     """
-    n_samples, n_pixels = len(images), images[0].size
-    # `solve` has the products of all pairs from each block, and thrice from all
+    n_samples, n_pixels = data.pixels.shape
+    # `solve` has a Gram matrix of each block, and three of all rows
     n_grams = -(-n_samples // BLOCK_ROWS) + 3
-    needed = 8 * n_features * (n_features * n_grams + n_pixels)
-    memory.require(f"{asked} features of {n_samples} images", needed)
+    n_bytes = 8 * n_features * (n_features * n_grams + n_pixels)
+    memory.require(f"{requested} features of {n_samples} images", n_bytes)
 
 
 def solve(
     features: Callable[[np.ndarray], np.ndarray],
-    images: np.ndarray,
-    y: np.ndarray,
+    data: TrainingSet,
     ridge: float,
-    course: Course,
+    training_log: TrainingLog,
     *,
-    asked: str,
+    requested: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return coef (n_classes, n_features) and intercept (n_classes,).
+    """Fit the coefficients by ridge regression on one-hot labels.
 
-    features: as in `FeatureModel`; y: (n_samples,) class indices; ridge: >= 0; asked: the
-    parameter that says how many features, and its value
+    Args:
+        features: returns the features of pixels, as `FeatureModel.features`.
+        data: the training images.
+        ridge: weight of the penalty, at least 0.
+        training_log: records the mean squared error.
+        requested: the parameter that sets the number of features, and its value.
 
-    Raises `InputError` if the features depend on each other, so that rounding alone would
-    decide: with too many for the images, or a width at which all are alike.
+    Returns:
+        coef: (n_classes, n_features) float64.
+        intercept: (n_classes,) float64.
+
+    Raises:
+        InputError: The features depend on each other, so that the solution would consist
+            of rounding errors: there are too many for the images, or all are alike.
     """
-    X, n_samples = images.reshape(len(images), -1), len(images)
-    targets = np.eye(y.max() + 1)
+    X, y, n_samples = data.pixels, data.y, len(data.y)
+    targets = np.eye(len(data.classes))
 
     def moments(rows: slice) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         F = features(X[rows])
@@ -88,17 +103,18 @@ def solve(
     gram = raw - np.outer(mean, mean)
     products = products / n_samples - np.outer(mean, shares)
     regular = gram + ridge * np.eye(len(gram))
-    # `raw` is rounded in its last bits; this is by what share of it a solution may move
+    # the last bits of `raw` are rounded; so much may the solution change, relative to it
     try:
-        moved = norm(raw, 1) * norm(np.linalg.inv(regular), 1) * np.finfo(float).eps
+        change = norm(raw, 1) * norm(np.linalg.inv(regular), 1) * np.finfo(float).eps
     except np.linalg.LinAlgError:
-        moved = np.float64(np.inf)
-    if not moved < 1:
+        change = np.float64(np.inf)
+    if not change < 1:
         raise InputError(
-            f"{asked} gives features that depend on each other on these {n_samples} images "
-            f"(ridge {ridge:g}); ask for fewer, or for others, or set a larger ridge"
+            f"{requested} gives features that depend on each other on these {n_samples} "
+            f"images (ridge {ridge:g}); use fewer or other features, or a larger ridge"
         )
     coef = np.linalg.solve(regular, products)
     explained = 2 * (coef * products).sum() - (coef * (gram @ coef)).sum()
-    course.record(1, "mean squared error", (shares * (1 - shares)).sum() - explained)
+    mse = (shares * (1 - shares)).sum() - explained
+    training_log.record(1, "mean squared error", mse)
     return coef.T.copy(), shares - mean @ coef

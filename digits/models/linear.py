@@ -1,8 +1,8 @@
-"""A fitted linear model.
+"""Models that are linear in the pixels.
 
     scores = (pixels - mean) / scale · coefᵀ + intercept
 
-Only how `coef` and `intercept` were found differs, and that is `solvers`' matter.
+Several methods fit one; `digits.solvers` finds `coef` and `intercept`.
 """
 
 from dataclasses import dataclass
@@ -11,33 +11,29 @@ from typing import ClassVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from digits.models import Model
+from digits.models.base import Model
 
 
 @dataclass(frozen=True, kw_only=True)
 class LinearModel(Model):
-    """A fitted linear model on standardised pixels.
+    """A fitted model, linear in the standardised pixels.
 
-    mean, scale: (n_pixels,) float64, of the training images, in grey values
-    coef: (n_outputs, n_pixels) float64
-    intercept: (n_outputs,) float64
+    Attributes:
+        mean: (n_pixels,) float64, of the training images, in grey values.
+        scale: (n_pixels,) float64, their standard deviation, positive.
+        coef: (n_outputs, n_pixels) float64.
+        intercept: (n_outputs,) float64.
     """
 
-    kind: ClassVar[str] = "linear"
+    model_type: ClassVar[str] = "linear"
+    pixel_array: ClassVar[str] = "mean"
     mean: np.ndarray
     scale: np.ndarray
     coef: np.ndarray
     intercept: np.ndarray
 
-    @property
-    def n_pixels(self) -> int:
-        """Height times width of the images that it was fitted on."""
-        return len(self.mean)
-
-    def _scores(self, images: np.ndarray) -> np.ndarray:
-        X = standardise(images, self.mean, self.scale)
-        with threadpool_limits(1, "blas"):  # the last bit depends on the number of threads
-            return X @ self.coef.T + self.intercept
+    def _scores(self, X: np.ndarray) -> np.ndarray:
+        return affine(standardise(X, self.mean, self.scale), self.coef, self.intercept)
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         n_outputs, n_pixels = self.n_outputs, self.mean.size
@@ -49,19 +45,25 @@ class LinearModel(Model):
         }
 
     def problem(self) -> str | None:
-        """Return why this is no model, if so."""
+        """Return what is wrong with the arrays, None if nothing is."""
         problem = super().problem()
         if problem is None and (self.scale <= 0).any():
-            problem = "scale holds values that are not positive"
+            problem = "scale has values that are not positive"
         return problem
 
 
 MODEL = LinearModel
 
 
-def standardise(images: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """Return flattened, standardised images, (n_samples, n_pixels) float64."""
-    X = images.reshape(len(images), -1).astype(np.float64)
+def standardise(X: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return (X - mean) / scale, (n_samples, n_pixels) float64."""
+    X = X.astype(np.float64)
     X -= mean
     X /= scale
     return X
+
+
+def affine(X: np.ndarray, coef: np.ndarray, intercept: np.ndarray) -> np.ndarray:
+    """Return X · coefᵀ + intercept, the same bits on any number of processors."""
+    with threadpool_limits(1, "blas"):  # the last bit depends on the number of threads
+        return X @ coef.T + intercept

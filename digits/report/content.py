@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from digits import metrics, models
+from digits import metrics
 from digits.config.params import Train
 from digits.images import mnist_format
-from digits.methods.logistic_regression import LogisticBlock
-from digits.models import Decision, Model
+from digits.models.base import Model
+from digits.models.decision import Decision
+from digits.models.logistic import LogisticBlock
 from digits.report import arrays, notebook
 from digits.report.calibration import Reliability, reliability
 
@@ -35,7 +36,7 @@ class Result:
     classes: (n_classes,) the labels in ascending order
     decision: how scores become a class
     model: of a kind in `ARRAYS`, of images as they are; None if the page cannot ask it
-    cuts: the thresholds, ascending; empty if the model decides without
+    thresholds: ascending; empty if the decision has none
     scores: (n_samples, n_outputs) float64
     actual, predicted: (n_samples,) labels
     """
@@ -43,7 +44,7 @@ class Result:
     name: str
     subset: str
     train: Train
-    cuts: tuple[float, ...]
+    thresholds: tuple[float, ...]
     classes: np.ndarray
     decision: Decision
     model: Model | None
@@ -65,17 +66,19 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
     actual, predicted = result.indices
     counts = metrics.confusion(actual, predicted, len(digits))
     scalars = metrics.scalars(counts)
-    known = is_mnist and notebook.figure(result.name, result.train, digits, result.cuts)
+    known = is_mnist and notebook.figure(
+        result.name, result.train, digits, result.thresholds
+    )
     values: dict[str, Any] = {
         "name": result.name,
         "subset": result.subset,
         "model": result.train.model,
         "summary": result.train.summary,
         "preprocess": result.train.preprocess,
-        "decision": result.decision,
-        "kind": result.model and result.model.kind,
+        "decision": result.decision.name,
+        "kind": result.model and result.model.model_type,
         "digits": digits,
-        "cuts": list(result.cuts),
+        "cuts": list(result.thresholds),
         "C": result.train.C if isinstance(result.train, LogisticBlock) else None,
         "n_images": len(actual),
         "accuracy": round(scalars["accuracy"], 6),
@@ -90,8 +93,8 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
             "accuracy": round(known.accuracy, 6),
             "errors": known.n_images - known.right,
         }
-    if result.decision in models.PROBABLE:
-        log_probabilities = models.log_probabilities(result.scores, result.decision)
+    if result.decision.is_probabilistic:
+        log_probabilities = result.decision.log_probabilities(result.scores)
         values["calibration"] = _bins(reliability(log_probabilities, actual))
         values["log_loss"] = round(metrics.log_loss(log_probabilities, actual), 6)
     return values
@@ -122,17 +125,10 @@ def worst_first(result: Result) -> np.ndarray:
     """
     actual, predicted = result.indices
     rows = np.flatnonzero(actual != predicted)
-    scores = result.scores[rows]
-    if result.decision == "threshold":
-        bounds = np.array([-np.inf, *result.cuts, np.inf])
-        low, high = bounds[actual[rows]], bounds[actual[rows] + 1]
-        off = np.maximum(low - scores[:, 0], scores[:, 0] - high)
-    elif scores.shape[1] == 1:
-        off = np.abs(scores[:, 0])
-    else:
-        here = np.arange(len(rows))
-        off = scores[here, predicted[rows]] - scores[here, actual[rows]]
-    return rows[np.argsort(-off, kind="stable")]
+    size = result.decision.error_size(
+        result.scores[rows], actual[rows], predicted[rows], result.thresholds
+    )
+    return rows[np.argsort(-size, kind="stable")]
 
 
 def chosen_images(
@@ -184,9 +180,9 @@ def packed(
         held[f"{name}/worst"] = order.astype(np.uint32)
         held[f"{name}/predicted"] = result.indices[1].astype(np.uint8)
         if result.model:
-            for field in ARRAYS[result.model.kind]:
+            for field in ARRAYS[result.model.model_type]:
                 held[f"{name}/{field}"] = getattr(result.model, field).astype(np.float32)
-        if result.decision == "threshold":
+        if result.decision.uses_thresholds:
             # In full precision, so that a cut falls where evaluate's falls.
             held[f"{name}/scores"] = result.scores[:, 0].astype(np.float64)
     return held

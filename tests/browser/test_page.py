@@ -15,6 +15,7 @@ from digits.data import dataset
 from digits.data.dataset import Split
 from digits.images.mnist_format import fit_to_frame, to_mnist_format
 from digits.methods import lenet5
+from digits.models.decision import Softmax
 from stages import evaluate
 from tests.helpers.project import ROOT
 from tests.unit.test_report import page_of, result
@@ -236,13 +237,13 @@ def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size
     images = rng.integers(0, 256, (6, *size)).astype(np.uint8)
     images[0] = 0
     split = Split(images, np.arange(6, dtype=np.uint8) % 3)
-    n_features = 16 * lenet5.features(size[0]) * lenet5.features(size[1])
+    n_features = 16 * lenet5.map_side(size[0]) * lenet5.map_side(size[1])
     shapes = {
         "kernel_1": (5, 5, 1, 6), "kernel_2": (5, 5, 6, 16),
         "dense_1": (n_features, 120), "dense_2": (120, 84), "dense_3": (84, 3),
     } | {f"bias_{i + 1}": (n,) for i, n in enumerate((6, 16, 120, 84, 3))}  # fmt: skip
     model = lenet5.LeNet5(
-        classes=np.arange(3, dtype=np.uint8), decision="softmax",
+        classes=np.arange(3, dtype=np.uint8), decision=Softmax(),
         height=size[0], width=size[1],
         **{name: rng.normal(0, 0.2, shape).astype(np.float32)
            for name, shape in shapes.items()},

@@ -32,6 +32,7 @@ class Block:
         line: where it begins, from 1.
         language: of the block; "table" for a table.
         commands: lines for a shell; empty if it holds none.
+        shown: for each command, the lines of its output that the page shows.
         reason: why the commands are not run; None if they are.
     """
 
@@ -39,6 +40,7 @@ class Block:
     line: int
     language: str
     commands: tuple[str, ...]
+    shown: tuple[tuple[str, ...], ...]
     reason: str | None
 
     def __str__(self) -> str:
@@ -50,20 +52,21 @@ def blocks(page: str) -> list[Block]:
     found = []
     for match in BLOCK.finditer(PAGES[page]):
         language, text, table = match["language"], match["text"], match["table"]
+        shown: list[tuple[str, ...]] = []
         if table:  # only a table of commands is run; others may name some
             commands = spans(table) if "| command |\n" in table else []
         elif language == "console":
-            commands = re.findall(r"(?m)^\$ (.+)$", text)
+            parts = [part.splitlines() for part in re.split(r"(?m)^\$ ", text)[1:]]
+            commands = [command for command, *_ in parts]
+            shown = [tuple(lines) for _, *lines in parts]
         elif language == "bash":
             commands = text.replace("\\\n", " ").splitlines()
         else:
             commands = []
+        language = language or "table" * bool(table)
         line = PAGES[page].count("\n", 0, match.start()) + 1
-        found.append(
-            Block(
-                page, line, language or "table" * bool(table), (*commands,), match["reason"]
-            )
-        )
+        shown = shown or [()] * len(commands)
+        found.append(Block(page, line, language, (*commands,), (*shown,), match["reason"]))
     return found
 
 

@@ -172,7 +172,7 @@ class Recorder:
         path = f"{self._path}.{key}".lstrip(".")
         if isinstance(value, (BaseModel, dict)):
             return Recorder(value, path, self._seen)
-        self._seen.add(self._path if callable(value) or key == "cuts" else path)
+        self._seen.add(self._path if callable(value) or key == "all_thresholds" else path)
         return value
 
     def __getattr__(self, key):

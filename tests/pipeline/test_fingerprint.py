@@ -55,8 +55,8 @@ def test_a_docstring_a_comment_or_formatting_runs_nothing(project):
         ("digits/solvers/logistic.py", '"""', '"""Edited. '),
         (
             "digits/metrics.py",
-            "right = np.diag(counts)",
-            "right = np.diag(\n        counts\n    )  # !",
+            "correct = np.diag(counts)",
+            "correct = np.diag(\n        counts\n    )  # !",
         ),
         ("digits/data/dataset.py", "import json\n", "import json\n\n# a comment\n"),
         (
@@ -76,7 +76,11 @@ def test_a_help_text_an_error_or_a_limit_of_a_parameter_runs_nothing(project):
         ("stages/filter.py", "the data has no training image of", "no image of"),
         ("stages/train.py", 'log.info("fitting', 'log.info("Fitting'),
         ("digits/config/params.py", "a name has lower-case letters", "lower-case letters"),
-        ("digits/methods/lenet5.py", "How often each training image is seen.", "Epochs."),
+        (
+            "digits/methods/lenet5.py",
+            "Number of passes over the training images.",
+            "Epochs.",
+        ),
         ("digits/methods/lenet5.py", "le=8", "le=9"),
     ]
     assert stale(project, *edits) == set()
@@ -117,8 +121,8 @@ def test_a_new_model_runs_its_own_variant_and_the_report(project):
         ),
         (
             "digits/metrics.py",
-            "right / n_samples",
-            "(right - 1) / n_samples",
+            "n_correct / n_samples",
+            "(n_correct - 1) / n_samples",
             stages("evaluate", VARIANTS) | {"report"},
         ),
         pytest.param(
@@ -161,7 +165,7 @@ def changed(code, names, *edits):
     return {name for name in names if fingerprint.compute(name) != before[name]}
 
 
-LOGISTIC_FILE = "digits/methods/logistic_regression.py"
+LOGISTIC_FILE = "digits/models/logistic.py"
 TRAIN = "train/multinomial_logistic"
 
 

@@ -13,8 +13,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 
-from digits import models
 from digits.data import dataset, mirrors, registry
+from digits.models import serialization
 from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.results
@@ -33,7 +33,7 @@ def results():
 
 def load(variant):
     """Return a variant's model, its data and the class index of each training label."""
-    model = models.load(ROOT / f"data/models/{variant}.npz")
+    model = serialization.load(ROOT / f"data/models/{variant}.npz")
     data = dataset.load(ROOT / "data/subsets" / SUBSET.get(variant, "digits"))
     return model, data, np.searchsorted(model.classes, data.train.labels)
 
@@ -47,20 +47,22 @@ def test_the_data_is_mnist():
 
 
 @pytest.mark.parametrize(
-    ("variant", "right", "cuts"),
+    ("variant", "right", "thresholds"),
     [
         ("linear_binary", 2103, [0.49]),
         ("linear_digits", 2303, [i + 0.5 for i in range(9)]),
     ],
 )
-def test_least_squares_gives_exactly_the_notebooks_confusion_matrix(variant, right, cuts):
+def test_least_squares_gives_exactly_the_notebooks_confusion_matrix(
+    variant, right, thresholds
+):
     _, data, _ = load(variant)
     n_pixels = 28 * 28
     scaler, line = StandardScaler(), LinearRegression()
     X = scaler.fit_transform(data.train.images.reshape(-1, n_pixels).astype(float))
     line.fit(X, data.train.labels)
     scores = line.predict(scaler.transform(data.test.images.reshape(-1, n_pixels)))
-    expected = confusion_matrix(data.test.labels, np.digitize(scores, cuts))
+    expected = confusion_matrix(data.test.labels, np.digitize(scores, thresholds))
     with (ROOT / "metrics" / variant / "confusion.csv").open(newline="") as file:
         counts = [int(row["count"]) for row in csv.DictReader(file)]
     assert counts == expected.ravel().tolist()
@@ -85,7 +87,7 @@ def test_logistic_models_have_the_accuracy_of_the_optimum(variant, accuracy, tol
 )
 def test_the_objective_is_at_the_optimum(variant, C):
     model, data, y = load(variant)
-    log_p = models.log_probabilities(model.scores(data.train.images), model.decision)
+    log_p = model.decision.log_probabilities(model.scores(data.train.images))
     objective = -C * log_p[np.arange(len(y)), y].sum() + (model.coef**2).sum() / 2
     assert objective == pytest.approx(OPTIMUM[variant], rel=1e-4)
 

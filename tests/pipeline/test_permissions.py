@@ -46,7 +46,7 @@ def run(project, *command):
 
 def test_verify_and_predict_work_in_a_read_only_checkout(read_only):
     result = run(read_only, *VERIFY)
-    assert "results are as dvc.lock says" in result.stdout, result.stderr
+    assert "results and the cache match dvc.lock" in result.stdout, result.stderr
     assert run(read_only, *PREDICT).stdout.splitlines()[-1].startswith("seven.png  ")
 
 
@@ -102,7 +102,7 @@ def test_unlock_deletes_nothing_that_git_cannot_restore(fresh, tmp_path, another
 def test_in_another_users_checkout_files_are_read_and_history_is_refused(project, tiny):
     Image.fromarray(tiny.test.images[7]).save(project.root / "seven.png")
     project.run("chown", "-R", "65534:65534", ".")
-    assert "results are as dvc.lock says" in run(project, *VERIFY).stdout
+    assert "results and the cache match dvc.lock" in run(project, *VERIFY).stdout
     assert run(project, *PREDICT).stdout.splitlines()[-1].startswith("seven.png  ")
     assert "  dvc.lock: train@multinomial" in run(project, *REMOVE).stdout
     for command in (COMPARE, TRIED):

@@ -13,6 +13,7 @@ from digits.commands import predict
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import DIGITS
+from digits.models.decision import Softmax
 from digits.models.linear import LinearModel
 from tests.helpers import drawings
 from tests.helpers.project import ROOT
@@ -200,7 +201,7 @@ def test_the_heading_names_the_classes_of_a_variant(digits, heading):
         coef=np.zeros((n, 4)),
         intercept=np.zeros(n),
         classes=np.array(digits),
-        decision="softmax",
+        decision=Softmax(),
     )
     assert predict.Variant("v", model, (), DIGITS).knows == heading
 

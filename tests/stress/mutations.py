@@ -62,9 +62,9 @@ MUTATIONS = [
         "array.max() > highest + 1",
         "dataset",
     ),
-    ("digits/models/__init__.py", "scores[:, 0] > 0)", "scores[:, 0] < 0)", "models"),
+    ("digits/models/decision.py", "scores[:, 0] > 0)", "scores[:, 0] < 0)", "models"),
     (
-        "digits/models/__init__.py",
+        "digits/models/decision.py",
         "scores.argmax(axis=1)",
         "scores.argmin(axis=1)",
         "models",
@@ -89,7 +89,7 @@ MUTATIONS = [
         "invalid_params",
     ),
     (
-        "digits/methods/logistic_regression.py",
+        "digits/models/logistic.py",
         "C: Annotated[float, Field(ge=1e-8, le=1e6)] = Field(",
         "C: float = Field(",
         "bounds",
@@ -100,7 +100,7 @@ MUTATIONS = [
         "True",
         "damaged_inputs",
     ),
-    ("stages/evaluate.py", "if len(strange):", "if False:", "damaged_inputs"),
+    ("stages/evaluate.py", "if len(unknown):", "if False:", "damaged_inputs"),
     ("digits/process.py", "_dvc is not None and not _is_alive(_dvc)", "False", "cli"),
     ("digits/process.py", "and process.status() != psutil.STATUS_ZOMBIE", "", "files"),
     (

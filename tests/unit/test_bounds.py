@@ -16,13 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digits import memory, methods, models
+from digits import memory, methods
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import Dataset, Split
 from digits.errors import InputError
 from digits.methods import support_vectors
-from digits.models import Course
+from digits.models.base import are_finite
+from digits.models.training_log import TrainingLog
 from digits.solvers import logistic
 from stages import evaluate, train
 from tests.helpers.project import generate, options
@@ -121,16 +122,16 @@ def works_or_is_refused(model, parameters, data, folder):
     block, split = options(model, **parameters), data.train
     if block.most_classes:
         split = Split(*(array[split.labels < 2] for array in split))
-    course = Course(scratch=folder)
+    training_log = TrainingLog(checkpoint_dir=folder)
     try:
         with in_time():
-            fitted = train.train(split, block, course)
-            train.refuse_unsound(fitted, course, split.images, block)
+            fitted = train.train(split, block, training_log)
+            train.refuse_not_finite(fitted, training_log, split.images, block)
     except InputError as error:
         assert str(error).startswith("train.")  # noqa: PT017 (both outcomes are right)
         return False
     assert fitted.problem() is None
-    assert models.sound(fitted.scores(data.test.images))
+    assert are_finite(fitted.scores(data.test.images))
     return True
 
 
@@ -207,7 +208,7 @@ LENET5 = {
     "batch_size": 16,
     "learning_rate": 0.01,
     "weight_decay": 0.05,
-    "shift": 1,
+    "max_shift": 1,
     "validation_split": 0.1,
     "seed": 0,
 }
@@ -229,7 +230,7 @@ def test_a_diverging_training_of_lenet5_is_refused(data, tmp_path):
                                           "epochs": 40})  # fmt: skip
     expected = r"train\.learning_rate: with 1, and a weight_decay of 10, the training div"
     with pytest.raises(InputError, match=expected):
-        train.train(data.train, block, Course(scratch=tmp_path))
+        train.train(data.train, block, TrainingLog(checkpoint_dir=tmp_path))
 
 
 TOO_MUCH = {
@@ -237,12 +238,12 @@ TOO_MUCH = {
     "components": ("principal_quadratic", {"components": 65}, "train.components: 65 are more than the 64 pixels"),
     "components that do not vary": ("principal_quadratic", {"components": 64}, "train.components: the images have fewer than 64 that vary"),
     "products": ("principal_quadratic", {"components": 20}, "train.components: 20, that is 230 products, gives features that depend on each other on these 60 images"),
-    "too few centres": ("radial_basis", {"centres": 3, "width": 300.0, "ridge": 1e-6, "seed": 0}, "train.centres: 3 gives class 3 0 centres"),
-    "too many centres": ("radial_basis", {"centres": 61, "width": 300.0, "ridge": 1e-6, "seed": 0}, "train.centres: 61 gives class "),
-    "a width at which all are alike": ("radial_basis", {"centres": 8, "width": 1e6, "ridge": 0.0, "seed": 0}, "train.centres: 8 gives features that depend on each other"),
-    "a width at which all are nothing": ("radial_basis", {"centres": 8, "width": 0.01, "ridge": 0.0, "seed": 0}, "train.centres: 8 gives features that depend on each other"),
+    "too few centres": ("radial_basis", {"centres": 3, "sigma": 300.0, "ridge": 1e-6, "seed": 0}, "train.centres: 3 gives class 3 0 centres"),
+    "too many centres": ("radial_basis", {"centres": 61, "sigma": 300.0, "ridge": 1e-6, "seed": 0}, "train.centres: 61 gives class "),
+    "a sigma at which all are alike": ("radial_basis", {"centres": 8, "sigma": 1e6, "ridge": 0.0, "seed": 0}, "train.centres: 8 gives features that depend on each other"),
+    "a sigma at which all are nothing": ("radial_basis", {"centres": 8, "sigma": 0.01, "ridge": 0.0, "seed": 0}, "train.centres: 8 gives features that depend on each other"),
     "features without a ridge": ("random_features", {"features": 100, "ridge": 0.0, "seed": 0}, "train.features: 100 gives features that depend on each other"),
-    "features for the memory": ("random_features", {"features": 100_000, "ridge": 1.0, "seed": 0}, "train.features: 100000 features of 60 images: 305,"),
+    "features for the memory": ("random_features", {"features": 100_000, "ridge": 1.0, "seed": 0}, "train.features: 100000 features of 60 images: needs 305,"),
     "a batch": ("lenet5", LENET5 | {"batch_size": 55}, "train.batch_size: 55 are more than the 54 images to train on (of 60"),
 }  # fmt: skip
 
@@ -258,7 +259,7 @@ def test_a_parameter_that_the_data_does_not_allow_is_refused_with_its_limit(
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("limits", [{"ROUNDS": 1, "MOST": 4}, {"STEPS": 1}])
+@pytest.mark.parametrize("limits", [{"MAX_ROUNDS": 1, "ADDED": 4}, {"MAX_STEPS": 1}])
 def test_support_vector_machines_that_do_not_converge_are_refused(
     limits, data, monkeypatch
 ):
@@ -270,27 +271,27 @@ def test_support_vector_machines_that_do_not_converge_are_refused(
         train.train(data.train, options("support_vectors", C=100.0, gamma=0.01))
 
 
-def not_a_number(model, course):
+def not_a_number(model, training_log):
     coef = model.coef.copy()
     coef[0, 0] = np.nan
     return dataclasses.replace(model, coef=coef)
 
 
-def overflowing(model, course):
+def overflowing(model, training_log):
     return dataclasses.replace(model, coef=np.full_like(model.coef, 1e306))
 
 
-def measured_as_nothing(model, course):
-    course.record(1, "objective", np.inf)
+def measured_as_nothing(model, training_log):
+    training_log.record(1, "objective", np.inf)
     return model
 
 
 @pytest.mark.parametrize(
     ("spoil", "problem"),
     [
-        (not_a_number, "coef holds values that are not finite"),
-        (overflowing, "it gives scores that are not finite"),
-        (measured_as_nothing, "what was measured on the way is not finite"),
+        (not_a_number, "coef has values that are not finite"),
+        (overflowing, "its scores are not finite"),
+        (measured_as_nothing, "a measure of the training is not finite"),
     ],
 )
 def test_values_that_are_not_finite_are_not_recorded(
@@ -313,7 +314,7 @@ variants:
         train.main(params.load(tmp_path / "params.yaml"), "soft", tmp_path)
     assert str(caught.value) == (
         f"variant soft: train: the fit of multinomial_logistic failed ({problem}). Nothing "
-        "is recorded; its parameters are the likely cause: C 0.5, max_iter 9, tol 0.1"
+        "is saved; its parameters are the likely cause: C 0.5, max_iter 9, tol 0.1"
     )
     assert not (tmp_path / "data/models").exists()
     assert not (tmp_path / "metrics").exists()
@@ -321,7 +322,7 @@ variants:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("digits", "cuts"),
+    ("digits", "thresholds"),
     [
         ([0, 1], "threshold: -1.0e+6"),
         ([0, 1], "threshold: 1.0e+6"),
@@ -331,12 +332,12 @@ variants:
         ([0, 1, 2, 3], "thresholds: [0.0, 5.0e-324, 1.0e-323]"),
     ],
 )
-def test_at_its_limits_a_threshold_gives_finite_results(digits, cuts, data, tmp_path):
+def test_at_its_limits_a_threshold_gives_finite_results(digits, thresholds, data, tmp_path):
     (tmp_path / "params.yaml").write_text(f"""\
 dataset: {{name: mnist, source: auto}}
 subsets: {{some: {{classes: {digits}}}}}
 variants:
-  line: {{subset: some, train: {{model: linear_regression}}, evaluate: {{{cuts}}}}}
+  line: {{subset: some, train: {{model: linear_regression}}, evaluate: {{{thresholds}}}}}
 """)
     checked = params.load(tmp_path / "params.yaml")
     chosen = Dataset(*(dataset.select(split, digits) for split in (data.train, data.test)))

@@ -306,7 +306,7 @@ def load_all(stage, root):
     """Read a stage's inputs, like its `main` without computing and plotting."""
     with suppress(InputError):
         if stage == "evaluate":
-            evaluate.models.load(root / "data/models/line.npz")
+            evaluate.serialization.load(root / "data/models/line.npz")
             evaluate.dataset.load_split(root / TEST)
             evaluate.dataset.load_names(root / "data/subsets/binary")
         else:

@@ -51,7 +51,7 @@ def test_dvc_and_verify_ignore_them_but_see_a_real_change(done, tmp_path):
     litter(project.root)
     assert "up to date" in project.run("dvc", "status").stdout
     sound = project.run("python", "-m", "digits", "verify").stdout
-    assert "results are as dvc.lock says" in sound
+    assert "results and the cache match dvc.lock" in sound
     data = readers.read(project.root / "data/own", Ignored(project.root))
     assert len(data.train.labels) == 300
     (project.root / "data/raw/train/more.npy").write_text("x")

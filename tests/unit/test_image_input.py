@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digits import models
 from digits.data import dataset
 from digits.errors import InputError
 from digits.images import image_input
 from digits.images.mnist_format import is_mnist_format, to_mnist_format
+from digits.models import serialization
 from tests.helpers import drawings
 from tests.helpers.project import ROOT
 
@@ -160,7 +160,7 @@ def test_a_damaged_file_is_one_error_wherever_the_damage_is(tmp_path, suffix):
 
 @pytest.fixture(scope="module")
 def multinomial():
-    return models.load(ROOT / "data/models/multinomial.npz")
+    return serialization.load(ROOT / "data/models/multinomial.npz")
 
 
 @pytest.mark.results
@@ -169,7 +169,7 @@ def multinomial():
 def test_a_drawn_digit_is_recognised(tmp_path, multinomial, name, kind):
     seen = load(drawings.save(drawings.KINDS[kind](drawings.digit(name)), tmp_path))
     scores = multinomial.scores(seen[None])
-    assert multinomial.classes[models.decide(scores, "softmax")] == [name]
+    assert multinomial.classes[multinomial.decision.predict(scores)] == [name]
 
 
 @pytest.mark.results
@@ -186,5 +186,5 @@ def test_a_test_image_is_recognised_in_an_image_of_any_kind(tmp_path, multinomia
         )
         for i in chosen
     ]
-    called = models.decide(multinomial.scores(np.array(seen)), "softmax")
+    called = multinomial.decision.predict(multinomial.scores(np.array(seen)))
     assert np.mean(called == split.labels[chosen]) >= 0.98

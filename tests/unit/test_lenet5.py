@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from digits import models
 from digits.errors import InputError
 from digits.methods import lenet5
 from digits.methods.lenet5 import Checkpoint, LeNet5, Options
-from digits.models import Course
+from digits.models import serialization
+from digits.models.base import TrainingSet
+from digits.models.decision import Softmax
+from digits.models.training_log import TrainingLog
 from stages import train
 
 OPTIONS = Options(
@@ -24,7 +26,7 @@ OPTIONS = Options(
     batch_size=32,
     learning_rate=0.01,
     weight_decay=0.01,
-    shift=1,
+    max_shift=1,
     validation_split=0.1,
     seed=0,
 )
@@ -34,7 +36,7 @@ ARRAYS = [field.name for field in dataclasses.fields(LeNet5) if field.type is np
 def drawn(height, width, n_classes):
     """Return a network with random weights."""
     rng = np.random.default_rng(0)
-    sides = [lenet5.features(side) for side in (height, width)]
+    sides = [lenet5.map_side(side) for side in (height, width)]
     shapes = {
         "kernel_1": (5, 5, 1, 6), "bias_1": 6, "kernel_2": (5, 5, 6, 16), "bias_2": 16,
         "dense_1": (16 * sides[0] * sides[1], 120), "bias_3": 120,
@@ -44,7 +46,7 @@ def drawn(height, width, n_classes):
         name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()
     }
     classes = np.arange(n_classes, dtype=np.uint8)
-    return LeNet5(classes=classes, decision="softmax", height=height, width=width, **arrays)
+    return LeNet5(classes=classes, decision=Softmax(), height=height, width=width, **arrays)
 
 
 def test_for_28_by_28_images_it_has_61706_weights():
@@ -63,8 +65,8 @@ def test_images_of_any_size_get_a_score_for_each_class(tmp_path, height, width, 
     scores = model.scores(images)
     assert (scores.shape, scores.dtype) == ((7, n_classes), np.float64)
     assert model.scores(images[:0]).shape == (0, n_classes)
-    model.save(tmp_path / "model.npz")
-    loaded = models.load(tmp_path / "model.npz")
+    serialization.save(model, tmp_path / "model.npz")
+    loaded = serialization.load(tmp_path / "model.npz")
     np.testing.assert_array_equal(loaded.scores(images), scores)
     assert loaded.n_pixels == height * width
 
@@ -80,9 +82,11 @@ def test_a_convolution_is_the_sum_over_each_window():
 
 
 def test_weights_of_another_size_of_image_are_refused(tmp_path):
-    dataclasses.replace(drawn(28, 28, 10), height=40).save(tmp_path / "model.npz")
+    serialization.save(
+        dataclasses.replace(drawn(28, 28, 10), height=40), tmp_path / "model.npz"
+    )
     with pytest.raises(InputError, match="dense_1 has shape"):
-        models.load(tmp_path / "model.npz")
+        serialization.load(tmp_path / "model.npz")
 
 
 @given(
@@ -102,25 +106,25 @@ def test_the_validation_split_is_stratified(y, share, seed):
 
 def test_all_shifts_are_available_and_padded_with_black():
     images = np.random.default_rng(0).integers(1, 256, (3, 9, 8), dtype=np.uint8)
-    shifts = lenet5.shifted(images, 2)
+    shifts = lenet5.all_shifts_view(images, 2)
     assert shifts.shape == (3, 5, 5, 9, 8)
     for down in range(-2, 3):
         for right in range(-2, 3):
             expected = ndimage.shift(images, (0, down, right), order=0, cval=0)
             np.testing.assert_array_equal(shifts[:, 2 - down, 2 - right], expected)
-    np.testing.assert_array_equal(lenet5.shifted(images, 0)[:, 0, 0], images)
+    np.testing.assert_array_equal(lenet5.all_shifts_view(images, 0)[:, 0, 0], images)
 
 
 def test_all_shifts_are_drawn():
-    drawn = lenet5.drawn_shifts(300, 1, np.random.default_rng(0))
+    drawn = lenet5.random_shifts(300, 1, np.random.default_rng(0))
     pairs, counts = np.unique(drawn, axis=1, return_counts=True)
     assert pairs.T.tolist() == [[i, j] for i in range(3) for j in range(3)]
     assert counts.min() > 15  # 33 on average
 
 
-def fitted(tiny, scratch, options=OPTIONS):
-    course = Course(scratch=scratch)
-    return train.train(tiny.train, options, course), course
+def fitted(tiny, checkpoint_dir, options=OPTIONS):
+    training_log = TrainingLog(checkpoint_dir=checkpoint_dir)
+    return train.train(tiny.train, options, training_log), training_log
 
 
 def equal(one, other):
@@ -130,19 +134,19 @@ def equal(one, other):
 @pytest.fixture(scope="module")
 def training(tiny, tmp_path_factory):
     """An undisturbed training, and the checkpoint that it wrote after its second epoch."""
-    scratch = tmp_path_factory.mktemp("training") / "scratch"
+    checkpoint_dir = tmp_path_factory.mktemp("training") / "checkpoint"
     checkpoints = {}
 
-    def save(self, state, course, epoch):
-        original(self, state, course, epoch)
-        (path,) = scratch.iterdir()
+    def save(self, state, training_log, epoch):
+        original(self, state, training_log, epoch)
+        (path,) = checkpoint_dir.iterdir()
         checkpoints[epoch] = path.name, path.read_bytes()
 
     original = Checkpoint.save
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoint, "save", save)
-        result = fitted(tiny, scratch)
-    assert not scratch.exists()
+        result = fitted(tiny, checkpoint_dir)
+    assert not checkpoint_dir.exists()
     return result, checkpoints[2]
 
 
@@ -162,8 +166,8 @@ def left(training):
 
 @pytest.fixture
 def killed(left, tmp_path):
-    """The path of that checkpoint in a scratch folder."""
-    path = tmp_path / "scratch/lenet5.npz"
+    """The path of that checkpoint in a checkpoint folder."""
+    path = tmp_path / "checkpoint/lenet5.npz"
     path.parent.mkdir()
     path.write_bytes(left)
     return path
@@ -175,9 +179,9 @@ def epochs(monkeypatch):
     trained = []
     whole = Checkpoint.save
 
-    def save(self, state, course, epoch):
+    def save(self, state, training_log, epoch):
         trained.append(epoch)
-        whole(self, state, course, epoch)
+        whole(self, state, training_log, epoch)
 
     monkeypatch.setattr(Checkpoint, "save", save)
     return trained
@@ -185,9 +189,9 @@ def epochs(monkeypatch):
 
 @pytest.mark.long
 def test_each_epoch_is_measured_on_both_splits(calm):
-    _, course = calm
-    steps = {(measure, split): [] for _, measure, split, _ in course.rows}
-    for step, measure, split, _ in course.rows:
+    _, training_log = calm
+    steps = {(measure, split): [] for _, measure, split, _ in training_log.rows}
+    for step, measure, split, _ in training_log.rows:
         steps[measure, split].append(step)
     assert set(steps) == {
         (measure, split)
@@ -196,7 +200,9 @@ def test_each_epoch_is_measured_on_both_splits(calm):
     }
     assert all(at == [1, 2, 3] for at in steps.values())
     loss = [
-        value for _, m, of, value in course.rows if (m, of) == ("cross-entropy", "training")
+        value
+        for _, m, of, value in training_log.rows
+        if (m, of) == ("cross-entropy", "training")
     ]
     assert loss[-1] < loss[0]
 
@@ -204,7 +210,7 @@ def test_each_epoch_is_measured_on_both_splits(calm):
 @pytest.mark.long
 def test_scores_are_those_of_keras(calm, tiny):
     model, _ = calm
-    network = lenet5.untrained(lenet5.import_keras()[0], (32, 32), 10, seed=0)
+    network = lenet5.build_network(lenet5.import_keras()[0], (32, 32), 10, seed=0)
     network.set_weights([getattr(model, name) for name in ARRAYS if name != "classes"])
     expected = network.predict(lenet5.pad(tiny.test.images)[..., None], verbose=0)
     np.testing.assert_allclose(model.scores(tiny.test.images), expected, atol=1e-5)
@@ -212,12 +218,12 @@ def test_scores_are_those_of_keras(calm, tiny):
 
 @pytest.mark.long
 def test_the_measures_of_the_last_epoch_are_those_of_the_model(calm, tiny):
-    model, course = calm
+    model, training_log = calm
     y = tiny.train.labels
     _, held_out = lenet5.split(y, OPTIONS.validation_split, OPTIONS.seed)
     scores = model.scores(tiny.train.images[held_out])
-    log_p = models.log_probabilities(scores, model.decision)
-    last = {(measure, split): value for _, measure, split, value in course.rows}
+    log_p = model.decision.log_probabilities(scores)
+    last = {(measure, split): value for _, measure, split, value in training_log.rows}
     right = (scores.argmax(axis=1) == y[held_out]).mean()
     assert last["accuracy", "validation"] == pytest.approx(right, abs=1e-6)
     loss = -log_p[np.arange(len(held_out)), y[held_out]].mean()
@@ -228,10 +234,10 @@ def test_the_measures_of_the_last_epoch_are_those_of_the_model(calm, tiny):
 def test_a_killed_training_resumes_and_ends_like_an_undisturbed_one(
     tiny, killed, calm, epochs
 ):
-    model, course = fitted(tiny, killed.parent)
+    model, training_log = fitted(tiny, killed.parent)
     assert epochs == [3]
     assert equal(model, calm[0])
-    assert course.rows == calm[1].rows
+    assert training_log.rows == calm[1].rows
     assert not killed.parent.exists()
 
 
@@ -268,7 +274,11 @@ def test_a_checkpoint_for_other_parameters_or_data_is_not_used(tiny, left, kille
     killed.write_bytes(left)
     images = tiny.train.images.copy()
     images[0, 3, 3] ^= 1
-    train.train(tiny.train._replace(images=images), OPTIONS, Course(scratch=killed.parent))
+    train.train(
+        tiny.train._replace(images=images),
+        OPTIONS,
+        TrainingLog(checkpoint_dir=killed.parent),
+    )
     assert epochs == [1, 2, 3]
 
 
@@ -286,13 +296,14 @@ def test_a_checkpoint_of_other_arithmetic_is_not_used(
 ):
     def checkpoint():
         path = tmp_path / "lenet5.npz"
-        return Checkpoint(path, tiny.train.images, tiny.train.labels, OPTIONS)
+        data = TrainingSet(*tiny.train, np.arange(10, dtype=np.uint8))
+        return Checkpoint(path, data, OPTIONS)
 
     caplog.set_level("INFO")
-    checkpoint().save([], Course(), 2)
-    assert checkpoint().load([], Course()) == 2
+    checkpoint().save([], TrainingLog(), 2)
+    assert checkpoint().load([], TrainingLog()) == 2
     change(monkeypatch)
-    assert checkpoint().load([], Course()) == 0
+    assert checkpoint().load([], TrainingLog()) == 0
     assert "or of another processor: starting again" in caplog.text
 
 
@@ -307,7 +318,7 @@ def test_another_seed_gives_other_weights(tiny, tmp_path, calm):
 @pytest.mark.slow
 def test_it_learns_images_of_8_by_8(tiny, tmp_path):
     options = OPTIONS.model_copy(update={"epochs": 15})
-    model, _ = fitted(tiny, tmp_path / "scratch", options)
+    model, _ = fitted(tiny, tmp_path / "checkpoint", options)
     assert np.mean(model.scores(tiny.test.images).argmax(axis=1) == tiny.test.labels) > 0.9
 
 

@@ -1,4 +1,4 @@
-"""Each method compared with scikit-learn, on generated data."""
+"""Each model against scikit-learn, on generated data."""
 
 import numpy as np
 import pytest
@@ -11,10 +11,11 @@ from sklearn.preprocessing import PolynomialFeatures
 from sklearn.svm import SVC
 from sklearn.utils.multiclass import _ovr_decision_function
 
-from digits import models
+from digits.errors import InputError
 from digits.methods import nearest_neighbours, support_vectors
-from digits.methods.random_features import draw, squashed
-from digits.models import Course, pairs
+from digits.methods.random_features import random_weights, sigmoid_features
+from digits.models import pairs, serialization
+from digits.models.training_log import TrainingLog
 from stages import train
 from tests.helpers.project import generate, options
 
@@ -22,7 +23,7 @@ BLOCKS = {
     "one_hot": options("one_hot_regression"),
     "pairwise": options("pairwise_regression", preprocess="deskew"),
     "quadratic": options("principal_quadratic", components=5),
-    "radial": options("radial_basis", centres=33, width=300.0, ridge=1e-6, seed=0),
+    "radial": options("radial_basis", centres=33, sigma=300.0, ridge=1e-6, seed=0),
     "random": options("random_features", features=40, ridge=1e-3, seed=0),
     "neighbours": options("nearest_neighbours", k=3),
     "vectors": options("support_vectors", C=2.0, gamma=0.05),
@@ -52,10 +53,10 @@ def one_hot(split):
 def test_saving_and_loading_gives_equal_scores_and_the_same_bytes(
     fitted, data, name, tmp_path
 ):
-    fitted[name].save(tmp_path / "a.npz")
-    train.train(data.train, BLOCKS[name]).save(tmp_path / "b.npz")
+    serialization.save(fitted[name], tmp_path / "a.npz")
+    serialization.save(train.train(data.train, BLOCKS[name]), tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
-    loaded = models.load(tmp_path / "a.npz")
+    loaded = serialization.load(tmp_path / "a.npz")
     assert type(loaded) is type(fitted[name])
     assert loaded.n_pixels == 64
     np.testing.assert_array_equal(
@@ -64,27 +65,27 @@ def test_saving_and_loading_gives_equal_scores_and_the_same_bytes(
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_every_method_learns_and_writes_a_training_log(data, name):
-    course = Course()
-    model = train.train(data.train, BLOCKS[name], course)
-    predicted = models.decide(model.scores(data.test.images), model.decision)
+def test_every_model_learns_and_records_its_training(data, name):
+    training_log = TrainingLog()
+    model = train.train(data.train, BLOCKS[name], training_log)
+    predicted = model.decision.predict(model.scores(data.test.images))
     assert np.mean(predicted == data.test.labels) > 0.8
-    assert course.rows
-    assert all(np.isfinite(value) for *_, value in course.rows)
+    assert training_log.rows
+    assert all(np.isfinite(value) for *_, value in training_log.rows)
 
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_an_array_of_another_shape_is_refused(fitted, name, tmp_path):
     model = fitted[name]
     path = tmp_path / "model.npz"
-    model.save(path)
+    serialization.save(model, path)
     with np.load(path) as file:
         arrays = dict(file)
     for array in model._shapes():
         wrong = np.zeros((2, 3, 4))
         np.savez(path, **(arrays | {array: wrong}))
-        with pytest.raises(models.InputError, match="has shape"):
-            models.load(path)
+        with pytest.raises(InputError, match="has shape"):
+            serialization.load(path)
 
 
 def test_one_hot_least_squares_is_scikit_learns(fitted, data):
@@ -130,15 +131,13 @@ def test_the_quadratic_classifier_is_scikit_learns_pipeline(fitted, data):
 
 def test_more_components_than_the_rank_are_refused(data):
     block = BLOCKS["quadratic"].model_copy(update={"components": 64})
-    with pytest.raises(
-        models.InputError, match=r"train\.components: the images have fewer"
-    ):
+    with pytest.raises(InputError, match=r"train\.components: the images have fewer"):
         train.train(data.train, block)
 
 
 def test_radial_basis_functions_are_a_ridge_on_scikit_learns_kernel(fitted, data):
     model = fitted["radial"]
-    gamma = 1 / (2 * model.width**2)
+    gamma = 1 / (2 * model.sigma**2)
     train_, test = (
         rbf_kernel(flat(s), model.centres.astype(float), gamma)
         for s in data.splits.values()
@@ -162,7 +161,8 @@ def test_centres_are_shared_equally_among_classes(fitted, data):
 def test_random_features_are_a_ridge_on_themselves(fitted, data):
     model = fitted["random"]
     train_, test = (
-        squashed(flat(s).astype(np.uint8), model.weights) for s in data.splits.values()
+        sigmoid_features(flat(s).astype(np.uint8), model.weights)
+        for s in data.splits.values()
     )
     ridge = Ridge(alpha=1e-3 * len(train_)).fit(train_, one_hot(data.train))
     np.testing.assert_allclose(
@@ -171,12 +171,12 @@ def test_random_features_are_a_ridge_on_themselves(fitted, data):
 
 
 def test_a_receptive_field_is_a_rectangle_of_weights_of_length_two(data):
-    weights = draw(data.train.images, data.train.labels, 30, 0)
+    weights = random_weights(data.train.images, data.train.labels, 30, 0)
     np.testing.assert_allclose(np.linalg.norm(weights, axis=1), 2, rtol=1e-5)
     covered = weights.reshape(30, 8, 8) != 0
     assert 0.1 < covered.mean() < 0.7
     assert not covered.all(axis=(1, 2)).any()
-    other = draw(data.train.images, data.train.labels, 30, 1)
+    other = random_weights(data.train.images, data.train.labels, 30, 1)
     assert not np.array_equal(weights, other)
 
 
@@ -200,14 +200,14 @@ def test_products_of_many_pixels_are_exact():
 
 def test_more_neighbours_than_images_are_refused(data):
     block = options("nearest_neighbours", k=601)
-    with pytest.raises(models.InputError, match=r"train\.k: there are only 600"):
+    with pytest.raises(InputError, match=r"train\.k: there are only 600"):
         train.train(data.train, block)
 
 
 @pytest.mark.parametrize("most", [10, 1500])
 def test_support_vector_machines_are_libsvms(data, monkeypatch, most):
     """Even if they are found by adding a few images at a time."""
-    monkeypatch.setattr(support_vectors, "MOST", most)
+    monkeypatch.setattr(support_vectors, "ADDED", most)
     model = train.train(data.train, BLOCKS["vectors"])
     svc = SVC(C=2.0, gamma=0.05, tol=1e-5, decision_function_shape="ovo")
     svc.fit(flat(data.train) / 255, data.train.labels)

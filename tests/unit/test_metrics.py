@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +7,7 @@ from sklearn import metrics as reference
 
 from digits import metrics
 from digits.errors import InputError
+from digits.models.decision import RULES, Threshold
 from stages import evaluate
 
 labels = arrays(
@@ -17,7 +16,7 @@ labels = arrays(
 
 
 @given(labels, labels)
-def test_metrics_of_a_confusion_matrix_are_scikit_learns(actual, predicted):
+def test_everything_of_a_confusion_matrix_equals_scikit_learns(actual, predicted):
     counts = metrics.confusion(actual, predicted, 4)
     classes = range(4)
     expected = reference.confusion_matrix(actual, predicted, labels=classes)
@@ -73,26 +72,28 @@ def test_the_sweep_agrees_with_a_decision_at_each_threshold():
         )
 
 
-def test_a_distribution_counts_every_sample_once_including_outliers():
+def test_a_histogram_counts_every_sample_once_also_outliers():
     scores = np.concatenate([np.linspace(0, 1, 1000), [-50, 50]])
     actual = np.arange(1002) % 3
-    spread = metrics.distribution(scores, actual, 4, (0.49,))
-    assert spread.counts.sum(axis=1).tolist() == [334, 334, 334, 0]
-    assert spread.edges[0] >= -0.1
-    assert spread.edges[-1] <= 1.1
-    assert len(spread.edges) == 61
+    histogram = metrics.score_histogram(scores, actual, 4, (0.49,))
+    assert histogram.counts.sum(axis=1).tolist() == [334, 334, 334, 0]
+    assert histogram.edges[0] >= -0.1
+    assert histogram.edges[-1] <= 1.1
+    assert len(histogram.edges) == 61
 
 
-def test_a_distribution_shows_thresholds_beyond_the_scores():
-    spread = metrics.distribution(np.array([0.5, 0.6]), np.array([0, 1]), 2, (-3.0, 7.0))
-    assert spread.edges[0] <= -3
-    assert spread.edges[-1] >= 7
+def test_a_histogram_shows_thresholds_beyond_the_scores():
+    histogram = metrics.score_histogram(
+        np.array([0.5, 0.6]), np.array([0, 1]), 2, (-3.0, 7.0)
+    )
+    assert histogram.edges[0] <= -3
+    assert histogram.edges[-1] >= 7
 
 
-def test_a_distribution_of_equal_scores_has_a_width():
-    spread = metrics.distribution(np.zeros(4), np.arange(4) % 2, 2, (0.0,))
-    assert np.all(np.diff(spread.edges) > 0)
-    assert spread.counts.sum() == 4
+def test_a_histogram_of_equal_scores_has_wide_bins():
+    histogram = metrics.score_histogram(np.zeros(4), np.arange(4) % 2, 2, (0.0,))
+    assert np.all(np.diff(histogram.edges) > 0)
+    assert histogram.counts.sum() == 4
 
 
 def test_the_margin_is_positive_exactly_where_the_largest_score_is_right():
@@ -109,20 +110,20 @@ def test_evaluate_refuses_a_metric_without_a_direction(
     actual = np.array([0, 1, 1])
     scores = np.array([[0.1], [0.8], [0.3]])
     counts = metrics.confusion(actual, np.array([0, 1, 0]), 2)
-    for decision in ("threshold", "sign"):
-        model = SimpleNamespace(decision=decision)
-        written = evaluate.scalars(model, scores, actual, counts)
+    for decision in RULES.values():
+        outputs = scores if decision.has_single_score else np.hstack([-scores, scores])
+        written = evaluate.scalars(decision, outputs, actual, counts)
         assert written.keys() <= metrics.METRICS.keys()
     usual = metrics.scalars
     monkeypatch.setattr(
         metrics, "scalars", lambda counts: usual(counts) | {"balanced_accuracy": 0.75}
     )
     with pytest.raises(InputError, match=r"metrics\.py: .* balanced_accuracy; .*@gives"):
-        evaluate.scalars(model, scores, actual, counts)
+        evaluate.scalars(Threshold(), scores, actual, counts)
     monkeypatch.setattr(metrics, "METRICS", dict(metrics.METRICS))
 
     @metrics.gives(balanced_accuracy="higher")
     def balanced_accuracy():
         """A metric that a contributor adds."""
 
-    assert "balanced_accuracy" in evaluate.scalars(model, scores, actual, counts)
+    assert "balanced_accuracy" in evaluate.scalars(Threshold(), scores, actual, counts)

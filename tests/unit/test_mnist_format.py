@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits import models
 from digits.data import dataset
 from digits.images.mnist_format import (
     averaging,
@@ -12,6 +11,7 @@ from digits.images.mnist_format import (
     is_mnist_format,
     to_mnist_format,
 )
+from digits.models import serialization
 from tests.helpers.project import ROOT
 
 
@@ -82,10 +82,10 @@ def test_every_mnist_image_has_the_format_and_no_shifted_one():
 @pytest.mark.results
 def test_mnist_enlarged_and_reduced_again_keeps_its_accuracy():
     split = dataset.load_split(ROOT / "data/raw/test")
-    model = models.load(ROOT / "data/models/multinomial.npz")
+    model = serialization.load(ROOT / "data/models/multinomial.npz")
     large = (np.kron(image, np.ones((9, 9), np.uint8)) for image in split.images)
     framed = np.array([to_mnist_format(image) for image in large])
-    predicted = models.decide(model.scores(framed), model.decision)
+    predicted = model.decision.predict(model.scores(framed))
     assert np.mean(predicted == split.labels) > 0.92
     row, column = np.mean([centre_of_mass(image) for image in framed], axis=0)
     assert (row, column) == pytest.approx((14.5, 14.5), abs=0.1)

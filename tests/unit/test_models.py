@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_expit, log_softmax
 
-from digits import models
 from digits.errors import InputError
+from digits.models import serialization
+from digits.models.decision import RULES, OneVsRest, Sigmoid, Softmax, Threshold
 from digits.models.linear import LinearModel
 
 
@@ -19,14 +20,14 @@ def model(tiny):
         coef=rng.normal(size=(10, 64)),
         intercept=rng.normal(size=10),
         classes=np.arange(10, dtype=np.uint8),
-        decision="softmax",
+        decision=Softmax(),
     )
 
 
 def test_saving_and_loading_gives_equal_data_and_the_same_bytes(tmp_path, model):
     for name in "ab":
-        model.save(tmp_path / f"{name}.npz")
-    loaded = models.load(tmp_path / "a.npz")
+        serialization.save(model, tmp_path / f"{name}.npz")
+    loaded = serialization.load(tmp_path / "a.npz")
     for name in ("mean", "scale", "coef", "intercept", "classes"):
         np.testing.assert_array_equal(getattr(loaded, name), getattr(model, name))
     assert loaded.decision == model.decision
@@ -37,22 +38,22 @@ def test_saving_and_loading_gives_equal_data_and_the_same_bytes(tmp_path, model)
     ("change", "expected"),
     [
         ({"coef": np.zeros((9, 64))}, "coef has shape"),
-        ({"scale": np.full(64, np.nan)}, "scale holds values that are not finite"),
-        ({"decision": "oracle"}, "unknown decision 'oracle'"),
+        ({"scale": np.full(64, np.nan)}, "scale has values that are not finite"),
+        ({"decision": "oracle"}, "unknown decision rule 'oracle'"),
         ({"mean": np.array([{}])}, "cannot be read as a model"),
         ({"intercept": None}, "cannot be read as a model"),
-        ({"coef": np.full((10, 64), "a")}, "coef holds <U1, no numbers"),
-        ({"kind": "os"}, "unknown kind of model 'os'"),
+        ({"coef": np.full((10, 64), "a")}, "coef has values of type <U1, expected numbers"),
+        ({"kind": "os"}, "unknown type of model 'os'"),
         ({"preprocess": "blur"}, "unknown preprocessing 'blur'"),
         ({"classes": np.zeros((10, 2), np.uint8)}, r"classes are uint8 of shape"),
     ],
 )
 def test_a_wrong_model_is_refused(tmp_path, model, change, expected):
-    whole = {"kind": model.kind} | vars(model) | change
+    whole = {"kind": "linear"} | vars(model) | {"decision": "softmax"} | change
     arrays = {name: value for name, value in whole.items() if value is not None}
     np.savez(tmp_path / "model.npz", **arrays)
     with pytest.raises(InputError, match=rf"model\.npz: {expected}.*dvc repro"):
-        models.load(tmp_path / "model.npz")
+        serialization.load(tmp_path / "model.npz")
 
 
 def test_scores_are_one_affine_map_of_the_standardised_pixels(model, tiny):
@@ -63,28 +64,69 @@ def test_scores_are_one_affine_map_of_the_standardised_pixels(model, tiny):
 
 def test_thresholds_decide_by_score():
     scores = np.array([[-9.0], [0.5], [0.51], [1.5], [1.6], [99.0]])
-    decided = models.decide(scores, "threshold", (0.5, 1.5))
+    decided = Threshold().predict(scores, (0.5, 1.5))
     assert decided.tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_log_odds_are_decided_at_zero():
-    assert models.decide(np.array([[-1.0], [0.0], [1.0]]), "sigmoid").tolist() == [0, 0, 1]
+    assert Sigmoid().predict(np.array([[-1.0], [0.0], [1.0]])).tolist() == [0, 0, 1]
 
 
-@pytest.mark.parametrize("decision", ["one_vs_rest", "softmax"])
+@pytest.mark.parametrize("decision", ["one_vs_rest", "softmax", "largest"])
 def test_the_largest_score_decides(decision):
-    assert models.decide(np.array([[1.0, 3.0, 2.0]]), decision).tolist() == [1]
+    assert RULES[decision].predict(np.array([[1.0, 3.0, 2.0]])).tolist() == [1]
 
 
 @given(st.lists(st.floats(-800, 800), min_size=3, max_size=3))
 def test_log_probabilities_are_those_of_scipy(row):
     scores = np.array([row])
-    softmax = models.log_probabilities(scores, "softmax")
+    softmax = Softmax().log_probabilities(scores)
     np.testing.assert_allclose(softmax, log_softmax(scores, axis=1), atol=1e-9)
-    sigmoid = models.log_probabilities(scores[:, :1], "sigmoid")
+    sigmoid = Sigmoid().log_probabilities(scores[:, :1])
     expected = [[log_expit(-row[0]), log_expit(row[0])]]
     np.testing.assert_allclose(sigmoid, expected, atol=1e-12)
     each = np.exp(log_expit(scores))
-    one_vs_rest = np.exp(models.log_probabilities(scores, "one_vs_rest"))
+    one_vs_rest = np.exp(OneVsRest().log_probabilities(scores))
     if each.sum() > 0:
         np.testing.assert_allclose(one_vs_rest, each / each.sum(), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_outputs", "n_thresholds", "shown"),
+    [
+        ("threshold", 1, 2, "score"),
+        ("sigmoid", 1, 0, "probability of"),
+        ("one_vs_rest", 3, 0, "probability of"),
+        ("softmax", 3, 0, "probability of"),
+        ("largest", 3, 0, "score of"),
+    ],
+)
+def test_a_rule_says_how_many_scores_and_thresholds_it_takes(
+    name, n_outputs, n_thresholds, shown
+):
+    rule = RULES[name]
+    assert rule.n_outputs(3) == n_outputs
+    assert rule.n_thresholds(3) == n_thresholds
+    assert rule.label == shown
+    assert rule.is_probabilistic == shown.startswith("probability")
+
+
+@pytest.mark.parametrize("name", ["threshold", "largest"])
+def test_a_rule_that_is_not_probabilistic_has_no_probabilities(name):
+    with pytest.raises(NotImplementedError, match=f"{name} has no probabilities"):
+        RULES[name].log_probabilities(np.zeros((1, 1)))
+
+
+def test_the_size_of_an_error_is_by_how_much_the_score_misses_its_class():
+    scores, actual, predicted = (
+        np.array([[2.6], [-3.0]]),
+        np.array([0, 1]),
+        np.array([2, 0]),
+    )
+    sizes = Threshold().error_size(scores, actual, predicted, (0.5, 1.5))
+    np.testing.assert_allclose(sizes, [2.1, 3.5])
+    np.testing.assert_array_equal(Sigmoid().error_size(scores, actual, predicted), [2.6, 3])
+    several = np.array([[1.0, 3.0, 2.0]])
+    np.testing.assert_array_equal(
+        Softmax().error_size(several, np.array([0]), np.array([1])), [2]
+    )

@@ -1,6 +1,7 @@
 """What the documentation names exists, and its figures are those of the results."""
 
 import json
+import os
 import re
 import subprocess
 from importlib import import_module
@@ -10,15 +11,14 @@ import yaml
 
 from digits import methods
 from digits.config import params
+from tests.helpers.documentation import PAGES, anchors
 from tests.helpers.project import PARAMS, ROOT
 
-README = (ROOT / "README.md").read_text()
-if not (ROOT / "published").is_dir():  # without it, its section is not checked
-    README = re.sub(r"(?ms)^## Beside the published results\n.*?(?=^## )", "", README)
-PATHS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
-DOCS = "\n".join(
-    [README, *(path.read_text() for path in PATHS if path.name != "README.md")]
-)
+README = PAGES["README.md"]
+PARAMETERS = PAGES["docs/parameters.md"]
+DOCS = "\n".join(PAGES.values())
+OPTIONS = {name: import_module(f"digits.methods.{name}").Options for name in methods.NAMES}
+GENERATED = ("metrics/", "data/", "report/")  # by the pipeline, or a user's
 
 
 def in_git(path):
@@ -33,22 +33,22 @@ def in_git(path):
     return shown.stdout
 
 
-def linked(path):
-    """Return the files that a Markdown file links to."""
-    links = re.findall(r"\]\(([^)#:\s]+)\)", path.read_text())
-    return [path.parent / link for link in links]
-
-
-def made(file):
-    """Return whether the pipeline produces a file."""
-    return (ROOT / "metrics") in file.parents
+def links(page):
+    """Return the links of a page to other files and to headings, as (path, anchor)."""
+    found = re.findall(r"\]\(([^)#:\s]*)(?:#([^)\s]+))?\)", PAGES[page])
+    folder = (ROOT / page).parent
+    return [
+        (os.path.relpath(folder / file if file else ROOT / page, ROOT), anchor)
+        for file, anchor in found
+        if file or anchor
+    ]
 
 
 @pytest.mark.results
-def test_every_figure_in_the_readme_exists():
-    pictures = [file for file in linked(ROOT / "README.md") if made(file)]
-    assert pictures
-    assert all(file.is_file() for file in pictures)
+def test_every_figure_of_the_results_exists():
+    figures = [file for page in PAGES for file, _ in links(page) if file.endswith(".png")]
+    assert figures
+    assert all((ROOT / file).is_file() for file in figures)
 
 
 @pytest.mark.results
@@ -81,8 +81,9 @@ def test_the_tests_use_the_parameters_of_the_readme():
 @pytest.mark.results
 def test_the_speeds_are_those_of_the_benchmark():
     measured = (ROOT / "benchmarks/solvers.md").read_text()
+    page = PAGES["docs/performance.md"]
     rows = re.findall(
-        r"^\| (.+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", README, re.MULTILINE
+        r"^\| (.+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", page, re.MULTILINE
     )
     assert len(rows) == 7
     for what, ours, theirs, ratio in rows:
@@ -90,41 +91,113 @@ def test_the_speeds_are_those_of_the_benchmark():
         assert re.search(pattern, measured), what
 
 
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.name)
-def test_every_file_that_is_linked_exists(path):
-    assert not [file for file in linked(path) if not file.exists() and not made(file)]
+@pytest.mark.results
+def test_the_accuracies_are_those_of_the_notebook_and_of_the_metrics():
+    notebook = import_module("digits.report.notebook_results").RESULTS
+    rows = re.findall(
+        r"^\| `(\w+)` \|.*\| (\d\.\d{4}) \| (\d\.\d{4}) \|$",
+        PAGES["docs/notebook.md"],
+        re.MULTILINE,
+    )
+    assert [row[0] for row in rows] == [*notebook]
+    for variant, before, here in rows:
+        assert float(before) == round(notebook[variant].accuracy, 4), variant
+        values = json.loads(in_git(f"metrics/{variant}.json"))
+        assert float(here) == round(values["accuracy"], 4), variant
 
 
-def test_every_file_of_tests_that_is_named_exists():
-    named = set(re.findall(r"tests/[\w/]+\.(?:py|yaml)", DOCS))
+def test_the_readme_is_short():
+    text = re.sub(r"(?ms)^```.*?^```$|^\|.*?$|^<!--.*?-->$", "", README)
+    assert len(text.split()) <= 1000
+
+
+def test_every_page_is_found_from_the_readme():
+    found, new = set(), {"README.md"}
+    while new:
+        page = new.pop()
+        found.add(page)
+        new |= {file for file, _ in links(page) if file in PAGES} - found
+    assert found == {*PAGES}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_and_heading_that_is_linked_exists(page):
+    for file, anchor in links(page):
+        if file.startswith("metrics/") or not (ROOT / file.partition("/")[0]).exists():
+            continue  # made by the pipeline; or published/, which may be removed
+        assert (ROOT / file).exists(), file
+        assert not anchor or anchor in anchors(ROOT / file), f"{file}#{anchor}"
+
+
+def test_every_module_that_is_named_exists():
+    present = {path.name for path in ROOT.glob("**/*.py") if ".venv" not in path.parts}
+    named = {*re.findall(r"\b(\w+\.py)\b", DOCS)} - {"NAME.py"}
     assert named
-    assert not [name for name in named if not (ROOT / name).is_file()]
+    assert not named - present
 
 
-def test_every_model_is_described_as_on_the_page():
+@pytest.mark.parametrize("page", PAGES)
+def test_every_path_that_is_named_exists(page):
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()} | {".ci", ".dvc"}
+    for path in re.findall(r"`([\w.]+/[\w./-]*)`", PAGES[page]):
+        first = path.partition("/")[0]
+        if first in folders and not path.startswith(GENERATED) and "NAME" not in path:
+            ignored = (".dvc/tmp", "data", "published/data")
+            assert (ROOT / path).exists() or path.startswith(ignored), path
+
+
+def test_the_tree_of_the_architecture_is_that_of_the_code():
+    tree = re.search(r"(?ms)^<!-- tree.*?^```text\n(.*?)^```", PAGES["ARCHITECTURE.md"])
+    assert tree
+    named, folder = set(), ""
+    for indent, name in re.findall(r"(?m)^( {0,2})([\w.]+/?)(?= |$)", tree[1]):
+        folder = folder if indent else name
+        named.add(f"{folder}{name}" if indent else name)
+    assert not [name for name in named if not (ROOT / name).exists()]
+    for folder in ("digits", "stages"):
+        for path in (ROOT / folder).iterdir():
+            if not path.name.startswith("__"):
+                name = f"{folder}/{path.name}" + "/" * path.is_dir()
+                assert name in named, f"ARCHITECTURE.md does not name {name}"
+
+
+def test_every_message_is_one_of_the_code():
+    table = PAGES["docs/troubleshooting.md"].split("## ")[1]
+    cells = re.findall(r"(?m)^\| ([^|]+) \|", table)
+    messages = [message for cell in cells for message in re.findall(r"`([^`]+)`", cell)]
+    assert len(messages) > 9
+    sources = [*ROOT.glob("digits/**/*.py"), *ROOT.glob("stages/*.py")]
+    code = re.sub(r'"\s*f?"', "", "".join(path.read_text() for path in sources))
+    for message in messages:
+        assert message.strip("… ") in code, message
+
+
+def test_every_model_is_described_as_in_the_report():
     rows = dict(
         re.findall(
-            r"^\| `(\w+)` \| ([^|]+) \| (?:nothing|`threshold)", README, re.MULTILINE
+            r"^\| `(\w+)` \| ([^|]+) \| (?:nothing|`threshold)", PARAMETERS, re.MULTILINE
         )
     )
-    modules = {name: import_module(f"digits.methods.{name}") for name in methods.NAMES}
-    assert rows == {name: module.Options.summary for name, module in modules.items()}
+    assert rows == {name: options.summary for name, options in OPTIONS.items()}
 
 
-def test_every_make_target_that_is_named_exists():
-    makefile = "".join(p.read_text() for p in (ROOT / "Makefile", *ROOT.glob("*/*.mk")))
-    named = set(re.findall(r"(?m)(?:^|`)make (?:PYTHON=\S+ )?([a-z-]+)", DOCS))
-    assert named >= {"repro", "test"}
-    assert all(re.search(rf"^{name}:", makefile, re.MULTILINE) for name in named), named
+def test_every_parameter_of_a_model_is_described():
+    table = PARAMETERS.split("## Parameters of `train`")[1]
+    described = set()
+    for parameters, models in re.findall(r"(?m)^\| (`[^|]+`) \| ([^|]+) \|", table):
+        for parameter in re.findall(r"`(\w+)`", parameters):
+            named = OPTIONS if models == "all" else re.findall(r"`(\w+)`", models)
+            described |= {(parameter, model) for model in named}
+    expected = {
+        (parameter, model)
+        for model, options in OPTIONS.items()
+        for parameter in options.model_fields
+        if parameter != "model"
+    }
+    assert described == expected
 
 
-def test_every_module_that_is_run_exists():
-    named = set(re.findall(r"python -m ([a-z_.]+)", DOCS))
-    assert named >= {"commands.predict", "commands.compare"}
-    assert all((ROOT / f"{name.replace('.', '/')}.py").is_file() for name in named), named
-
-
-def test_every_parameter_named_exists():
+def test_every_parameter_that_a_command_sets_exists():
     content = yaml.safe_load(PARAMS.read_text())
     named = re.findall(r"-S '?(variants\.[\w.]+)=", DOCS)
     assert named

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import yaml
 
-from digits import methods, models
+from digits import methods
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import DIGITS
 from digits.errors import InputError
+from digits.models.decision import RULES, Largest
 from digits.models.linear import LinearModel
 from digits.report import arrays, content, graph, notebook, render
 from digits.report.calibration import reliability
@@ -37,7 +38,8 @@ def result(name, decision, digits, split, seed=0):
     """Return a variant with random weights, and its results on the images."""
     rng = np.random.default_rng(seed)
     kept = dataset.select(split, digits)
-    n_outputs = 1 if decision in ("threshold", "sigmoid") else len(digits)
+    rule = RULES[decision]
+    n_outputs = rule.n_outputs(len(digits))
     n_pixels = kept.images[0].size
     model = LinearModel(
         mean=rng.random(n_pixels),
@@ -45,9 +47,9 @@ def result(name, decision, digits, split, seed=0):
         coef=rng.normal(size=(n_outputs, n_pixels)),
         intercept=rng.normal(size=n_outputs),
         classes=np.array(digits, np.uint8),
-        decision=decision,
+        decision=rule,
     )
-    cuts = tuple(i + 0.5 for i in range(len(digits) - 1)) if decision == "threshold" else ()
+    thresholds = tuple(i + 0.5 for i in range(rule.n_thresholds(len(digits))))
     scores = model.scores(kept.images)
     train = (
         options("linear_regression")
@@ -58,13 +60,13 @@ def result(name, decision, digits, split, seed=0):
         name=name,
         subset="some",
         train=train,
-        cuts=cuts,
+        thresholds=thresholds,
         classes=model.classes,
-        decision=decision,
+        decision=rule,
         model=model,
         scores=scores,
         actual=kept.labels,
-        predicted=model.classes[models.decide(scores, decision, cuts)],
+        predicted=model.classes[rule.predict(scores, thresholds)],
     )
 
 
@@ -124,7 +126,7 @@ def test_a_page_can_show_any_variants(tiny, kinds):
     page = page_of(results, tiny.test)
     shape = Structure(page)
     assert len(shape.ids) == len(set(shape.ids))
-    decisions = {each.decision for each in results}
+    decisions = {each.decision.name for each in results}
     assert {"draw", "weights"} <= set(shape.ids)
     assert ("thresholds" in shape.ids) == ("threshold" in decisions)
     assert ("calibration" in shape.ids) == bool(decisions - {"threshold"})
@@ -132,7 +134,7 @@ def test_a_page_can_show_any_variants(tiny, kinds):
 
 def test_a_page_of_models_without_weights_shows_their_predictions(tiny):
     each = replace(
-        result("a", "softmax", (0, 1, 2), tiny.test), decision="largest", model=None
+        result("a", "softmax", (0, 1, 2), tiny.test), decision=Largest(), model=None
     )
     page = page_of([each], tiny.test)
     assert {"confusion", "mistakes"} <= set(Structure(page).ids)
@@ -249,7 +251,7 @@ def test_the_worst_mistakes_come_first(tiny, decision):
     scores = each.scores[order]
     actual = np.searchsorted(digits, each.actual[order])
     if decision == "threshold":
-        bounds = np.array([-np.inf, *each.cuts, np.inf])
+        bounds = np.array([-np.inf, *each.thresholds, np.inf])
         off = np.maximum(bounds[actual] - scores[:, 0], scores[:, 0] - bounds[actual + 1])
     elif decision == "sigmoid":
         off = np.abs(scores[:, 0])
@@ -274,11 +276,12 @@ def test_reliability_of_a_calibrated_model():
 def test_the_notebooks_results_are_shown_only_for_its_parameters():
     checked = params.load(PARAMS)
     for name, variant in checked.variants.items():
-        digits, cuts = checked.subsets[variant.subset].classes, variant.evaluate.cuts
-        known = notebook.figure(name, variant.train, digits, cuts)
+        digits = checked.subsets[variant.subset].classes
+        thresholds = variant.evaluate.all_thresholds
+        known = notebook.figure(name, variant.train, digits, thresholds)
         assert known == notebook.FIGURES.get(name)  # the notebook has no lenet5
-        assert notebook.figure(name, variant.train, digits[:-1], cuts) is None
-        assert notebook.figure(f"{name}_2", variant.train, digits, cuts) is None
+        assert notebook.figure(name, variant.train, digits[:-1], thresholds) is None
+        assert notebook.figure(f"{name}_2", variant.train, digits, thresholds) is None
         assert notebook.figure(name, variant.train, digits, (0.3,)) is None
     other = options("logistic_regression", C=1.0, max_iter=9, tol=0.1)
     assert notebook.figure("logistic_binary", other, (0, 1), ()) is None

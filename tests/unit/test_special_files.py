@@ -10,12 +10,13 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from digits import models, pipeline
+from digits import pipeline
 from digits.config import fingerprint, params
 from digits.data import dataset, files, readers, regular
 from digits.data.ignore import Ignored
 from digits.errors import InputError
 from digits.images import image_input
+from digits.models import serialization
 from tests.helpers.project import PARAMS, ROOT
 
 
@@ -130,7 +131,7 @@ READERS = {
     "names of your own in JSON": ("names.json", named),
     "what is ignored": (".dvcignore", lambda path: Ignored(path.parent)),
     "images": ("images.npy", lambda path: dataset.load_split(path.parent)),
-    "a model": ("model.npz", models.load),
+    "a model": ("model.npz", serialization.load),
     "data of your own": ("own.npz", readers.read),
     "a picture": ("picture.png", image_input.read_rgb),
     "a picture's size": ("picture.png", image_input.image_size),

@@ -6,15 +6,16 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import confusion_matrix
 from sklearn.preprocessing import StandardScaler
 
-from digits import models
 from digits.config import params
 from digits.config.params import Subset
 from digits.data import dataset, mirrors
 from digits.data.dataset import Dataset
 from digits.errors import InputError
 from digits.figures import sample_grid
-from digits.models import Course, preprocessing
+from digits.models import preprocessing, serialization
+from digits.models.decision import Threshold
 from digits.models.linear import standardise
+from digits.models.training_log import TrainingLog
 from stages import download, filter, train  # noqa: A004 (the name of the stage)
 from tests.helpers.project import PARAMS, generate, options
 
@@ -121,9 +122,9 @@ def test_a_variant_learns_its_classes(tiny, model, digits, n_outputs):
     )
     assert fitted.coef.shape == (n_outputs, 64)
     assert fitted.classes.tolist() == list(digits)
-    cuts = tuple(i + 0.5 for i in range(len(digits) - 1))
+    thresholds = tuple(i + 0.5 for i in range(len(digits) - 1))
     scores = fitted.scores(data.test.images)
-    predicted = fitted.classes[models.decide(scores, fitted.decision, cuts)]
+    predicted = fitted.classes[fitted.decision.predict(scores, thresholds)]
     assert np.mean(predicted == data.test.labels) > 0.9
 
 
@@ -134,9 +135,9 @@ def test_the_softmax_of_two_digits_is_at_its_own_optimum(tiny, solver):
     block = options("multinomial_logistic", C=0.3, max_iter=1000, tol=1e-10, solver=solver)
     fitted = train.train(data.train, block)
     scores = fitted.scores(data.train.images)
-    p = np.exp(models.log_probabilities(scores, fitted.decision))
+    p = np.exp(fitted.decision.log_probabilities(scores))
     member = data.train.labels[:, None] == fitted.classes
-    X = standardise(data.train.images, fitted.mean, fitted.scale)
+    X = standardise(data.train.images.reshape(-1, 64), fitted.mean, fitted.scale)
     gradient = 0.3 * (p - member).T @ X + fitted.coef
     np.testing.assert_allclose(gradient, 0, atol=1e-3)
     assert np.abs(fitted.coef).max() > 0.01
@@ -152,7 +153,7 @@ def test_the_linear_variant_is_the_notebooks_computation(tiny):
         scaler.transform(noisy.test.images.reshape(-1, 64).astype(float))
     )
     np.testing.assert_allclose(fitted.scores(noisy.test.images)[:, 0], expected, atol=1e-9)
-    decided = models.decide(fitted.scores(noisy.test.images), "threshold", (0.49,))
+    decided = Threshold().predict(fitted.scores(noisy.test.images), (0.49,))
     np.testing.assert_array_equal(
         confusion_matrix(noisy.test.labels == 8, decided),
         confusion_matrix(noisy.test.labels == 8, expected > 0.49),
@@ -161,16 +162,15 @@ def test_the_linear_variant_is_the_notebooks_computation(tiny):
 
 def test_training_twice_gives_the_same_bytes(tmp_path, tiny):
     for name in "ab":
-        train.train(tiny.train, logistic("multinomial_logistic")).save(
-            tmp_path / f"{name}.npz"
-        )
+        fitted = train.train(tiny.train, logistic("multinomial_logistic"))
+        serialization.save(fitted, tmp_path / f"{name}.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
 def test_a_saved_model_scores_as_the_fitted_one(tmp_path, tiny):
     fitted = train.train(tiny.train, LINEAR)
-    fitted.save(tmp_path / "model.npz")
-    loaded = models.load(tmp_path / "model.npz")
+    serialization.save(fitted, tmp_path / "model.npz")
+    loaded = serialization.load(tmp_path / "model.npz")
     np.testing.assert_array_equal(
         loaded.scores(tiny.test.images), fitted.scores(tiny.test.images)
     )
@@ -178,11 +178,11 @@ def test_a_saved_model_scores_as_the_fitted_one(tmp_path, tiny):
 
 def test_a_preprocessed_variant_predicts_on_preprocessed_images(tmp_path, tiny):
     block = options("linear_regression", preprocess="deskew")
-    train.train(tiny.train, block).save(tmp_path / "model.npz")
+    serialization.save(train.train(tiny.train, block), tmp_path / "model.npz")
     upright = preprocessing.deskew(tiny.train.images)
     plain = train.train(tiny.train._replace(images=upright), LINEAR)
     np.testing.assert_array_equal(
-        models.load(tmp_path / "model.npz").scores(tiny.train.images),
+        serialization.load(tmp_path / "model.npz").scores(tiny.train.images),
         plain.scores(upright),
     )
 
@@ -197,22 +197,26 @@ def test_a_preprocessed_variant_predicts_on_preprocessed_images(tmp_path, tiny):
         "multinomial_logistic",
     ],
 )
-def test_every_solver_writes_a_training_log(tiny, name, solver):
+def test_every_solver_records_its_training(tiny, name, solver):
     data = filter.keep_classes(tiny, (3, 8))
     linear = name == "linear_regression"
     options = LINEAR if linear else logistic(name)
-    course = Course()
-    train.train(data.train, options.model_copy(update={"solver": solver}), course)
-    assert course.rows
-    assert all(np.isfinite(value) for *_, value in course.rows)
-    objective = [value for _, measure, _, value in course.rows if measure == "objective"]
+    training_log = TrainingLog()
+    train.train(data.train, options.model_copy(update={"solver": solver}), training_log)
+    assert training_log.rows
+    assert all(np.isfinite(value) for *_, value in training_log.rows)
+    objective = [
+        value for _, measure, _, value in training_log.rows if measure == "objective"
+    ]
     assert objective == sorted(objective, reverse=True)
 
 
 def test_the_mean_squared_error_is_that_of_the_scores(tiny):
     for solver in ("fast", "scikit_learn"):
-        course = Course()
+        training_log = TrainingLog()
         options = LINEAR.model_copy(update={"solver": solver})
-        fitted = train.train(tiny.train, options, course)
+        fitted = train.train(tiny.train, options, training_log)
         mse = np.mean((fitted.scores(tiny.train.images)[:, 0] - tiny.train.labels) ** 2)
-        assert course.rows == [(1, "mean squared error", "training", pytest.approx(mse))]
+        assert training_log.rows == [
+            (1, "mean squared error", "training", pytest.approx(mse))
+        ]
