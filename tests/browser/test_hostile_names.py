@@ -15,8 +15,15 @@ from digits.commands import compare
 from digits.data import dataset
 from digits.errors import InputError, printable
 from digits.figures import labels, plots
-from tests.helpers.project import ROOT, Project, as_arrays, config_without_remotes, make
-from tests.pipeline.test_own_data import read_csv, write_params
+from tests.helpers.project import (
+    ROOT,
+    Project,
+    as_arrays,
+    config_without_remotes,
+    make,
+    read_csv,
+    write_params,
+)
 
 RUN = "document.title='run'"
 SCRIPT = f"</script><script>{RUN}</script>"

@@ -17,8 +17,8 @@ from digits.images.mnist_format import fit_to_frame, to_mnist_format
 from digits.methods import lenet5
 from digits.models.decision import Softmax
 from stages import evaluate
+from tests.helpers.pages import page_of, result
 from tests.helpers.project import ROOT
-from tests.unit.test_report import page_of, result
 
 MNIST = pytest.param("mnist", marks=pytest.mark.results)
 VARIANTS = (

@@ -127,3 +127,11 @@ def save(picture, folder, name="picture"):
     path = folder / f"{name}.{'jpg' if picture.format == 'JPEG' else 'png'}"
     picture.save(path, **({"quality": 90} if picture.format == "JPEG" else {}))
     return path
+
+
+def write_noise(path, shape=(5, 7), seed=0):
+    """Write a grey image of noise, and return its pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grey = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+    Image.fromarray(grey).save(path)
+    return grey

@@ -2,6 +2,7 @@
 
 import compileall
 import configparser
+import csv
 import io
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from digits.config.blocks import TrainBlock
 from digits.data import dataset
@@ -168,3 +170,20 @@ def on_mnist(root: Path) -> Project:
     np.savez(root / "data/own/raw/mnist.npz", **as_arrays(Dataset(train, test)))
     project.edit("source: auto", "source: data/own/raw")
     return project
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write_params(project, source, subsets, variants):
+    """Write a params.yaml for custom data."""
+    content = {
+        "dataset": {"name": "custom", "source": source},
+        "subsets": subsets,
+        "variants": variants,
+    }
+    path = project.root / "params.yaml"
+    path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), "utf-8")

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.helpers.dvc_yaml import STAGES
+from tests.helpers.params import GOOD, MISTAKES
 from tests.helpers.project import ROOT, Project
-from tests.pipeline.test_dvc_yaml import STAGES
-from tests.unit.test_params import GOOD, MISTAKES
 
 VARIANTS = {
     "linear_binary",

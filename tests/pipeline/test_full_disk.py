@@ -14,9 +14,9 @@ from digits.data import mirrors
 from digits.data.mirrors import NpmMirror
 from digits.errors import InputError
 from stages import check, download, evaluate, filter, report, train  # noqa: A004 (the stage's name)
+from tests.helpers.params import SMALL
 from tests.helpers.project import ROOT, as_arrays
 from tests.helpers.results import results
-from tests.unit.test_damaged_inputs import PARAMS
 
 # The stages in their order, each with its outputs.
 STAGES = {
@@ -89,7 +89,7 @@ def project(disk, tiny):
     root = disk.folder / "project"
     (root / "data/own").mkdir(parents=True)
     (root / "digits/report").mkdir(parents=True)
-    (root / "params.yaml").write_text(PARAMS)
+    (root / "params.yaml").write_text(SMALL)
     np.savez(root / "data/own/tiny.npz", **as_arrays(tiny))
     (root / "digits/report/page").symlink_to(ROOT / "digits/report/page")
     (root / "dvc.yaml").symlink_to(ROOT / "dvc.yaml")

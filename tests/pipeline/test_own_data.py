@@ -1,12 +1,10 @@
 """Custom data in the whole pipeline under DVC."""
 
-import csv
 import json
 import sys
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -14,24 +12,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from digits.data.dataset import Dataset, Split
-from tests.helpers.project import make
+from tests.helpers.project import make, read_csv, write_params
 
 NAMES = ("שלום", "猫", "$a$ <b>", "a, \"b\" & 'c'")
-
-
-def read_csv(path):
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def write_params(project, source, subsets, variants):
-    content = {
-        "dataset": {"name": "custom", "source": source},
-        "subsets": subsets,
-        "variants": variants,
-    }
-    path = project.root / "params.yaml"
-    path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), "utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -19,9 +19,9 @@ from digits.commands import verify
 from digits.config import cli, fingerprint, guard, params
 from digits.data.registry import DATASETS
 from digits.errors import InputError
+from tests.helpers.dvc_yaml import STAGES, declared
 from tests.helpers.project import ROOT
-from tests.pipeline.test_dvc_yaml import STAGES, declared
-from tests.pipeline.test_verify import damage
+from tests.helpers.results import damage
 
 PUBLISHED = ROOT / "published"
 if not PUBLISHED.is_dir():

@@ -1,7 +1,6 @@
 """`digits verify` finds, names and repairs all damage, and changes nothing else."""
 
 import json
-import os
 import shutil
 
 import pytest
@@ -10,6 +9,7 @@ from digits import pipeline
 from digits.commands import verify
 from digits.errors import InputError
 from tests.helpers.project import PARAMS, ROOT
+from tests.helpers.results import damage
 
 VERIFY = ("python", "-m", "digits", "verify")
 
@@ -17,17 +17,6 @@ VERIFY = ("python", "-m", "digits", "verify")
 @pytest.fixture
 def project(done, tmp_path):
     return done.copy(tmp_path / "project")
-
-
-def damage(path):
-    """Change a byte of a file, but not its size, time or mode."""
-    before = path.stat()
-    path.chmod(0o644)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    path.chmod(before.st_mode)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def stored(project, path):

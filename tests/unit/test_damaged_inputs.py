@@ -15,22 +15,11 @@ from hypothesis import strategies as st
 from digits.config import params
 from digits.errors import InputError
 from stages import download, evaluate, filter, report, train  # noqa: A004 (the stage's name)
+from tests.helpers.params import SMALL
 from tests.helpers.project import ROOT, as_arrays
 
 pytestmark = pytest.mark.long  # hundreds of cases
 
-PARAMS = """
-dataset: {name: custom, source: data/own/tiny.npz}
-subsets:
-  binary: {classes: [0, 1]}
-  digits: {classes: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}
-variants:
-  line: {subset: binary, train: {model: linear_regression}, evaluate: {threshold: 0.49}}
-  softmax:
-    subset: digits
-    train: {model: multinomial_logistic, C: 1.0, max_iter: 100, tol: 1.0e-3}
-    evaluate: {}
-"""
 
 # Each stage: how to run it, and its inputs.
 STAGES = {
@@ -70,7 +59,7 @@ def parameters(root):
 def sound(tmp_path_factory, tiny):
     """A folder in which all stages have run."""
     root = tmp_path_factory.mktemp("sound")
-    (root / "params.yaml").write_text(PARAMS)
+    (root / "params.yaml").write_text(SMALL)
     (root / "data/own").mkdir(parents=True)
     np.savez(root / "data/own/tiny.npz", **as_arrays(tiny))
     (root / "digits/report").mkdir(parents=True)

@@ -8,8 +8,8 @@ import pytest
 from digits.config import fingerprint, guard, params
 from digits.data import files
 from digits.errors import InputError
+from tests.helpers.params import GOOD
 from tests.helpers.project import ROOT
-from tests.unit.test_params import GOOD
 
 STAGE = "train@multinomial"
 SUBSET = "digits"

@@ -8,8 +8,8 @@ from digits.config import guard, params
 from digits.data import files, readers
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
+from tests.helpers.drawings import write_noise
 from tests.helpers.project import ROOT
-from tests.unit.test_image_folder import put
 
 LITTER = (
     ".DS_Store",
@@ -97,7 +97,7 @@ def mine(tmp_path):
     """A project's folder with images of two classes."""
     shutil.copy(ROOT / ".dvcignore", tmp_path)
     for i, name in enumerate(("train/cat/1", "train/dog/1", "test/cat/1", "test/dog/1")):
-        put(tmp_path / f"data/own/mine/{name}.png", seed=i)
+        write_noise(tmp_path / f"data/own/mine/{name}.png", seed=i)
     return tmp_path
 
 
@@ -113,7 +113,7 @@ def test_the_readers_ignore_what_dvc_ignores_and_its_own_files(mine):
 
 
 def test_a_class_whose_name_dvc_ignores_is_refused(mine):
-    put(mine / "data/own/mine/train/cat.bak/1.png")
+    write_noise(mine / "data/own/mine/train/cat.bak/1.png")
     with pytest.raises(InputError, match=r"train/cat\.bak: .* another name"):
         read(mine)
     (mine / "data/own/mine/train/cat.bak").rename(mine / "data/own/mine.bak")

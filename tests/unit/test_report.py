@@ -5,7 +5,6 @@ import sys
 import zlib
 from base64 import b64decode
 from dataclasses import replace
-from functools import cache
 from html.parser import HTMLParser
 from importlib import import_module
 
@@ -18,85 +17,12 @@ from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import DIGITS
 from digits.errors import InputError
-from digits.models.decision import RULES, Largest
-from digits.models.linear import LinearModel
-from digits.report import arrays, content, graph, notebook, render
+from digits.models.decision import Largest
+from digits.report import arrays, content, graph, notebook
 from digits.report.calibration import reliability
-from digits.report.content import Result
 from stages import report
+from tests.helpers.pages import MODELS, page_of, result
 from tests.helpers.project import PARAMS, ROOT, options
-
-MODELS = {
-    "threshold": "linear_regression",
-    "sigmoid": "logistic_regression",
-    "one_vs_rest": "one_vs_rest_logistic",
-    "softmax": "multinomial_logistic",
-}
-
-
-def result(name, decision, digits, split, seed=0):
-    """Return a variant with random weights, and its results on the images."""
-    rng = np.random.default_rng(seed)
-    kept = dataset.select(split, digits)
-    rule = RULES[decision]
-    n_outputs = rule.n_outputs(len(digits))
-    n_pixels = kept.images[0].size
-    model = LinearModel(
-        mean=rng.random(n_pixels),
-        scale=rng.random(n_pixels) + 9,
-        coef=rng.normal(size=(n_outputs, n_pixels)),
-        intercept=rng.normal(size=n_outputs),
-        classes=np.array(digits, np.uint8),
-        decision=rule,
-    )
-    thresholds = tuple(i + 0.5 for i in range(rule.n_thresholds(len(digits))))
-    scores = model.scores(kept.images)
-    train = (
-        options("linear_regression")
-        if decision == "threshold"
-        else options(MODELS[decision], C=1.0, max_iter=9, tol=0.1)
-    )
-    return Result(
-        name=name,
-        subset="some",
-        train=train,
-        thresholds=thresholds,
-        classes=model.classes,
-        decision=rule,
-        model=model,
-        scores=scores,
-        actual=kept.labels,
-        predicted=model.classes[rule.predict(scores, thresholds)],
-    )
-
-
-@cache
-def stages():
-    return graph.nodes(ROOT / "dvc.yaml")
-
-
-def page_of(results, split, **changes):
-    """Return the page for some variants, as the stage makes it."""
-    held = content.packed(results, *split)
-    block = arrays.pack(held)
-    height, width = split.images.shape[1:]
-    data = {
-        "name": "custom", "title": "Own", "source": "data/own", "names": DIGITS,
-        "noun": "digit", "height": height, "width": width,
-        "n_train": 1, "n_test": len(split.labels), "n_kept": len(held["kept"]),
-    }  # fmt: skip
-    values = {
-        "variants": [content.variant(each, is_mnist=False) for each in results],
-        "dataset": data,
-        "form": content.form("custom"),
-        "arrays": content.ARRAYS,
-        "layout": block.layout,
-        "block": block.text,
-        "sha256": {"x_test": "0" * 64},
-        "parameters": [("dataset.name", "custom")],
-        "stages": stages(),
-    }
-    return render.render(ROOT / "digits/report/page", values | changes)
 
 
 class Structure(HTMLParser):
