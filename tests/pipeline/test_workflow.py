@@ -178,7 +178,7 @@ def test_without_a_readable_remote_the_pipeline_computes_the_results(done, tmp_p
     assert "::warning::dvc pull failed" in result.stdout
 
 
-def test_the_pictures_that_changed_are_collected_before_and_after(done, tmp_path):
+def test_changed_figures_are_collected_before_and_after(done, tmp_path):
     project = done.copy(tmp_path / "project")
     folder = "metrics/multinomial/pictures"
     whole = (project.root / folder / "scores.png").read_bytes()
