@@ -1,4 +1,4 @@
-"""The report page in a real browser: on the generated data, and on MNIST."""
+"""The report page in a browser, on the generated data and on MNIST."""
 
 import csv
 import re
@@ -17,8 +17,8 @@ from digits.images.mnist_format import fit_to_frame, to_mnist_format
 from digits.methods import lenet5
 from digits.models.decision import Softmax
 from stages import evaluate
+from tests.helpers.pages import page_of, result
 from tests.helpers.project import ROOT
-from tests.unit.test_report import page_of, result
 
 MNIST = pytest.param("mnist", marks=pytest.mark.results)
 VARIANTS = (
@@ -34,7 +34,7 @@ MINUS = "\N{MINUS SIGN}"
 
 @pytest.fixture(scope="module", params=["tiny", MNIST])
 def root(request):
-    """The folder of a project in which the pipeline has run."""
+    """The folder of a project after a run."""
     if request.param == "tiny":
         return request.getfixturevalue("done").root
     assert (ROOT / "report/index.html").is_file(), "run `make repro` first"
@@ -43,7 +43,7 @@ def root(request):
 
 @contextmanager
 def opened(chromium, root, fragment="", **context):
-    """Open the page, without a network. What goes wrong, or out, is in `page.seen`."""
+    """Open the page without a network; its requests and errors are in `page.seen`."""
     context = {"viewport": {"width": 1280, "height": 900}, **context}
     window = chromium.new_context(offline=True, reduced_motion="reduce", **context)
     page = window.new_page()
@@ -63,15 +63,15 @@ def opened(chromium, root, fragment="", **context):
 
 @pytest.fixture(scope="module")
 def shared(chromium, root):
-    """A page that stays open for all tests of the module; they don't depend on order."""
+    """A page that all tests of the module share; each starts from its initial view."""
     with opened(chromium, root) as page:
         yield page
-        assert page.seen == []  # after all that the tests did to it
+        assert page.seen == []  # after all tests of the module
 
 
 @pytest.fixture
 def page(shared):
-    """Return the shared page, as at its start."""
+    """Return the shared page in its initial view."""
     shared.evaluate(
         "history.replaceState(null, '', location.pathname);"
         " dispatchEvent(new HashChangeEvent('hashchange'))"
@@ -97,7 +97,7 @@ def shown(page, container):
 
 
 def at_the_start(root):
-    """Return the variant whose confusion the page shows first: the last."""
+    """Return the variant that the page shows first, which is the last one."""
     return list(params.load(root / "params.yaml").variants)[-1]
 
 
@@ -106,7 +106,7 @@ def predictions(root, variant):
         return dict(file)
 
 
-def test_nothing_is_loaded_and_nothing_complains(chromium, root):
+def test_the_page_loads_nothing_and_logs_no_error(chromium, root):
     with opened(chromium, root) as page:
         for link in page.locator("nav a").all():
             link.click()
@@ -232,7 +232,7 @@ def test_a_threshold_is_dragged_with_the_mouse(page):
 
 
 @pytest.mark.parametrize("size", [(28, 28), (8, 8), (41, 22)])
-def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size):
+def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (6, *size)).astype(np.uint8)
     images[0] = 0
@@ -264,14 +264,14 @@ def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size)
         np.testing.assert_allclose(found, scores, rtol=1e-9, atol=1e-9)
         answers = page.evaluate("digits.images('net').map((i) => digits.predict('net', i))")
         assert answers == each.predicted.tolist()
-        assert page.locator("#weights").count() == 0  # it gives no evidence
+        assert page.locator("#weights").count() == 0  # it shows no evidence
         page.locator("#noise").click()
         assert verdict(page, "net") in {"0", "1", "2"}
         assert page.locator("article .verdict").count() == 1
         assert page.seen == []
 
 
-def test_the_drawings_form_is_that_of_python(page, root):
+def test_a_drawing_is_normalised_as_in_python(page, root):
     shape = dataset.load_split(root / "data/raw/test").images.shape[1:]
     bring = to_mnist_format if root == ROOT else fit_to_frame
     rng = np.random.default_rng(0)
@@ -293,7 +293,7 @@ def test_the_drawings_form_is_that_of_python(page, root):
 
 
 def draw(page, *points):
-    """Draw a line with the mouse through points given as shares of the area."""
+    """Draw a line with the mouse through points given as fractions of the area."""
     canvas = page.locator("#canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -329,7 +329,7 @@ def test_drawing_clearing_noise_and_a_test_image(page, root):
     assert page.evaluate("digits.modelInput()") == images[number].ravel().tolist()
 
 
-def test_a_view_is_restored_from_its_address(chromium, page, root):
+def test_a_view_is_restored_from_its_url(chromium, page, root):
     page.locator("#confusion-variant").select_option("linear_digits")
     page.locator("#confusion-matrix button[value='3-4']").click()
     page.locator("#threshold-variant").select_option("linear_digits")
@@ -366,16 +366,14 @@ def test_a_view_is_restored_from_its_address(chromium, page, root):
         "#%",
     ],
 )
-def test_an_address_that_means_nothing_shows_the_page_as_at_the_start(
-    chromium, root, fragment
-):
+def test_an_invalid_url_fragment_shows_the_page_as_at_the_start(chromium, root, fragment):
     with opened(chromium, root, fragment) as page:
         assert page.seen == []
         assert page.locator("#confusion-variant").input_value() == at_the_start(root)
         assert page.locator("#threshold-0").input_value() == "0.49"
 
 
-def test_mistakes_are_filtered_and_lead_to_their_evidence(page, root):
+def test_mistakes_are_filtered_and_link_to_their_evidence(page, root):
     found = predictions(root, "linear_digits")
     page.locator("#mistakes-variant").select_option("linear_digits")
     page.locator("#mistakes-actual").select_option("9")
@@ -409,11 +407,11 @@ def test_the_evidence_adds_up_to_the_score(page):
         )
         assert intercept + evidence == pytest.approx(score, abs=0.02)
         assert score == pytest.approx(scores[digit], abs=0.01)
-    page.locator("#compare-b").select_option("4")  # the same twice: they change places
+    page.locator("#compare-b").select_option("4")  # the same twice swaps the two
     assert page.locator("#compare-a").input_value() == "9"
 
 
-# What a keyboard must reach: every control, or for a group of arrows one of it.
+# What a keyboard must reach: every control, or one of a group with arrow keys.
 REACHABLE = """
 [...document.querySelectorAll("a, button, select, input, summary, canvas[tabindex]")]
   .filter((element) => element.checkVisibility() && element.tabIndex >= 0).length
@@ -473,7 +471,7 @@ def test_a_keyboard_operates_everything(page, root):
         pytest.param(390, "light", marks=pytest.mark.slow),
     ],
 )
-def test_an_accessibility_check_finds_no_serious_fault(chromium, root, width, scheme):
+def test_an_accessibility_check_finds_no_serious_violation(chromium, root, width, scheme):
     axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     window = {"width": width, "height": 844}
     with opened(chromium, root, color_scheme=scheme, viewport=window) as page:
@@ -491,11 +489,11 @@ def test_an_accessibility_check_finds_no_serious_fault(chromium, root, width, sc
         ]
         assert faults == []
         wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide == width  # nothing beyond the window's edge
+        assert wide == width  # nothing overflows the window
 
 
 @pytest.mark.results
-def test_a_seven_drawn_with_the_mouse_is_called_seven(chromium):
+def test_a_seven_drawn_with_the_mouse_is_recognised(chromium):
     with opened(chromium, ROOT) as page:
         draw(page, (0.28, 0.24), (0.72, 0.24), (0.45, 0.8))
         assert verdict(page, "multinomial") == "7"

@@ -6,7 +6,7 @@ from digits.errors import InputError
 from tests.helpers.project import as_arrays
 
 
-def test_what_is_saved_loads_back_equal_and_is_the_same_bytes(tmp_path, tiny):
+def test_saving_and_loading_gives_equal_data_and_the_same_bytes(tmp_path, tiny):
     for name in "ab":
         dataset.save(tmp_path / name, tiny)
     whole = dataset.load(tmp_path / "a")
@@ -103,7 +103,7 @@ def test_large_images_are_refused_with_their_size(shape):
         dataset.from_arrays(arrays, "own.npz")
 
 
-def test_a_hundred_classes_without_names_are_called_by_their_labels():
+def test_a_hundred_unnamed_classes_are_named_by_their_labels():
     labels = np.arange(100)
     images = np.zeros((100, 64, 3), np.int64)
     arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}

@@ -8,8 +8,8 @@ from digits.config import guard, params
 from digits.data import files, readers
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
+from tests.helpers.drawings import write_noise
 from tests.helpers.project import ROOT
-from tests.unit.test_image_folder import put
 
 LITTER = (
     ".DS_Store",
@@ -32,7 +32,7 @@ LITTER = (
     ".dataset.py.tmp",
 )
 NOTES = ("notes.md", "README", "LICENSE", "mine/README.md", ".gitignore", ".hidden.npz")
-# A folder of code, an output that DVC keeps, one that Git keeps, the user's data.
+# A folder of code, outputs cached by DVC and tracked by Git, and the user's data.
 FOLDERS = ("digits/data", "data/raw/train", "metrics/linear_binary/tables", "data/own")
 
 
@@ -46,7 +46,7 @@ def litter(root):
         (root / folder / ".#dataset.py").symlink_to("somebody@nowhere.1:2")
 
 
-def test_dvc_and_verify_see_no_change_but_a_file_that_counts(done, tmp_path):
+def test_dvc_and_verify_ignore_them_but_see_a_real_change(done, tmp_path):
     project = done.copy(tmp_path / "project")
     litter(project.root)
     assert "up to date" in project.run("dvc", "status").stdout
@@ -97,7 +97,7 @@ def mine(tmp_path):
     """A project's folder with images of two classes."""
     shutil.copy(ROOT / ".dvcignore", tmp_path)
     for i, name in enumerate(("train/cat/1", "train/dog/1", "test/cat/1", "test/dog/1")):
-        put(tmp_path / f"data/own/mine/{name}.png", seed=i)
+        write_noise(tmp_path / f"data/own/mine/{name}.png", seed=i)
     return tmp_path
 
 
@@ -113,7 +113,7 @@ def test_the_readers_leave_out_what_dvc_ignores_and_its_own_files(mine):
 
 
 def test_a_class_with_a_name_that_dvc_ignores_is_refused(mine):
-    put(mine / "data/own/mine/train/cat.bak/1.png")
+    write_noise(mine / "data/own/mine/train/cat.bak/1.png")
     with pytest.raises(InputError, match=r"train/cat\.bak: .* another name"):
         read(mine)
     (mine / "data/own/mine/train/cat.bak").rename(mine / "data/own/mine.bak")

@@ -57,7 +57,7 @@ def test_a_confusion_matrix_shows_every_count_in_its_cell(figures):
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["3", "8"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["3", "8"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "actual class")
-    # row 0, column 1 is drawn to the right, one up from row 1
+    # row 0, column 1 is to the right, above row 1
     assert axes.texts[1].get_position() == (1, 0)
 
 

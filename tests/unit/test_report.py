@@ -5,7 +5,6 @@ import sys
 import zlib
 from base64 import b64decode
 from dataclasses import replace
-from functools import cache
 from html.parser import HTMLParser
 from importlib import import_module
 
@@ -18,83 +17,16 @@ from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import DIGITS
 from digits.errors import InputError
-from digits.models.decision import RULES, Largest
-from digits.models.linear import LinearModel
-from digits.report import content, graph, notebook_results, packed_arrays, render
+from digits.models.decision import Largest
+from digits.report import content, graph, notebook_results, packed_arrays
 from digits.report.calibration import reliability
-from digits.report.content import Result
 from stages import report
+from tests.helpers.pages import MODELS, page_of, result
 from tests.helpers.project import PARAMS, ROOT, options
-
-MODELS = {
-    "threshold": "linear_regression",
-    "sigmoid": "logistic_regression",
-    "one_vs_rest": "one_vs_rest_logistic",
-    "softmax": "multinomial_logistic",
-}
-
-
-def result(name, decision, classes, split, seed=0):
-    """Return a variant with random weights, and its predictions for the images."""
-    rng = np.random.default_rng(seed)
-    kept = dataset.select(split, classes)
-    rule = RULES[decision]
-    n_outputs = rule.n_outputs(len(classes))
-    n_pixels = kept.images[0].size
-    model = LinearModel(
-        mean=rng.random(n_pixels),
-        scale=rng.random(n_pixels) + 9,
-        coef=rng.normal(size=(n_outputs, n_pixels)),
-        intercept=rng.normal(size=n_outputs),
-        classes=np.array(classes, np.uint8),
-        decision=rule,
-    )
-    thresholds = tuple(i + 0.5 for i in range(rule.n_thresholds(len(classes))))
-    scores = model.scores(kept.images)
-    train = (
-        options("linear_regression")
-        if decision == "threshold"
-        else options(MODELS[decision], C=1.0, max_iter=9, tol=0.1)
-    )
-    return Result(
-        name=name,
-        subset="some",
-        train=train,
-        thresholds=thresholds,
-        classes=model.classes,
-        decision=rule,
-        model=model,
-        scores=scores,
-        actual=kept.labels,
-        predicted=model.classes[rule.predict(scores, thresholds)],
-    )
-
-
-@cache
-def stages():
-    return graph.nodes(ROOT / "dvc.yaml")
-
-
-def page_of(results, split, *, parameters=(("dataset.name", "custom"),), **described):
-    """Return the page of some variants, as the stage makes it."""
-    dataset_info = {
-        "name": "custom", "title": "Own", "source": "data/own", "names": DIGITS,
-        "n_train": 1,
-    }  # fmt: skip
-    payload, text = content.payload(results, split, dataset_info | described)
-    return render.render(
-        {
-            "payload": payload,
-            "packed_arrays": text,
-            "sha256": {"x_test": "0" * 64},
-            "parameters": parameters,
-            "stages": stages(),
-        }
-    )
 
 
 class Structure(HTMLParser):
-    """The elements of a page, and the ids that they have."""
+    """The elements of a page and their ids."""
 
     def __init__(self, page):
         super().__init__()
@@ -115,7 +47,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kinds", KINDS)
-def test_a_page_is_made_of_any_variants(tiny, kinds):
+def test_a_page_can_show_any_variants(tiny, kinds):
     results = [result(name, *kind, tiny.test) for name, kind in kinds.items()]
     page = page_of(results, tiny.test)
     shape = Structure(page)
@@ -126,7 +58,7 @@ def test_a_page_is_made_of_any_variants(tiny, kinds):
     assert ("calibration" in shape.ids) == bool(decisions - {"threshold"})
 
 
-def test_a_page_of_models_without_weights_shows_what_they_answered(tiny):
+def test_a_page_of_models_without_weights_shows_their_predictions(tiny):
     each = replace(
         result("a", "softmax", (0, 1, 2), tiny.test), decision=Largest(), model=None
     )
@@ -173,7 +105,7 @@ def test_the_same_results_give_the_same_bytes(tiny):
     assert page_of(results, tiny.test) == page_of(results, tiny.test)
 
 
-def test_text_from_outside_stays_text(tiny):
+def test_external_text_is_escaped(tiny):
     hostile = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
     results = [result("a", "sigmoid", (0, 1), tiny.test)]
     plain = Structure(page_of(results, tiny.test)).tags
@@ -192,7 +124,7 @@ def test_the_page_loads_nothing(tiny):
     assert not re.search(r"\bfetch\(|XMLHttpRequest|import\(", page)
 
 
-def test_arrays_come_out_of_the_block_as_they_went_in():
+def test_arrays_are_restored_from_the_data_block():
     rng = np.random.default_rng(0)
     held = {
         "a": rng.integers(0, 255, (3, 5)).astype(np.uint8),
@@ -209,7 +141,7 @@ def test_arrays_come_out_of_the_block_as_they_went_in():
         np.testing.assert_array_equal(read, array.ravel())
 
 
-def test_too_many_images_keep_each_variants_worst_mistakes():
+def test_with_too_many_images_each_variants_worst_mistakes_are_kept():
     images = np.random.default_rng(0).integers(0, 256, (200, 8, 8)).astype(np.uint8)
     worst = [np.array([150, 3, 77]), np.array([4, 150, 199])]
     kept = content.included_images(images, worst, limit=2000)
@@ -251,7 +183,7 @@ def test_the_worst_mistakes_come_first(tiny, decision):
     assert (np.diff(off) <= 0).all()
 
 
-def test_reliability_of_a_model_that_is_as_good_as_it_says():
+def test_reliability_of_a_calibrated_model():
     stated = np.repeat([0.65, 0.95], [100, 1000])
     actual = np.zeros(1100, np.intp)
     actual[:35] = 1
@@ -303,7 +235,7 @@ def test_missing_predictions_are_an_error_of_one_line(tmp_path):
         report.load_predictions(tmp_path / "none.npz", None, None, "{}")
 
 
-def test_a_removed_variant_leaves_the_page(done, tmp_path):
+def test_a_removed_variant_disappears_from_the_page(done, tmp_path):
     project = done.copy(tmp_path / "project")
     text = (project.root / "params.yaml").read_text()
     start, end = text.index("  linear_digits:"), text.index("  one_vs_rest:")
@@ -331,7 +263,7 @@ def test_the_page_of_mnist_is_small_and_holds_every_image():
 
 
 def test_importing_the_stage_is_quick():
-    """Nothing that takes long to import: the stage must not slow a run down."""
+    """It imports nothing slow, because it runs after every change."""
     slow = {"matplotlib", "sklearn", "scipy", "pandas", "pooch"}
     code = "import sys, stages.report; print(*sys.modules)"
     loaded = subprocess.run(

@@ -118,7 +118,7 @@ def test_at_the_optimum_the_gradient_vanishes(source, multi_class, n_classes, n_
 
 
 @pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
-def test_a_step_in_any_direction_leads_uphill(X, y, multi_class):
+def test_a_step_in_any_direction_increases_the_objective(X, y, multi_class):
     model = LogisticRegression(C=0.5, multi_class=multi_class, tol=1e-12).fit(X, y)
     best = objective(model, X, y, 0.5)
     np.testing.assert_allclose(model.objective_, best, rtol=1e-12)

