@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from digits import methods
 from digits.config import cli, fingerprint, params
+from digits.report.render import PAGE
 from tests.helpers.dvc_yaml import MODEL, NAME, STAGES, SUBSET, VARIANT, declared
 from tests.helpers.project import ROOT
 
@@ -170,7 +171,10 @@ def traced(request, done, tmp_path, monkeypatch):
     def hook(event, arguments):
         # Without a mode it is `os.open`, as when a folder is emptied.
         if tracing and event == "open" and arguments[1]:
-            opened.add((Path(str(arguments[0])), arguments[1]))
+            path = Path(str(arguments[0]))
+            if path.is_relative_to(PAGE):  # of this process's package, not of the project
+                path = path.relative_to(ROOT)
+            opened.add((path, arguments[1]))
 
     module = importlib.import_module(f"stages.{stage}")
     checked, seen = params.load(project.root / "params.yaml"), set()
