@@ -71,7 +71,7 @@ def test_a_docstring_a_comment_or_formatting_runs_nothing(project):
 
 def test_a_help_text_an_error_or_a_limit_of_a_parameter_runs_nothing(project):
     edits = [
-        ("digits/config/cli.py", "where params.yaml", "the folder where params.yaml"),
+        ("digits/config/cli.py", "the folder with params.yaml", "where params.yaml is"),
         ("digits/data/dataset.py", "does not belong in this", "must not be in this"),
         ("stages/filter.py", "the data has no training image of", "no image of"),
         ("stages/train.py", 'log.info("fitting', 'log.info("Fitting'),
