@@ -19,7 +19,7 @@ REACH := %INDEX %INDEX_URL %INDEX_STRATEGY UV_INDEX_% %FIND_LINKS %ENDPOINT_URL 
 unexport $(filter-out PYTHON $(REACH),$(filter PYTHON% PIP_% UV_%,$(.VARIABLES)))
 
 .PHONY: help setup environment hard repro test test-fast test-slow test-results test-reproduction test-hard \
-  audit check verify format bench lock page screenshots clean
+  audit check check-js verify format bench lock page screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,11 +101,21 @@ test-results: repro  ## check the results on MNIST, and the numbers in README.md
 test-reproduction: repro  ## check that the results equal those in Git (in a clean clone)
 	python -m tests.stress.reproduction
 
-check: setup  ## lint, check the format, the types and the shell scripts
+check: setup check-js  ## lint, check the format, the types and the shell scripts
 	ruff check
 	ruff format --check
 	mypy
 	shellcheck .ci/*
+
+# node_modules/complete is a copy of the lock file that was installed. Without npm, only CI fails.
+check-js:  ## lint and type-check the JavaScript of the report page (needs npm)
+	@if command -v npm > /dev/null; then \
+	  { cmp -s package-lock.json node_modules/complete \
+	    || { npm ci && cp package-lock.json node_modules/complete; }; } && npm run check; \
+	else \
+	  echo 'JavaScript is not checked: npm is not installed (on Debian and Ubuntu: apt install npm)' >&2; \
+	  exit $(if $(CI),1,0); \
+	fi
 
 # The DVC projects in subfolders that have been run.
 PROJECTS_RUN = $(sort $(patsubst %/data/models/,%,$(dir $(wildcard */data/models/*.npz))))
@@ -160,4 +170,4 @@ screenshots: repro  ## take the screenshots of the report page for the docs (nee
 -include published/targets.mk
 
 clean:  ## remove the environment and the tools' caches, but no results
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

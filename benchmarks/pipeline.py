@@ -2,9 +2,10 @@
 
     python benchmarks/pipeline.py            three rounds; writes pipeline.md and .png
 
-Both start from the downloaded arrays. The script fits with scikit-learn, predicts, prints
-reports. The pipeline runs in a clone with an empty cache, writes all metrics, tables and
-figures. LeNet-5, which the notebook does not have, is removed from the clone's params.yaml.
+Both start from the downloaded arrays. The script fits with scikit-learn, predicts and
+prints reports. The pipeline runs in a clone with an empty cache, and writes all metrics,
+tables and figures. LeNet-5, which the notebook does not have, is removed from the clone's
+params.yaml.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Parallel maps over blocks of rows. The number of threads does not change a result."""
+"""Parallel maps. The number of threads does not change a result."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -9,6 +9,7 @@ from threadpoolctl import threadpool_limits
 
 BLOCK_ROWS = 1000  # rows of a block, unless the caller chooses another number
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -33,13 +34,29 @@ def sum_tuples(results: Iterable[tuple[Any, ...]]) -> list[Any]:
     return [sum(items) for items in zip(*results, strict=True)]
 
 
-def map_row_blocks(
-    function: Callable[[slice], Result], n_samples: int, size: int = BLOCK_ROWS
+def map_in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item]
 ) -> list[Result]:
-    """Call a function for each block of rows, in parallel threads.
+    """Call a function for each item, in parallel threads.
 
     BLAS is limited to one thread meanwhile, because the last bits of a product depend on
     the number of BLAS threads.
+
+    Args:
+        function: Called with an item.
+        items: What to call it with.
+
+    Returns:
+        The results, in the order of the items.
+    """
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(available_threads()) as pool:
+        return list(pool.map(function, items))
+
+
+def map_row_blocks(
+    function: Callable[[slice], Result], n_samples: int, size: int = BLOCK_ROWS
+) -> list[Result]:
+    """Call a function for each block of rows, as `map_in_threads` does.
 
     Args:
         function: Called with the slice of a block's rows.
@@ -49,6 +66,5 @@ def map_row_blocks(
     Returns:
         The results, in the order of the blocks.
     """
-    blocks = [slice(i, min(i + size, n_samples)) for i in range(0, n_samples, size)]
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(available_threads()) as pool:
-        return list(pool.map(function, blocks))
+    blocks = (slice(i, min(i + size, n_samples)) for i in range(0, n_samples, size))
+    return map_in_threads(function, blocks)

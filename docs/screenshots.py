@@ -1,6 +1,6 @@
-"""Take the pictures of the report page that stand in the README.
+"""Take the screenshots of the report page for the README.
 
-reads   report/index.html, as `dvc repro` left it on MNIST
+reads   report/index.html, as `dvc repro` wrote it for MNIST
 writes  docs/page-light.png: drawing and confusion, 1280 pixels wide, light
         docs/page-dark.png: the thresholds on a phone, 390 pixels wide, dark
 """
@@ -15,7 +15,14 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 def opened(browser: Browser, width: int, scheme: str, fragment: str) -> Page:
-    """Open the page in a window `width` pixels wide."""
+    """Open the page.
+
+    Args:
+        browser: Chromium.
+        width: Of the window, in pixels.
+        scheme: "light" or "dark".
+        fragment: Of the address, with its `#`; it says what the page shows.
+    """
     page = browser.new_page(
         viewport={"width": width, "height": 900},
         color_scheme=scheme,
@@ -27,7 +34,7 @@ def opened(browser: Browser, width: int, scheme: str, fragment: str) -> Page:
 
 
 def draw_a_seven(page: Page) -> None:
-    """Draw with the mouse."""
+    """Draw a 7 with the mouse."""
     canvas = page.locator("#canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -43,7 +50,15 @@ def draw_a_seven(page: Page) -> None:
 
 
 def take(page: Page, name: str, first: str, last: str, bottom: int | None = None) -> None:
-    """Save what lies between two elements, at most `bottom` pixels high."""
+    """Save a screenshot from the top of one element to the bottom of another.
+
+    Args:
+        page: The open page.
+        name: Of the file in docs/.
+        first: The selector of the upper element.
+        last: The selector of the lower element.
+        bottom: The greatest height, in pixels.
+    """
     page.evaluate("scrollTo(0, 0)")
     start, end = (page.locator(which).bounding_box() for which in (first, last))
     assert start  # noqa: S101 (the elements are visible)
@@ -66,7 +81,9 @@ def main() -> None:
         page = opened(browser, 1280, "light", "")
         draw_a_seven(page)
         take(page, "page-light.png", "#draw", "#confusion")
-        page = opened(browser, 390, "dark", "#at=thresholds&line=linear_digits")
+        page = opened(
+            browser, 390, "dark", "#section=thresholds&thresholdVariant=linear_digits"
+        )
         take(page, "page-dark.png", "#thresholds", "#thresholds", 900)
         browser.close()
 

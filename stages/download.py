@@ -1,6 +1,6 @@
-"""Fetch the raw arrays, or read the user's own, and check them.
+"""Download a known data set, or read the user's own files, and check the arrays.
 
-Touches no network if data/raw already has the arrays of a known data set.
+The network is not used if data/raw already has the arrays of the known data set.
 
 reads   params.yaml: dataset; data/own/ if the source is there
 writes  data/raw/{train,test}/{images,labels}.npy, data/raw/classes.json
@@ -23,7 +23,16 @@ log = logging.getLogger(__name__)
 
 
 def fetch(name: str, source: str, root: Path) -> Dataset:
-    """Return the images, checked: to the byte if they are to be a known data set."""
+    """Return the data set, its checksums compared if it is a known one.
+
+    Args:
+        name: `dataset.name` in params.yaml.
+        source: `dataset.source` in params.yaml.
+        root: The project's folder.
+
+    Raises:
+        InputError: If it cannot be had, or is damaged or not what it should be.
+    """
     if source == "auto":
         return mirrors.fetch(name)
     if name not in DATASETS:
@@ -33,7 +42,7 @@ def fetch(name: str, source: str, root: Path) -> Dataset:
 
 
 def load_existing(name: str, folder: Path) -> Dataset | None:
-    """Return the known data set of that name if `folder` has it, to the byte."""
+    """Return the known data set of that name if a folder has it, or None."""
     try:
         data = dataset.load(folder)
         known = registry.verify_checksums(name, data, folder)
@@ -47,7 +56,7 @@ def main(params: Params, root: Path) -> None:
     name, raw = params.dataset.name, root / "data/raw"
     data = load_existing(name, raw) if params.dataset.source == "auto" else None
     if data:
-        log.info("%s: already there, and its checksums are right", raw)
+        log.info("%s: already there, and its checksums are correct", raw)
     else:
         data = fetch(name, params.dataset.source, root)
         dataset.save(raw, data)

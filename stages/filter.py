@@ -1,4 +1,4 @@
-"""Keep a subset's classes.
+"""Write the images of a subset's classes.
 
 reads   params.yaml: subsets.<subset>; data/raw/
 writes  data/subsets/<subset>/{train,test}/{images,labels}.npy and classes.json
@@ -21,9 +21,14 @@ log = logging.getLogger(__name__)
 
 
 def subset_labels(subset: Subset, data: Dataset) -> tuple[int, ...]:
-    """Return the labels of a subset's classes, as they are listed.
+    """Return the labels of a subset's classes, in the order listed.
 
-    Raises `InputError` if the data has no such class.
+    Args:
+        subset: The subset's block of params.yaml.
+        data: All images, with the names of their classes.
+
+    Raises:
+        InputError: If the data has no such class.
     """
     if subset.classes == "all":
         return tuple(np.unique(data.train.labels).tolist())
@@ -34,9 +39,14 @@ def subset_labels(subset: Subset, data: Dataset) -> tuple[int, ...]:
 
 
 def keep_classes(data: Dataset, labels: tuple[int, ...]) -> Dataset:
-    """Return the images of the classes with those `labels` in both splits.
+    """Return the images with those labels in both splits.
 
-    Raises `InputError` if a class has no training image or none is left to test.
+    Args:
+        data: All images.
+        labels: The labels to keep.
+
+    Raises:
+        InputError: If a class has no training image, or none has a test image.
     """
     train, test = (dataset.select(split, labels) for split in data.splits.values())
     missing = sorted(set(labels) - set(np.unique(train.labels).tolist()))

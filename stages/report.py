@@ -1,9 +1,9 @@
-"""Put all variants on one page, to look at and to try.
+"""Put the results of all variants on one interactive page.
 
 reads   params.yaml: all of it; dvc.yaml: the graph
         metrics/dataset/summary.json, data/raw/,
         data/models/<variant>.npz, data/predictions/<variant>.npz
-        digits/report/page/: the page's template, style and scripts
+        digits/report/page/: the page's templates, style sheet and scripts
 writes  report/index.html
 """
 
@@ -21,72 +21,86 @@ from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
 from digits.models import serialization
-from digits.report import arrays, content, graph, render
+from digits.report import content, graph, render
 from digits.report.content import Result
 
 log = logging.getLogger(__name__)
-
-PAGE = Path("digits/report/page")
 
 
 def load_predictions(
     path: Path, model: serialization.Header, labels: np.ndarray, parameters: str
 ) -> dict[str, np.ndarray]:
-    """Read what `evaluate` wrote of a model.
+    """Read the predictions that `evaluate` wrote.
 
-    labels: those of all test images
-    parameters: those of the variant, see `Variant.text`
+    Args:
+        path: The file.
+        model: The header of the variant's model.
+        labels: (n_samples,) labels of all test images.
+        parameters: The variant's parameters, as `Variant.text` returns them.
 
-    Raises `InputError` if it is missing or damaged, or of other images or parameters.
+    Returns:
+        `scores` (n_samples, n_outputs), `predicted` and `actual` (n_samples,), of the test
+        images of the model's classes.
+
+    Raises:
+        InputError: The file is missing or damaged, or was made from other images or with
+            other parameters.
     """
     names = ("scores", "predicted", "actual", "parameters")
     try:
-        held = files.read_npz(path, names)
+        arrays = files.read_npz(path, names)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{path}: cannot be read ({error}); `dvc repro` writes it anew"
+            f"{path}: cannot be read ({error}); `dvc repro` writes it again"
         ) from error
-    made_with = str(held.pop("parameters"))
+    made_with = str(arrays.pop("parameters"))
     serialization.check_parameters(path, made_with, parameters, f"evaluate@{path.stem}")
     actual = labels[np.isin(labels, model.classes)]
     n_outputs = model.decision.n_outputs(len(model.classes))
-    scores, predicted = held["scores"], held["predicted"]
+    scores, predicted = arrays["scores"], arrays["predicted"]
     sound = (
         scores.dtype == np.float64
         and scores.shape == (len(actual), n_outputs)
-        and held["actual"].dtype == predicted.dtype == np.uint8
+        and arrays["actual"].dtype == predicted.dtype == np.uint8
         and predicted.shape == actual.shape
-        and np.array_equal(held["actual"], actual)
+        and np.array_equal(arrays["actual"], actual)
         and np.isfinite(scores).all()
         and np.isin(predicted, model.classes).all()
     )
     if not sound:
         raise InputError(
-            f"{path}: is not what its model makes of the images in data/raw; "
-            "`dvc repro` writes it anew"
+            f"{path}: does not match its model and the test images in data/raw; "
+            "`dvc repro` writes it again"
         )
-    return held
+    return arrays
 
 
 def load_results(params: Params, test: Split, root: Path) -> list[Result]:
     """Read the model and the predictions of every variant in params.yaml.
 
-    test: all test images
+    Args:
+        params: All parameters.
+        test: All test images.
+        root: The project's folder.
+
+    Raises:
+        InputError: A model or predictions are missing, damaged, or made with other
+            parameters or images.
     """
     results = []
     for name, variant in params.variants.items():
         path = root / "data/models" / f"{name}.npz"
         predictions = root / "data/predictions" / f"{name}.npz"
         parameters = variant.text("subset", "train", "evaluate")
-        known = serialization.read_header(path)
+        header = serialization.read_header(path)
         made_with = variant.text("subset", "train")
-        serialization.check_parameters(path, known.parameters, made_with, f"train@{name}")
-        asked = known.model_type in content.ARRAYS and known.preprocess == "none"
-        model = serialization.load(path) if asked else None
+        serialization.check_parameters(path, header.parameters, made_with, f"train@{name}")
+        runnable = header.model_type in content.MODEL_ARRAYS and header.preprocess == "none"
+        model = serialization.load(path) if runnable else None
         if model and model.n_pixels != math.prod(test.images.shape[1:]):
             raise InputError(
-                f"{path}: is for images of {model.n_pixels} pixels, those in data/raw "
-                f"are {test.images.shape[1:]}; `dvc repro` trains it anew"
+                f"{path}: is for images of {model.n_pixels} pixels, but those in data/raw "
+                f"have the shape {test.images.shape[1:]}; `dvc repro` trains it again"
             )
         results.append(
             Result(
@@ -94,17 +108,17 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
                 subset=variant.subset,
                 train=variant.train,
                 thresholds=variant.evaluate.all_thresholds,
-                classes=known.classes,
-                decision=known.decision,
+                classes=header.classes,
+                decision=header.decision,
                 model=model,
-                **load_predictions(predictions, known, test.labels, parameters),
+                **load_predictions(predictions, header, test.labels, parameters),
             )
         )
     return results
 
 
 def flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each parameter with its full name, as `dvc params diff` has it."""
+    """Yield each parameter with its full name, as `dvc params diff` prints it."""
     for key, value in values.items():
         if isinstance(value, dict):
             yield from flat(value, f"{path}{key}.")
@@ -113,7 +127,7 @@ def flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def all_parameters(params: Params) -> list[tuple[str, Any]]:
-    """Return every parameter of the run: its name and its value."""
+    """Return the name and the value of every parameter."""
     blocks = {
         "dataset": params.dataset.model_dump(),
         "subsets": {name: block.model_dump() for name, block in params.subsets.items()},
@@ -123,40 +137,26 @@ def all_parameters(params: Params) -> list[tuple[str, Any]]:
 
 
 def main(params: Params, root: Path) -> None:
-    """Load, gather, render."""
+    """Load, compute the content, render."""
     raw = dataset.load(root / "data/raw")
-    told = files.read_json(root / "metrics/dataset/summary.json")
+    summary = files.read_json(root / "metrics/dataset/summary.json")
     results = load_results(params, raw.test, root)
-    name = params.dataset.name
-    held = content.packed(results, *raw.test)
-    block = arrays.pack(held)
-    height, width = raw.test.images.shape[1:]
+    described = {
+        "name": params.dataset.name,
+        "source": params.dataset.source,
+        "title": summary["title"],
+        "names": list(raw.names),
+        "n_train": len(raw.train.labels),
+    }
+    payload, packed_arrays = content.payload(results, raw.test, described)
     page = render.render(
-        PAGE,
         {
-            "variants": [
-                content.variant(result, is_mnist=name == "mnist") for result in results
-            ],
-            "dataset": {
-                "name": name,
-                "title": told["title"],
-                "names": list(raw.names),
-                "noun": "digit" if name == "mnist" else "class",
-                "source": params.dataset.source,
-                "height": height,
-                "width": width,
-                "n_train": len(raw.train.labels),
-                "n_test": len(raw.test.labels),
-                "n_kept": len(held["kept"]),
-            },
-            "form": content.form(name),
-            "arrays": content.ARRAYS,
-            "layout": block.layout,
-            "block": block.text,
-            "sha256": told["sha256"],
+            "payload": payload,
+            "packed_arrays": packed_arrays,
+            "sha256": summary["sha256"],
             "parameters": all_parameters(params),
             "stages": graph.nodes(root / "dvc.yaml"),
-        },
+        }
     )
     path = root / "report/index.html"
     with files.replacing(path) as temporary:

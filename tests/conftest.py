@@ -1,4 +1,4 @@
-"""The generated data, and a project in which DVC has run on it."""
+"""Generated data, and a project in which DVC has run on it."""
 
 import fcntl
 import os
@@ -15,29 +15,29 @@ from digits.data.dataset import Dataset
 from digits.data.registry import DATASETS
 from tests.helpers.project import ROOT, Project, generate, make
 
-# The same examples each time, and no clock: a busy machine is no failure.
+# The same examples each time, and no deadline, which a busy machine would miss.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
 
-# What depends on the user's parameters and data; only tests marked `results` may read it.
+# Depends on the user's parameters and data: only tests marked `results` may read it.
 THE_USERS = tuple(
     str(ROOT / name) for name in ("params.yaml", "dvc.lock", "data/", "metrics/", "report/")
 )
 RESULTS = """\
-This test checks the results of this repository's own parameters: what README.md, docs/ and
-metrics/ say of them, and what `make repro` made on MNIST. After another params.yaml it
-fails, and no code need be wrong. `make test` does not run it.
+This test checks the results of this repository's own parameters: README.md, docs/,
+metrics/ and the outputs of `make repro` on MNIST. With another params.yaml it fails
+although the code is right. `make test` does not run it.
 """
-# Whatever uses one of these runs DVC, opens a browser or fills a disk.
+# Fixtures that run DVC, open a browser or fill a disk.
 LONG = {"fresh", "fresh_with_lenet5", "done", "chromium", "disk"}
 opened = set()
 
 
 def note(event, arguments):
-    """Remember what is opened of the user's files, under whatever name it is."""
+    """Record the user's files that are opened, under any spelling of their path."""
     if event == "open" and isinstance(arguments[0], str):
         if arguments[1] is None and not os.path.isabs(arguments[0]):  # noqa: PTH117
-            return  # `os.open` of a name in some folder, as shutil.rmtree does
+            return  # `os.open` relative to a folder, as in shutil.rmtree
         path = os.path.abspath(arguments[0])  # noqa: PTH100 (each file that is opened)
         if path.startswith(THE_USERS):
             opened.add(path)
@@ -61,7 +61,7 @@ def pytest_collection_finish():
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Mark what takes long by the fixtures that it uses, for `make test-fast`."""
+    """Mark tests as `long` by their fixtures, for `make test-fast`."""
     for item in items:
         if LONG & {*item.fixturenames}:
             item.add_marker("long")
@@ -80,12 +80,12 @@ def pytest_runtest_teardown(item):
     """Fail a test that depends on the user's parameters or data."""
     if opened and not item.get_closest_marker("results"):
         names = ", ".join(sorted(opened))
-        pytest.fail(f"reads {names}: take tests/params.yaml, or a project of `make`")
+        pytest.fail(f"reads {names}: use tests/params.yaml, or a project of `make`")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
-    """Say of a failure whether the code is wrong, or the results are others."""
+    """Explain failures of tests of published results."""
     report = yield
     if report.failed and item.get_closest_marker("results"):
         report.sections.append(("what this test checks", RESULTS))
@@ -99,7 +99,7 @@ def tiny() -> Dataset:
 
 @pytest.fixture
 def as_mnist(tiny, monkeypatch):
-    """Let the tiny data pass for MNIST."""
+    """Register the checksums of the generated data as those of MNIST."""
     passed = replace(DATASETS["mnist"], sha256=dataset.checksums(tiny))
     monkeypatch.setitem(DATASETS, "mnist", passed)
     return tiny
@@ -107,22 +107,22 @@ def as_mnist(tiny, monkeypatch):
 
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory, tiny) -> Project:
-    """The project on the tiny data, nothing run yet. Not to be changed: copy it."""
+    """A project on the generated data before any run. Copy it before you change it."""
     return make(tmp_path_factory.mktemp("fresh") / "a path with spaces, ä and ☃", tiny)
 
 
 @pytest.fixture
 def fresh_with_lenet5(tmp_path, tiny) -> Project:
-    """The same with the variant that Keras trains."""
+    """The same with the variant lenet5, which Keras trains."""
     return make(tmp_path / "project", tiny, lenet5=True)
 
 
 @pytest.fixture(scope="session")
 def done(tmp_path_factory, fresh) -> Project:
-    """The same after `dvc repro` and a commit. Not to be changed: copy it."""
+    """The same after `dvc repro` and a commit. Copy it before you change it."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
-        base = base.parent  # of all workers: one runs it, the others wait
+        base = base.parent  # shared by all workers: one runs it, the others wait
     shared = base / "shared"
     with (base / "shared.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -136,11 +136,11 @@ def done(tmp_path_factory, fresh) -> Project:
 
 @pytest.fixture(scope="session")
 def chromium():
-    """Start the Chromium that is installed. Without one: skip, but fail in CI."""
+    """Start the installed Chromium. Without one skip the test, but fail in CI."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
-        message = "no Chromium to open the page in: install Debian's package `chromium`"
+        message = "no Chromium to open the page with: install Debian's package `chromium`"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)

@@ -1,6 +1,6 @@
-"""Write page.html, the page of `dvc plots`, with Vega in it: it needs no network.
+"""Write page.html, the page of `dvc plots`, with Vega in it, so that it needs no network.
 
-`make page` runs this; the packages come through the npm client.
+`make page` runs this. The npm client downloads the packages.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ PARTS = {  # npm package: SHA-256 of its build/<name>.min.js
     "vega-lite@5.23.0": "58c27358e26f2d319cf62f45bc17a4c8362f08645001df2ec8d341eee4097c7f",
     "vega-embed@6.29.0": "12d02acfbe3ec59ef9a37dd4822a2e04e2961b5bbb671bbe661d2221715b99da",
 }
-# What would end a script early, or what DVC would replace.
+# Texts that would end a script early, or that DVC would replace.
 FORBIDDEN = ("</script", "<!--", "{scripts}", "{plot_divs}", "{refresh_tag}")
 
 
@@ -32,7 +32,7 @@ def fetch(package: str) -> bytes:
 
 
 def script(package: str, content: bytes) -> str:
-    """Return the script element; exit if the content is another than expected."""
+    """Return the script element; exit if the content does not have the expected hash."""
     digest = hashlib.sha256(content).hexdigest()
     if digest != PARTS[package]:
         sys.exit(f"{package}: expected SHA-256 {PARTS[package]}, got {digest}")
@@ -46,7 +46,7 @@ def script(package: str, content: bytes) -> str:
 
 
 def main() -> None:
-    """Fill page.in.html."""
+    """Fill in page.in.html."""
     scripts = "\n".join(script(package, fetch(package)) for package in PARTS)
     page = (HERE / "page.in.html").read_text()
     page = page.replace("@LICENCES@", (HERE / "vega-licences.txt").read_text())

@@ -1,1 +1,1 @@
-"""The data: reading and writing it, its checks, and the data sets known by checksum."""
+"""The data: mirrors, readers, checks, files, and the registry of known data sets."""

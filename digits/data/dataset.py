@@ -1,4 +1,4 @@
-"""Labelled images: their checks, how they are counted, how they lie on disk."""
+"""Labelled images: checks, counts, and the format of their files."""
 
 import hashlib
 import json
@@ -11,24 +11,25 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from digits.data import regular
-from digits.data.files import read_npy, replacing, write_json, write_npy
+from digits.data.files import read_npy, replacing, unusable, write_json, write_npy
 from digits.errors import InputError, printable
 
 DIGITS = tuple("0123456789")
 
-# What images and labels of one's own may be.
+# Limits of custom data.
 MAX_CLASSES = 100
-MAX_SIDE = 64  # a side
+MAX_SIDE = 64  # pixels
 MAX_NAME_LENGTH = 100  # characters; tables and pages repeat it for each pair of classes
 
-ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")  # by the names of Keras's npz
+ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")  # as in Keras's mnist.npz
 
 
 class Split(NamedTuple):
     """Images and their labels.
 
-    images: (n_samples, height, width) uint8, grey values from 0 to 255
-    labels: (n_samples,) uint8, numbers of classes
+    Attributes:
+        images: (n_samples, height, width) uint8, grey values from 0 to 255.
+        labels: (n_samples,) uint8, numbers of classes.
     """
 
     images: np.ndarray
@@ -39,7 +40,10 @@ class Split(NamedTuple):
 class Dataset:
     """A training and a test split.
 
-    names: what the classes are called; label i is `names[i]`
+    Attributes:
+        train: The training images.
+        test: The test images.
+        names: The names of the classes; label i is `names[i]`.
     """
 
     train: Split
@@ -53,26 +57,29 @@ class Dataset:
 
 
 def class_name(text: str) -> str:
-    """Return a class's name as it is kept: in Unicode's form NFC, no space around it."""
+    """Return a class's name in Unicode's form NFC, without space around it."""
     return unicodedata.normalize("NFC", text).strip()
 
 
 def from_arrays(
     arrays: dict[str, np.ndarray], origin: object, names: Sequence[str] | None = None
 ) -> Dataset:
-    """Check the four arrays and bring them to the canonical form.
+    """Check the four arrays and convert them to uint8.
 
-    arrays: `x_train`, `y_train`, `x_test`, `y_test`, integers of any width
-    origin: named in the error
-    names: of the classes, in the order of their labels; None: the labels are the names
+    Args:
+        arrays: `x_train`, `y_train`, `x_test` and `y_test`: integers of any width, images
+            (n_samples, height, width) from 0 to 255, labels (n_samples,) from 0 to 99.
+        origin: Where they are from, for the error.
+        names: The names of the classes, in the order of their labels; None if the labels
+            are the names.
 
-    Raises `InputError` if an array is missing, has another shape or type, holds a grey
-    value outside 0..255 or a label outside 0..99; if an image is larger than 64 by 64,
-    there is only one class, or a label has no name.
+    Raises:
+        InputError: If an array is missing or has another shape, type or range; if an image
+            is larger than 64 by 64, there is only one class, or a label has no name.
     """
     missing = [name for name in ARRAY_NAMES if name not in arrays]
     if missing:
-        raise InputError(f"{origin}: no array {', '.join(missing)} in it")
+        raise InputError(f"{origin}: has no array {', '.join(missing)}")
     train, test = (
         Split(
             _as_bytes(arrays[f"x_{split}"], 3, 255, f"{origin}: x_{split}"),
@@ -80,6 +87,23 @@ def from_arrays(
         )
         for split in ("train", "test")
     )
+    _check_sizes(train, test, origin)
+    if (train.labels == train.labels[0]).all():
+        raise InputError(f"{origin}: all of y_train is {train.labels[0]}: only one class")
+    n_labels = int(max(train.labels.max(), test.labels.max())) + 1
+    if names is None:
+        return Dataset(train, test, tuple(map(str, range(n_labels))))
+    checked = check_names(names, origin)
+    if len(checked) < n_labels:
+        raise InputError(
+            f"{origin}: there are {len(checked)} names of classes, but the largest label "
+            f"is {n_labels - 1}, and labels start at 0"
+        )
+    return Dataset(train, test, checked)
+
+
+def _check_sizes(train: Split, test: Split, origin: object) -> None:
+    """Raise `InputError` if a split's arrays or the images differ in size, or are large."""
     for split, name in ((train, "train"), (test, "test")):
         if len(split.images) != len(split.labels):
             raise InputError(
@@ -96,25 +120,19 @@ def from_arrays(
             f"{origin}: the images are {_size(train)} pixels; make them at most "
             f"{MAX_SIDE} by {MAX_SIDE}"
         )
-    if (train.labels == train.labels[0]).all():
-        raise InputError(f"{origin}: all of y_train is {train.labels[0]}: only one class")
-    n_labels = int(max(train.labels.max(), test.labels.max())) + 1
-    if names is None:
-        return Dataset(train, test, tuple(map(str, range(n_labels))))
-    checked = check_names(names, origin)
-    if len(checked) < n_labels:
-        raise InputError(
-            f"{origin}: there are {len(checked)} names of classes, but labels go to "
-            f"{n_labels - 1}, counted from 0"
-        )
-    return Dataset(train, test, checked)
 
 
 def check_names(names: Sequence[str], origin: object) -> tuple[str, ...]:
-    """Return names of classes as they are kept.
+    """Return names of classes, each as `class_name` returns it.
 
-    Raises `InputError` if one is empty, longer than 100 characters, given twice or holds
-    what is no printed character, or if there are fewer than 2 or more than 100.
+    Args:
+        names: The names.
+        origin: Where they are from, for the error.
+
+    Raises:
+        InputError: If a name is empty, longer than 100 characters, given twice or has a
+            character that cannot be printed, or if there are fewer than 2 or more than
+            100 names.
     """
     found = tuple(map(class_name, names))
     if not 1 < len(found) <= MAX_CLASSES:
@@ -132,7 +150,7 @@ def check_names(names: Sequence[str], origin: object) -> tuple[str, ...]:
         if printable(name) != name:
             raise InputError(
                 f"{origin}: the class {name!a} has a character in its name "
-                "that can't be printed"
+                "that cannot be printed"
             )
         if found.count(name) > 1:
             raise InputError(f"{origin}: two classes are called {name!r}")
@@ -140,7 +158,17 @@ def check_names(names: Sequence[str], origin: object) -> tuple[str, ...]:
 
 
 def _as_bytes(array: np.ndarray, ndim: int, highest: int, where: str) -> np.ndarray:
-    """Return `array` as contiguous uint8, or refuse it."""
+    """Return an array as contiguous uint8, if it has integers in the right range.
+
+    Args:
+        array: The array.
+        ndim: How many dimensions it must have.
+        highest: The largest value that it may have; the smallest is 0.
+        where: What to call it in the error.
+
+    Raises:
+        InputError: If it has other values or dimensions.
+    """
     if array.ndim != ndim or array.size == 0:
         raise InputError(f"{where} needs {ndim} dimensions, none empty, got {array.shape}")
     if not np.issubdtype(array.dtype, np.integer):
@@ -172,13 +200,13 @@ def checksums(dataset: Dataset) -> dict[str, str]:
 
 
 def select(split: Split, labels: Sequence[int]) -> Split:
-    """Return the images of those `labels` alone, in the order they had."""
+    """Return the images with those `labels`, in the same order."""
     kept = np.isin(split.labels, labels)
     return split if kept.all() else Split(split.images[kept], split.labels[kept])
 
 
 def summary(dataset: Dataset) -> dict[str, Any]:
-    """Return count, shape and type of each split, and the images of each class."""
+    """Return count, shape and type of each split, and the number of images per class."""
     labels = np.union1d(dataset.train.labels, dataset.test.labels)
     splits = {
         name: {
@@ -201,9 +229,10 @@ def summary(dataset: Dataset) -> dict[str, Any]:
 
 
 def save(folder: Path, dataset: Dataset) -> None:
-    """Write `train/` and `test/`, each with `images.npy` and `labels.npy`, and names.
+    """Write a data set to a folder; the same data gives the same bytes.
 
-    `classes.json` has the names of the classes. The same data gives the same bytes.
+    The folder has `train/` and `test/`, each with `images.npy` and `labels.npy`, and
+    `classes.json` with the names of the classes.
     """
     with replacing(folder) as temporary:
         for name, split in dataset.splits.items():
@@ -214,64 +243,69 @@ def save(folder: Path, dataset: Dataset) -> None:
 
 
 def load(folder: Path) -> Dataset:
-    """Read what `save` wrote. Raises `InputError` as `load_split` does."""
+    """Read what `save` wrote.
+
+    Raises:
+        InputError: If a file is missing or damaged, or the files do not match.
+    """
     names = load_names(folder)
     loaded = Dataset(load_split(folder / "train"), load_split(folder / "test"), names)
     highest = max(split.labels.max() for split in loaded.splits.values())
     if highest >= len(names):
-        raise _unusable(
+        raise unusable(
             folder, f"has the label {highest}, but names of {len(names)} classes"
         )
     sizes = {split.images.shape[1:] for split in loaded.splits.values()}
     if len(sizes) > 1:
-        raise _unusable(folder, f"the images of its splits differ in size: {sizes}")
+        raise unusable(folder, f"the images of its splits differ in size: {sizes}")
     return loaded
 
 
 def load_names(folder: Path) -> tuple[str, ...]:
-    """Read the names of the classes. Raises `InputError` as `load_split` does."""
+    """Read the names of the classes, in the order of their labels.
+
+    Raises:
+        InputError: If the file is missing or damaged.
+    """
     path = folder / "classes.json"
     try:
         names = json.loads(regular.text(path))
         if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
-            raise ValueError("is no list of names")  # noqa: TRY301 (as damaged)
+            raise ValueError("it is not a list of names")  # noqa: TRY301 (as damaged)
     except (OSError, ValueError, RecursionError) as error:
-        raise _unusable(path, f"cannot be read ({error})") from error
+        raise unusable(path, f"cannot be read ({error})") from error
     try:
         return check_names(names, path)
     except InputError as error:
-        raise InputError(f"{error}; `dvc repro` writes it anew") from error
+        raise unusable(path, str(error).removeprefix(f"{path}: ")) from error
 
 
 def load_split(folder: Path) -> Split:
     """Read one split of what `save` wrote.
 
-    Raises `InputError` if a file is missing or damaged, or does not belong there.
+    Raises:
+        InputError: If a file is missing or damaged, or does not belong in the folder.
     """
     extra = {path.stem for path in folder.glob("*.npy")} - set(Split._fields)
     if extra:
-        raise _unusable(folder, f"{', '.join(sorted(extra))} does not belong there")
+        raise unusable(folder, f"{', '.join(sorted(extra))} does not belong in this folder")
     arrays = []
     for field in Split._fields:
         path = folder / f"{field}.npy"
         try:
             array = read_npy(path)
         except (OSError, ValueError) as error:
-            raise _unusable(path, f"cannot be read ({error})") from error
+            raise unusable(path, f"cannot be read ({error})") from error
         if array.dtype != np.uint8:
-            raise _unusable(path, f"holds {array.dtype}, not uint8")
+            raise unusable(path, f"holds {array.dtype}, not uint8")
         arrays.append(array)
     split = Split(*arrays)
     if split.images.ndim != 3 or split.labels.shape != split.images.shape[:1]:  # noqa: PLR2004
-        raise _unusable(
+        raise unusable(
             folder,
-            f"images {split.images.shape} and labels {split.labels.shape} "
-            "do not belong together",
+            f"has images of shape {split.images.shape}, but labels of shape "
+            f"{split.labels.shape}",
         )
     if split.images.size == 0:
-        raise _unusable(folder, f"there is nothing in images {split.images.shape}")
+        raise unusable(folder, f"has no images: their shape is {split.images.shape}")
     return split
-
-
-def _unusable(path: Path, problem: str) -> InputError:
-    return InputError(f"{path}: {problem}; `dvc repro` writes it anew")

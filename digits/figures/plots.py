@@ -10,14 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from digits.data.files import write_png
+from digits.figures import FEW_CLASSES
 from digits.figures.canvas import Axes, Figure
 from digits.figures.labels import label_width
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#555555"  # Okabe and Ito's palette, and grey
-
-# With more classes than this, a confusion matrix has smaller cells and the rows of the
-# score distributions are lower.
-FEW_CLASSES = 20
 
 
 def confusion(path: Path, counts: np.ndarray, classes: Sequence[str], variant: str) -> None:

@@ -9,13 +9,11 @@ solution is that of all images; their full kernel matrix was never computed.
 """
 
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from threadpoolctl import threadpool_limits
 
 from digits.config.blocks import TrainBlock
 from digits.errors import InputError
@@ -23,7 +21,7 @@ from digits.models.base import Model, TrainingSet
 from digits.models.distances import squared_distances
 from digits.models.pairs import pairs, select, votes
 from digits.models.training_log import TrainingLog
-from digits.parallel import available_threads, map_row_blocks
+from digits.parallel import map_in_threads, map_row_blocks
 
 TOLERANCE = 1e-3  # libsvm's
 ADDED = 1500  # most images that enter the working set at a time
@@ -164,12 +162,8 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> Pairw
         vectors, coef, intercept = fit_pair(X[rows], signs, options.C, options.gamma)
         return rows[vectors], coef, intercept
 
-    with (
-        threadpool_limits(1, "blas"),
-        warnings.catch_warnings(action="ignore"),  # `fit_pair` raises an error instead
-        ThreadPoolExecutor(available_threads()) as pool,
-    ):
-        machines = list(pool.map(solve, pairs(len(data.classes))))
+    with warnings.catch_warnings(action="ignore"):  # `fit_pair` raises an error instead
+        machines = map_in_threads(solve, pairs(len(data.classes)))
     used = np.unique(np.concatenate([rows for rows, _, _ in machines]))
     coef = np.zeros((len(machines), len(used)))
     for step, (row, (rows, values, _)) in enumerate(zip(coef, machines, strict=True), 1):

@@ -1,1 +1,1 @@
-"""The report page: what the models do, to look at and to try."""
+"""The report page: interactive results of all variants in one HTML file."""

@@ -1,4 +1,4 @@
-"""What the page holds: models, predictions and test images in, plain values out."""
+"""The content of the page: models, predictions and test images in, plain values out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,19 +8,22 @@ import numpy as np
 
 from digits import metrics
 from digits.config.params import Train
+from digits.data.dataset import Split
+from digits.figures import FEW_CLASSES
 from digits.images import mnist_format
+from digits.methods import lenet5
 from digits.models.base import Model
-from digits.models.decision import Decision
+from digits.models.decision import Decision, OneVsRest
 from digits.models.logistic import LogisticBlock
-from digits.report import arrays, notebook
+from digits.report import notebook_results, packed_arrays
 from digits.report.calibration import Reliability, reliability
 
-# What the images on the page may take, deflated. In base64 they grow by a third, and
-# the rest of MNIST's page takes less than a megabyte, so that the page stays below four.
+# The size of the images on the page, deflated. In base64 they grow by a third, and the rest
+# of MNIST's page takes less than a megabyte, so that the page stays below four.
 IMAGE_BYTES = 2_250_000
 
-# The kinds of models that the page can ask, and the arrays that it needs to do so.
-ARRAYS = {
+# The types of models that the page can run, and the arrays that it needs for them.
+MODEL_ARRAYS = {
     "linear": ("mean", "scale", "coef", "intercept"),
     "lenet5": (
         *("kernel_1", "bias_1", "kernel_2", "bias_2"),
@@ -31,14 +34,20 @@ ARRAYS = {
 
 @dataclass(frozen=True)
 class Result:
-    """A variant: its parameters, its model, and what that made of the test images.
+    """A variant: its parameters, its model, and the predictions for the test images.
 
-    classes: (n_classes,) the labels in ascending order
-    decision: how scores become a class
-    model: of a kind in `ARRAYS`, of images as they are; None if the page cannot ask it
-    thresholds: ascending; empty if the decision has none
-    scores: (n_samples, n_outputs) float64
-    actual, predicted: (n_samples,) labels
+    Attributes:
+        name: The variant's name in params.yaml.
+        subset: The name of its subset.
+        train: Its block `train` of params.yaml.
+        thresholds: Ascending; empty if the decision rule needs none.
+        classes: (n_classes,) labels in ascending order.
+        decision: The decision rule, which turns scores into a class.
+        model: Of a type in `MODEL_ARRAYS`, for images without preprocessing; None if the
+            page cannot run the model.
+        scores: (n_samples, n_outputs) float64.
+        actual: (n_samples,) labels.
+        predicted: (n_samples,) labels.
     """
 
     name: str
@@ -60,15 +69,49 @@ class Result:
         )
 
 
+def payload(
+    results: Sequence[Result], test: Split, described: dict[str, Any]
+) -> tuple[dict[str, Any], str]:
+    """Return the data of the page's scripts, which the template uses as well.
+
+    Args:
+        results: All variants, in the order of params.yaml.
+        test: All test images.
+        described: The data set: its `name` in params.yaml, `source`, `title`, `names` of
+            the classes by label, and `n_train` images.
+
+    Returns:
+        Plain values, as described by `Payload` in page/payload.js, and the text of the
+        packed arrays.
+    """
+    arrays = page_arrays(results, test)
+    packed = packed_arrays.pack(arrays)
+    height, width = test.images.shape[1:]
+    is_mnist = described["name"] == "mnist"
+    values = {
+        "dataset": described
+        | {
+            "height": height,
+            "width": width,
+            "n_test": len(test.labels),
+            "n_included": len(arrays["included_images"]),
+        },
+        "image_format": image_format(described["name"]),
+        "lenet5": {"min_side": lenet5.SIDE, "min_padding": lenet5.PAD},
+        "few_classes": FEW_CLASSES,
+        "layout": packed.layout,
+        "model_arrays": MODEL_ARRAYS,
+        "variants": [variant(result, is_mnist=is_mnist) for result in results],
+    }
+    return values, packed.text
+
+
 def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
-    """Return what the page says of a variant in words and numbers."""
-    digits = result.classes.tolist()
+    """Return the plain values of a variant."""
+    classes = result.classes.tolist()
     actual, predicted = result.indices
-    counts = metrics.confusion(actual, predicted, len(digits))
+    counts = metrics.confusion(actual, predicted, len(classes))
     scalars = metrics.scalars(counts)
-    known = is_mnist and notebook.figure(
-        result.name, result.train, digits, result.thresholds
-    )
     values: dict[str, Any] = {
         "name": result.name,
         "subset": result.subset,
@@ -76,52 +119,70 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         "summary": result.train.summary,
         "preprocess": result.train.preprocess,
         "decision": result.decision.name,
-        "kind": result.model and result.model.model_type,
-        "digits": digits,
-        "cuts": list(result.thresholds),
+        "model_type": result.model and result.model.model_type,
+        "classes": classes,
+        "thresholds": list(result.thresholds),
         "C": result.train.C if isinstance(result.train, LogisticBlock) else None,
         "n_images": len(actual),
         "accuracy": round(scalars["accuracy"], 6),
         "errors": scalars["errors"],
         "f1_macro": round(scalars["f1_macro"], 6),
-        "counts": counts.tolist(),
+        "confusion": counts.tolist(),
+        "histogram": None,
         "notebook": None,
         "calibration": None,
     }
-    if known:
+    notebook = is_mnist and notebook_results.find(
+        result.name, result.train, classes, result.thresholds
+    )
+    if notebook:
         values["notebook"] = {
-            "accuracy": round(known.accuracy, 6),
-            "errors": known.n_images - known.right,
+            "accuracy": round(notebook.accuracy, 6),
+            "errors": notebook.n_images - notebook.correct,
         }
+    if result.decision.uses_thresholds:
+        values["histogram"] = _histogram(result)
     if result.decision.is_probabilistic:
         log_probabilities = result.decision.log_probabilities(result.scores)
-        values["calibration"] = _bins(reliability(log_probabilities, actual))
+        values["calibration"] = _calibration(reliability(log_probabilities, actual)) | {
+            "normalized": isinstance(result.decision, OneVsRest)
+        }
         values["log_loss"] = round(metrics.log_loss(log_probabilities, actual), 6)
     return values
 
 
-def _bins(found: Reliability) -> dict[str, Any]:
-    """Return a reliability diagram's bins that hold images, and its gap."""
+def _histogram(result: Result) -> dict[str, Any]:
+    """Return the histogram of scores by actual class that `evaluate` draws as well."""
+    found = metrics.score_histogram(
+        result.scores[:, 0], result.indices[0], len(result.classes), result.thresholds
+    )
+    return {
+        "low": float(found.edges[0]),
+        "high": float(found.edges[-1]),
+        "counts": found.counts.tolist(),
+    }
+
+
+def _calibration(found: Reliability) -> dict[str, Any]:
+    """Return the bins of a reliability diagram that have images, and its error."""
     bins = [
         {
             "low": i / len(found.counts),
             "high": (i + 1) / len(found.counts),
             "images": int(n_images),
-            "stated": round(float(found.stated[i]), 6),
-            "right": round(float(found.right[i]), 6),
+            "confidence": round(float(found.confidence[i]), 6),
+            "accuracy": round(float(found.accuracy[i]), 6),
         }
         for i, n_images in enumerate(found.counts)
         if n_images
     ]
-    return {"bins": bins, "gap": round(found.gap, 6)}
+    return {"bins": bins, "error": round(found.error, 6)}
 
 
 def worst_first(result: Result) -> np.ndarray:
     """Return the misclassified test images, (n_errors,), the worst first.
 
-    How bad an error is: by how much the score would have to change for the decision to
-    be right, that is, to reach the actual class's stretch between two thresholds, or
-    its score the highest other one.
+    The worst is the one whose score would have to change most for a correct prediction.
     """
     actual, predicted = result.indices
     rows = np.flatnonzero(actual != predicted)
@@ -131,68 +192,74 @@ def worst_first(result: Result) -> np.ndarray:
     return rows[np.argsort(-size, kind="stable")]
 
 
-def chosen_images(
+def included_images(
     images: np.ndarray, misclassified: Sequence[np.ndarray], limit: int = IMAGE_BYTES
 ) -> np.ndarray:
-    """Return which test images the page holds, ascending.
+    """Return the numbers of the test images that the page includes, ascending.
 
-    All, if they take at most `limit` bytes when deflated. Otherwise those that some
-    variant gets wrong come first, each variant's worst before its others, and then as
-    many of the rest as there is room for.
+    If all of them take at most `limit` bytes when deflated, all. Otherwise the images that
+    a variant misclassifies come first, the worst of each variant before the next ones, and
+    then as many of the others as fit.
 
-    images: (n_samples, height, width) uint8
-    misclassified: for each variant its misclassified images, the worst first
+    Args:
+        images: (n_samples, height, width) uint8.
+        misclassified: For each variant its misclassified images, the worst first.
+        limit: In bytes.
     """
-    n_bytes = len(arrays.deflate(images.tobytes()))
+    n_bytes = _deflated_bytes(images)
     if n_bytes <= limit:
         return np.arange(len(images))
     rank = np.full(len(images), len(images))
     for rows in misclassified:
         rank[rows] = np.minimum(rank[rows], np.arange(len(rows)))
     order = np.argsort(rank, kind="stable")
-    n_kept = int(len(images) * limit / n_bytes)
-    while n_kept and len(arrays.deflate(images[np.sort(order[:n_kept])].tobytes())) > limit:
-        n_kept = n_kept * 9 // 10
-    return np.sort(order[:n_kept])
+    n_included = int(len(images) * limit / n_bytes)
+    while n_included and _deflated_bytes(images[np.sort(order[:n_included])]) > limit:
+        n_included = n_included * 9 // 10
+    return np.sort(order[:n_included])
 
 
-def packed(
-    results: Sequence[Result], images: np.ndarray, labels: np.ndarray
-) -> dict[str, np.ndarray]:
+def _deflated_bytes(images: np.ndarray) -> int:
+    return len(packed_arrays.deflate(images.tobytes()))
+
+
+def page_arrays(results: Sequence[Result], test: Split) -> dict[str, np.ndarray]:
     """Return the arrays that the page computes with.
 
-    A variant's test images are those of `labels` that are of its classes, in order.
+    A variant's test images are those of its classes, in the order of `test`.
 
-    images: (n_samples, height, width) uint8; labels: (n_samples,)
+    Args:
+        results: All variants.
+        test: All test images.
     """
-    worst = [worst_first(result) for result in results]
-    rows = [np.flatnonzero(np.isin(labels, result.classes)) for result in results]
-    kept = chosen_images(
-        images, [here[order] for here, order in zip(rows, worst, strict=True)]
-    )
-    held: dict[str, np.ndarray] = {
+    images, labels = test
+    mistakes = [worst_first(result) for result in results]
+    numbers = [np.flatnonzero(np.isin(labels, result.classes)) for result in results]
+    misclassified = [own[rows] for own, rows in zip(numbers, mistakes, strict=True)]
+    included = included_images(images, misclassified)
+    arrays: dict[str, np.ndarray] = {
         "labels": labels.astype(np.uint8),
-        "kept": kept.astype(np.uint32),
-        "images": images[kept],
+        "included_images": included.astype(np.uint32),
+        "images": images[included],
     }
-    for result, order in zip(results, worst, strict=True):
+    for result, rows in zip(results, mistakes, strict=True):
         name = result.name
-        held[f"{name}/worst"] = order.astype(np.uint32)
-        held[f"{name}/predicted"] = result.indices[1].astype(np.uint8)
+        arrays[f"{name}/mistakes"] = rows.astype(np.uint32)
+        arrays[f"{name}/predicted"] = result.indices[1].astype(np.uint8)
         if result.model:
-            for field in ARRAYS[result.model.model_type]:
-                held[f"{name}/{field}"] = getattr(result.model, field).astype(np.float32)
+            for field in MODEL_ARRAYS[result.model.model_type]:
+                arrays[f"{name}/{field}"] = getattr(result.model, field).astype(np.float32)
         if result.decision.uses_thresholds:
-            # In full precision, so that a cut falls where evaluate's falls.
-            held[f"{name}/scores"] = result.scores[:, 0].astype(np.float64)
-    return held
+            # In full precision, so that a threshold gives the same predictions as evaluate.
+            arrays[f"{name}/scores"] = result.scores[:, 0].astype(np.float64)
+    return arrays
 
 
-def form(dataset_name: str) -> dict[str, Any]:
-    """Return what the page needs to bring a drawing to the data's form."""
+def image_format(dataset_name: str) -> dict[str, Any]:
+    """Return the constants for converting a drawing to the format of the data."""
     return {
         "box": mnist_format.BOX,
         "ink": mnist_format.INK,
-        "beyond": mnist_format.CENTRE_OFFSET,
+        "centre_offset": mnist_format.CENTRE_OFFSET,
         "centred": dataset_name in mnist_format.MNIST_LIKE,
     }

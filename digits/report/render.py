@@ -5,17 +5,27 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+# The templates, the style sheet and the scripts.
+PAGE = Path(__file__).with_name("page")
 
-def render(folder: Path, content: dict[str, Any]) -> str:
+
+def render(content: dict[str, Any]) -> str:
     """Return the page as HTML; the same content gives the same text.
 
-    folder: `digits/report/page`, with the template, the style and the scripts
+    Args:
+        content: The variables of page/index.html.jinja.
     """
     environment = Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(PAGE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["source"] = _source
     return environment.get_template("index.html.jinja").render(content)
+
+
+def _source(name: str) -> str:
+    """Return the text of a script or the style sheet, which is not a template."""
+    return (PAGE / name).read_text("utf-8")

@@ -55,8 +55,8 @@ STALE_DECREMENT = 0.7  # Hessians are replaced if the Newton decrement falls by 
 COUPLED_BELOW = 3e-5  # Newton decrement, relative to f, from which on classes are coupled
 COUPLED_COEFS = 8000  # coefficients, at most, for that: the factor has 130 MB
 COUPLED_CURVATURES = 40_000_000  # rows times pairs of classes, at most: 320 MB
-INTERCEPT_RIDGE = 1e-3  # times C: added to the curvature of the intercept, for it has no
-# penalty and may have next to no curvature
+INTERCEPT_RIDGE = 1e-3  # times C: added to the curvature of the intercept, which is not
+# penalised and may have hardly any curvature
 
 # The end
 STALL_ITERATIONS = 12  # of float32 without progress, after which passes are in float64

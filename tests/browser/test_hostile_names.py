@@ -1,4 +1,4 @@
-"""Names of classes, files and branches that a page or a terminal might obey."""
+"""Names of classes, files and branches that a page or terminal could execute."""
 
 import csv
 import json
@@ -15,8 +15,15 @@ from digits.commands import compare
 from digits.data import dataset
 from digits.errors import InputError, printable
 from digits.figures import labels, plots
-from tests.helpers.project import ROOT, Project, as_arrays, config_without_remotes, make
-from tests.pipeline.test_own_data import read_csv, write_params
+from tests.helpers.project import (
+    ROOT,
+    Project,
+    as_arrays,
+    config_without_remotes,
+    make,
+    read_csv,
+    write_params,
+)
 
 RUN = "document.title='run'"
 SCRIPT = f"</script><script>{RUN}</script>"
@@ -33,7 +40,7 @@ NAMES = (
     "R&D &lt;",
 )
 BRANCH = f"{SCRIPT}<img/src=x/onerror={RUN}>"
-FILES = (  # a name has no slash: </p> is the end of a folder's and the start of a file's
+FILES = (  # A name has no slash: </p> ends a folder's name and starts a file's.
     f"<img src=x onerror={RUN}>",
     f'"onerror="{RUN}',
     f"><script>{RUN}<",
@@ -43,7 +50,7 @@ FILES = (  # a name has no slash: </p> is the end of a folder's and the start of
 
 
 def opened(chromium, path):
-    """Open a page and return it, with all that it asks for and complains of in `seen`."""
+    """Open a page; its requests, errors and warnings are in `page.seen`."""
     page = chromium.new_context(offline=True).new_page()
     page.seen = []
     page.on("request", lambda request: page.seen.append(request.url))
@@ -53,7 +60,7 @@ def opened(chromium, path):
 
 
 def drawn(chromium, path):
-    """Open a page of `dvc plots`, wait until all is drawn, and check that nothing ran."""
+    """Open a page of `dvc plots`, wait for its plots, and check that no script ran."""
     page = opened(chromium, path)
     page.wait_for_function(
         "[...document.querySelectorAll('main > div')].every("
@@ -61,13 +68,13 @@ def drawn(chromium, path):
     )
     assert page.title() == "DVC plots"
     scripts = page.locator("script, svg[onload], img[onerror]")
-    assert scripts.count() == 4  # Vega's three, and the page's own
+    assert scripts.count() == 4  # three of Vega, and the page's own
     assert not [url for url in page.seen if not url.startswith(path.parent.as_uri())]
     return page
 
 
-def test_the_page_of_plots_shows_odd_names_and_runs_none(tmp_path, chromium):
-    """Plots and pictures under odd names, on two branches; no pipeline."""
+def test_the_page_of_plots_shows_unusual_names_and_runs_none(tmp_path, chromium):
+    """Plots and images with unusual names on two branches, without a pipeline."""
     for name in ("page", "plots"):
         shutil.copytree(ROOT / ".dvc" / name, tmp_path / ".dvc" / name)
     (tmp_path / ".dvc/config").write_text(config_without_remotes())
@@ -96,9 +103,9 @@ def test_the_page_of_plots_shows_odd_names_and_runs_none(tmp_path, chromium):
     assert set(names) <= {*headings}
     assert set(page.locator("figcaption").all_text_contents()) == {"workspace", BRANCH}
     texts = set(page.locator("svg text").all_text_contents())
-    assert {BRANCH, *NAMES[3:7]} <= texts  # Vega cuts the longer ones
+    assert {BRANCH, *NAMES[3:7]} <= texts  # Vega truncates longer ones
     widths = page.locator("img").evaluate_all("all => all.map((one) => one.naturalWidth)")
-    # But that with lines of HTML in its name: they are no file's.
+    # Except the name with lines of HTML, which is not that of a file.
     assert sorted(widths)[-8:] == [8, 8, 9, 9, 10, 10, 11, 11]
 
 
@@ -115,7 +122,7 @@ NOT_PRINTED = (
 
 
 @pytest.mark.parametrize("name", [*NOT_PRINTED, "a" * 101, "a" * 10**6, " "])
-def test_a_name_that_is_not_printed_or_endless_is_refused_in_a_short_line(name):
+def test_an_unprintable_or_endless_name_is_refused_in_a_short_line(name):
     with pytest.raises(InputError, match=r"^names\.txt: .*name") as caught:
         dataset.check_names(["b", name], "names.txt")
     assert len(str(caught.value)) < 200
@@ -130,19 +137,19 @@ def test_ten_thousand_names_are_refused():
 @pytest.mark.parametrize(
     "name", [*NAMES, "-", "=", "C++", "שלום", "\u200fא", "👩\u200d👧", "a" * 100]
 )
-def test_a_name_that_is_printed_is_kept_as_it_is(name):
+def test_a_printable_name_is_kept(name):
     assert dataset.check_names(["b", name], "names.txt") == ("b", name)
 
 
 @pytest.mark.parametrize("name", NOT_PRINTED)
-def test_what_a_terminal_would_obey_is_printed_as_its_escape(name):
+def test_control_characters_are_printed_as_escapes(name):
     assert printable(name).isprintable()
     assert printable(name) == name.encode("unicode_escape").decode()
     assert printable(name, keep=name) == name
     assert compare.code(name).isprintable()
 
 
-def test_an_error_names_a_file_without_obeying_its_name(tmp_path, capfd):
+def test_an_error_escapes_the_name_of_a_file(tmp_path, capfd):
     command = (sys.executable, "-m", "stages.check", "--in", "\x1b[2J\nno")
     subprocess.run(command, cwd=ROOT, check=False)
     said = capfd.readouterr().err
@@ -150,7 +157,7 @@ def test_an_error_names_a_file_without_obeying_its_name(tmp_path, capfd):
 
 
 @pytest.mark.parametrize("name", [NAMES[8], r"\$x\$", "$$", "_^{}", "%d", "a\tb"])
-def test_a_picture_has_any_name_in_it(tmp_path, name):
+def test_a_figure_can_show_any_name(tmp_path, name):
     (shown,) = labels.plot_labels([name])
     plots.confusion(tmp_path / "a.png", np.eye(2, dtype=int), [shown, "b"], "v")
     assert (tmp_path / "a.png").stat().st_size > 1000
@@ -158,7 +165,7 @@ def test_a_picture_has_any_name_in_it(tmp_path, name):
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory, tiny):
-    """The pipeline on data whose classes have these names; then a threshold changes."""
+    """The pipeline on classes with these names, before and after another threshold."""
     project = make(tmp_path_factory.mktemp("named") / "project", tiny)
     np.savez(project.root / "data/own/tiny.npz", names=NAMES, **as_arrays(tiny))
     line = {
@@ -193,7 +200,7 @@ def test_both_pages_show_the_names_and_run_none(named, chromium, tmp_path):
     page = opened(chromium, named.root / "report/index.html")
     page.locator("html[data-ready]").wait_for()
     page.locator("#confusion-variant").select_option("softmax")
-    page.locator("#give").click()
+    page.locator("#random-image").click()
     heads = page.locator("#confusion-matrix th[scope=row]").all_text_contents()
     assert [text.strip("\u2068\u2069") for text in heads] == list(NAMES)
     assert "run" not in page.title()
@@ -202,7 +209,7 @@ def test_both_pages_show_the_names_and_run_none(named, chromium, tmp_path):
 
 
 @pytest.mark.slow
-def test_tables_have_the_names_as_they_are(named):
+def test_tables_have_the_names_unchanged(named):
     rows = read_csv(named.root / "metrics/softmax/report.csv")
     assert [row["class"] for row in rows] == list(NAMES)
 
@@ -217,7 +224,7 @@ def test_the_comparison_shows_names_as_code_in_its_cells(named):
 
 
 @pytest.mark.slow
-def test_predict_says_the_names_as_they_are(named, tiny):
+def test_predict_prints_the_names_unchanged(named, tiny):
     Image.fromarray(tiny.test.images[0]).save(named.root / "picture.png")
     picture = ("python", "-m", "digits", "predict", "--json", "picture.png")
     (answer,) = json.loads(named.run(*picture).stdout)

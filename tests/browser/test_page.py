@@ -1,4 +1,4 @@
-"""The report page in a real browser: on the generated data, and on MNIST."""
+"""The report page in a browser, on the generated data and on MNIST."""
 
 import csv
 import re
@@ -17,8 +17,8 @@ from digits.images.mnist_format import fit_to_frame, to_mnist_format
 from digits.methods import lenet5
 from digits.models.decision import Softmax
 from stages import evaluate
+from tests.helpers.pages import page_of, result
 from tests.helpers.project import ROOT
-from tests.unit.test_report import page_of, result
 
 MNIST = pytest.param("mnist", marks=pytest.mark.results)
 VARIANTS = (
@@ -34,7 +34,7 @@ MINUS = "\N{MINUS SIGN}"
 
 @pytest.fixture(scope="module", params=["tiny", MNIST])
 def root(request):
-    """The folder of a project in which the pipeline has run."""
+    """The folder of a project after a run."""
     if request.param == "tiny":
         return request.getfixturevalue("done").root
     assert (ROOT / "report/index.html").is_file(), "run `make repro` first"
@@ -43,7 +43,7 @@ def root(request):
 
 @contextmanager
 def opened(chromium, root, fragment="", **context):
-    """Open the page, without a network. What goes wrong, or out, is in `page.seen`."""
+    """Open the page without a network; its requests and errors are in `page.seen`."""
     context = {"viewport": {"width": 1280, "height": 900}, **context}
     window = chromium.new_context(offline=True, reduced_motion="reduce", **context)
     page = window.new_page()
@@ -63,15 +63,15 @@ def opened(chromium, root, fragment="", **context):
 
 @pytest.fixture(scope="module")
 def shared(chromium, root):
-    """A page that stays open for all tests of the module; they don't depend on order."""
+    """A page that all tests of the module share; each starts from its initial view."""
     with opened(chromium, root) as page:
         yield page
-        assert page.seen == []  # after all that the tests did to it
+        assert page.seen == []  # after all tests of the module
 
 
 @pytest.fixture
 def page(shared):
-    """Return the shared page, as at its start."""
+    """Return the shared page in its initial view."""
     shared.evaluate(
         "history.replaceState(null, '', location.pathname);"
         " dispatchEvent(new HashChangeEvent('hashchange'))"
@@ -97,7 +97,7 @@ def shown(page, container):
 
 
 def at_the_start(root):
-    """Return the variant whose confusion the page shows first: the last."""
+    """Return the variant that the page shows first, which is the last one."""
     return list(params.load(root / "params.yaml").variants)[-1]
 
 
@@ -106,7 +106,7 @@ def predictions(root, variant):
         return dict(file)
 
 
-def test_nothing_is_loaded_and_nothing_complains(chromium, root):
+def test_the_page_loads_nothing_and_logs_no_error(chromium, root):
     with opened(chromium, root) as page:
         for link in page.locator("nav a").all():
             link.click()
@@ -123,7 +123,7 @@ def scores_are_the_pipelines(page, root, variant):
     )
     scores, answers = page.evaluate(
         "([name, images]) => [images.map((image) => digits.scores(name, image)),"
-        " images.map((image) => digits.answer(name, image))]",
+        " images.map((image) => digits.predict(name, image))]",
         [variant, images],
     )
     np.testing.assert_allclose(scores, expected["scores"][rows], rtol=0, atol=1e-4)
@@ -161,8 +161,8 @@ def test_a_cell_shows_as_many_images_as_its_count(page, root, variant):
         assert images == numbers[(actual == is_) & (predicted == called)].tolist()
 
 
-def set_cut(page, value, index=0):
-    page.locator(f"#cut-{index}").fill(str(value))
+def set_threshold(page, value, index=0):
+    page.locator(f"#threshold-{index}").fill(str(value))
 
 
 @pytest.mark.parametrize("threshold", [0.49, 0.3, 0.0])
@@ -175,47 +175,47 @@ def test_the_slider_shows_what_evaluate_computes(page, root, tmp_path, threshold
     (tmp_path / "params.yaml").write_text(changed)
     evaluate.main(params.load(tmp_path / "params.yaml"), "linear_binary", tmp_path)
 
-    page.locator("#line-variant").select_option("linear_binary")
-    page.locator("#cuts-reset").click()
-    assert shown(page, "#line-matrix") == table(
+    page.locator("#threshold-variant").select_option("linear_binary")
+    page.locator("#thresholds-reset").click()
+    assert shown(page, "#threshold-matrix") == table(
         root / "metrics/linear_binary/confusion.csv"
     )
-    set_cut(page, 0.7)
-    set_cut(page, threshold)
+    set_threshold(page, 0.7)
+    set_threshold(page, threshold)
     counts = table(tmp_path / "metrics/linear_binary/confusion.csv")
-    assert shown(page, "#line-matrix") == counts
+    assert shown(page, "#threshold-matrix") == counts
     errors = sum(n for cell, n in counts.items() if len(set(cell.split("-"))) == 2)
-    assert f": {errors} error" in page.locator("#cut-result").inner_text()
+    assert f": {errors} error" in page.locator("#threshold-result").inner_text()
     with (tmp_path / "metrics/linear_binary/report.csv").open() as file:
         expected = [
             [row["class"], f"{float(row['precision']):.4f}", f"{float(row['recall']):.4f}"]
             for row in csv.DictReader(file)
         ]
-    rows = page.locator("#per-digit tbody tr").evaluate_all(
+    rows = page.locator("#class-report tbody tr").evaluate_all(
         "rows => rows.map((row) => [...row.cells].slice(0, 3).map((c) => c.textContent))"
     )
     assert rows == expected
 
 
 def test_each_of_many_thresholds_moves_between_its_neighbours(page, root):
-    page.locator("#line-variant").select_option("linear_digits")
+    page.locator("#threshold-variant").select_option("linear_digits")
     expected = table(root / "metrics/linear_digits/confusion.csv")
-    assert shown(page, "#line-matrix") == expected
-    set_cut(page, 3, index=2)
+    assert shown(page, "#threshold-matrix") == expected
+    set_threshold(page, 3, index=2)
     scores = predictions(root, "linear_digits")
-    cuts = [0.5, 1.5, 3, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5]
-    predicted = np.searchsorted(cuts, scores["scores"][:, 0])
+    thresholds = [0.5, 1.5, 3, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5]
+    predicted = np.searchsorted(thresholds, scores["scores"][:, 0])
     pairs = Counter(zip(scores["actual"].tolist(), predicted.tolist(), strict=True))
-    assert shown(page, "#line-matrix") == {
+    assert shown(page, "#threshold-matrix") == {
         f"{i}-{j}": pairs[i, j] for i in range(10) for j in range(10)
     }
-    set_cut(page, 9, index=2)
+    set_threshold(page, 9, index=2)
     assert page.locator("output").nth(2).inner_text() == "3.50"
 
 
 def test_a_threshold_is_dragged_with_the_mouse(page):
-    page.locator("#line-variant").select_option("linear_binary")
-    grip = page.locator("#ridges .cut-grip")
+    page.locator("#threshold-variant").select_option("linear_binary")
+    grip = page.locator("#ridges .threshold-grip")
     grip.scroll_into_view_if_needed()
     box = grip.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -225,14 +225,14 @@ def test_a_threshold_is_dragged_with_the_mouse(page):
     page.mouse.up()
     value = float(page.locator("output").first.inner_text())
     assert value > 0.5
-    cell = page.locator("#line-matrix button").nth(1)
+    cell = page.locator("#threshold-matrix button").nth(1)
     cell.click()
     count = int(cell.inner_text())
-    assert page.locator("#line-cell-images button").count() == count
+    assert page.locator("#threshold-cell-images button").count() == count
 
 
 @pytest.mark.parametrize("size", [(28, 28), (8, 8), (41, 22)])
-def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size):
+def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (6, *size)).astype(np.uint8)
     images[0] = 0
@@ -256,22 +256,22 @@ def test_a_network_answers_in_the_browser_as_in_python(chromium, tmp_path, size)
         scores=scores,
         predicted=scores.argmax(axis=1).astype(np.uint8),
     )
-    mute = replace(each, name="mute", model=None)  # the page shows it, and cannot ask it
+    static = replace(each, name="static", model=None)  # the page cannot run it
     (tmp_path / "report").mkdir()
-    (tmp_path / "report/index.html").write_text(page_of([each, mute], split))
+    (tmp_path / "report/index.html").write_text(page_of([each, static], split))
     with opened(chromium, tmp_path) as page:
         found = page.evaluate("digits.images('net').map((i) => digits.scores('net', i))")
         np.testing.assert_allclose(found, scores, rtol=1e-9, atol=1e-9)
-        answers = page.evaluate("digits.images('net').map((i) => digits.answer('net', i))")
+        answers = page.evaluate("digits.images('net').map((i) => digits.predict('net', i))")
         assert answers == each.predicted.tolist()
-        assert page.locator("#weights").count() == 0  # it gives no evidence
+        assert page.locator("#weights").count() == 0  # it shows no evidence
         page.locator("#noise").click()
         assert verdict(page, "net") in {"0", "1", "2"}
         assert page.locator("article .verdict").count() == 1
         assert page.seen == []
 
 
-def test_the_drawings_form_is_that_of_python(page, root):
+def test_a_drawing_is_normalised_as_in_python(page, root):
     shape = dataset.load_split(root / "data/raw/test").images.shape[1:]
     bring = to_mnist_format if root == ROOT else fit_to_frame
     rng = np.random.default_rng(0)
@@ -284,16 +284,16 @@ def test_the_drawings_form_is_that_of_python(page, root):
             part[:] = rng.integers(0, 256, part.shape)
         expected = bring(drawing, shape)
         framed = page.evaluate(
-            "([grey, high, wide]) => digits.normalForm(grey, high, wide)",
+            "([grey, high, wide]) => digits.toImageFormat(grey, high, wide)",
             [drawing.ravel().tolist(), int(high), int(wide)],
         )
         difference = np.abs(expected.ravel().astype(int) - framed)
         assert difference.max() <= 1
-    assert page.evaluate("digits.normalForm([0, 0, 0, 0], 2, 2)") is None
+    assert page.evaluate("digits.toImageFormat([0, 0, 0, 0], 2, 2)") is None
 
 
 def draw(page, *points):
-    """Draw a line with the mouse through points given as shares of the area."""
+    """Draw a line with the mouse through points given as fractions of the area."""
     canvas = page.locator("#canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -318,22 +318,23 @@ def test_drawing_clearing_noise_and_a_test_image(page, root):
     draw(page, (0.3, 0.3), (0.7, 0.6))
     assert verdict(page, "multinomial").isdigit()
     page.locator("#noise").click()
-    first = page.evaluate("digits.seen()")
+    first = page.evaluate("digits.modelInput()")
     page.locator("#noise").click()
-    assert page.evaluate("digits.seen()") != first
+    assert page.evaluate("digits.modelInput()") != first
     assert np.std(first) > 50
-    page.locator("#give").click()
-    number = int(re.search(r"image (\d+)", page.locator("#seen-caption").inner_text())[1])
+    page.locator("#random-image").click()
+    caption = page.locator("#model-input-caption").inner_text()
+    number = int(re.search(r"image (\d+)", caption)[1])
     images = dataset.load_split(root / "data/raw/test").images
-    assert page.evaluate("digits.seen()") == images[number].ravel().tolist()
+    assert page.evaluate("digits.modelInput()") == images[number].ravel().tolist()
 
 
-def test_a_view_is_restored_from_its_address(chromium, page, root):
+def test_a_view_is_restored_from_its_url(chromium, page, root):
     page.locator("#confusion-variant").select_option("linear_digits")
     page.locator("#confusion-matrix button[value='3-4']").click()
-    page.locator("#line-variant").select_option("linear_digits")
-    set_cut(page, 2.75, index=2)
-    page.locator("#line-matrix button[value='6-5']").click()
+    page.locator("#threshold-variant").select_option("linear_digits")
+    set_threshold(page, 2.75, index=2)
+    page.locator("#threshold-matrix button[value='6-5']").click()
     page.locator("#mistakes-actual").select_option("5")
     page.locator("#noise").click()
     page.locator("#image-after").click()
@@ -341,17 +342,17 @@ def test_a_view_is_restored_from_its_address(chromium, page, root):
     parts = (
         "#cell-title",
         "#cell-images",
-        "#cut-result",
-        "#line-cell-title",
+        "#threshold-result",
+        "#threshold-cell-title",
         "#evidence-result",
         "#mistakes-count",
-        "#answers",
+        "#predictions",
     )
     with opened(chromium, root, page.evaluate("location.hash")) as other:
         for part in parts:
             assert other.locator(part).inner_text() == page.locator(part).inner_text(), part
         assert other.locator("#confusion-variant").input_value() == "linear_digits"
-        assert other.evaluate("digits.seen()") == page.evaluate("digits.seen()")
+        assert other.evaluate("digits.modelInput()") == page.evaluate("digits.modelInput()")
         assert other.locator("#draw h2").evaluate("h2 => h2 === document.activeElement")
         assert other.seen == []
 
@@ -360,21 +361,19 @@ def test_a_view_is_restored_from_its_address(chromium, page, root):
     "fragment",
     [
         "#nowhere",
-        "#variant=none&cell=99-x&image=-3&line=%3Cscript%3E",
-        "#cuts.linear_binary=a&given=noise-x&compare=1&actual=77&at=canvas",
+        "#variant=none&cell=99-x&image=-3&thresholdVariant=%3Cscript%3E",
+        "#thresholds.linear_binary=a&drawing=noise-x&compare=1&actual=77&section=canvas",
         "#%",
     ],
 )
-def test_an_address_that_means_nothing_shows_the_page_as_at_the_start(
-    chromium, root, fragment
-):
+def test_an_invalid_url_fragment_shows_the_page_as_at_the_start(chromium, root, fragment):
     with opened(chromium, root, fragment) as page:
         assert page.seen == []
         assert page.locator("#confusion-variant").input_value() == at_the_start(root)
-        assert page.locator("#cut-0").input_value() == "0.49"
+        assert page.locator("#threshold-0").input_value() == "0.49"
 
 
-def test_mistakes_are_filtered_and_lead_to_their_evidence(page, root):
+def test_mistakes_are_filtered_and_link_to_their_evidence(page, root):
     found = predictions(root, "linear_digits")
     page.locator("#mistakes-variant").select_option("linear_digits")
     page.locator("#mistakes-actual").select_option("9")
@@ -386,7 +385,7 @@ def test_mistakes_are_filtered_and_lead_to_their_evidence(page, root):
     first.click()
     assert page.locator("#image-number").input_value() == number
     said = page.locator("#evidence-result").inner_text()
-    assert said.startswith("A 9. linear_digits says 8")
+    assert said.startswith("Actual class 9. linear_digits predicts 8")
     assert page.locator("#evidence canvas").count() == 2
 
 
@@ -400,19 +399,19 @@ def test_the_evidence_adds_up_to_the_score(page):
     words = page.locator("#evidence figcaption").all_inner_texts()
     number = rf"([-+{MINUS}]?[\d.]+)"
     for text, digit in zip(words[1:3], (4, 9), strict=True):
-        constant, evidence, score = (
+        intercept, evidence, score = (
             float(part.replace(MINUS, "-"))
             for part in re.search(
-                f"{number} constant {number} evidence = score {number}", text
+                f"{number} intercept {number} evidence = score {number}", text
             ).groups()
         )
-        assert constant + evidence == pytest.approx(score, abs=0.02)
+        assert intercept + evidence == pytest.approx(score, abs=0.02)
         assert score == pytest.approx(scores[digit], abs=0.01)
-    page.locator("#compare-b").select_option("4")  # the same twice: they change places
+    page.locator("#compare-b").select_option("4")  # the same twice swaps the two
     assert page.locator("#compare-a").input_value() == "9"
 
 
-# What a keyboard must reach: every control, or for a group of arrows one of it.
+# What a keyboard must reach: every control, or one of a group with arrow keys.
 REACHABLE = """
 [...document.querySelectorAll("a, button, select, input, summary, canvas[tabindex]")]
   .filter((element) => element.checkVisibility() && element.tabIndex >= 0).length
@@ -442,14 +441,15 @@ def test_a_keyboard_operates_everything(page, root):
     for key in ("Home", "ArrowRight", "ArrowDown", "Enter"):
         page.keyboard.press(key)
     count = table(root / f"metrics/{at_the_start(root)}/confusion.csv")["1-1"]
-    assert page.locator("#cell-title").inner_text() == f"{count:,} images of 1 called 1"
+    title = page.locator("#cell-title").inner_text()
+    assert title == f"Actual 1, predicted 1: {count:,} images"
     page.locator("#cell-images button").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "weights-title"
 
-    page.locator("#line-variant").select_option("linear_binary")
-    page.locator("#cut-0").focus()
+    page.locator("#threshold-variant").select_option("linear_binary")
+    page.locator("#threshold-0").focus()
     page.keyboard.press("ArrowRight")
     assert page.locator("output").first.inner_text() == "0.50"
 
@@ -471,12 +471,12 @@ def test_a_keyboard_operates_everything(page, root):
         pytest.param(390, "light", marks=pytest.mark.slow),
     ],
 )
-def test_an_accessibility_check_finds_no_serious_fault(chromium, root, width, scheme):
+def test_an_accessibility_check_finds_no_serious_violation(chromium, root, width, scheme):
     axe = resources.files("axe_core_python").joinpath("axe.min.js").read_text()
     window = {"width": width, "height": 844}
     with opened(chromium, root, color_scheme=scheme, viewport=window) as page:
         page.locator("#noise").click()
-        page.locator("#line-matrix button").nth(1).click()
+        page.locator("#threshold-matrix button").nth(1).click()
         page.evaluate(axe)
         found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         faults = [
@@ -489,15 +489,15 @@ def test_an_accessibility_check_finds_no_serious_fault(chromium, root, width, sc
         ]
         assert faults == []
         wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide == width  # nothing beyond the window's edge
+        assert wide == width  # nothing overflows the window
 
 
 @pytest.mark.results
-def test_a_seven_drawn_with_the_mouse_is_called_seven(chromium):
+def test_a_seven_drawn_with_the_mouse_is_recognised(chromium):
     with opened(chromium, ROOT) as page:
         draw(page, (0.28, 0.24), (0.72, 0.24), (0.45, 0.8))
         assert verdict(page, "multinomial") == "7"
         assert verdict(page, "one_vs_rest") == "7"
         assert verdict(page, "lenet5") == "7"
-        image = np.reshape(page.evaluate("digits.seen()"), (28, 28))
+        image = np.reshape(page.evaluate("digits.modelInput()"), (28, 28))
         assert image.max() == 255

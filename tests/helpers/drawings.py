@@ -1,4 +1,4 @@
-"""Digits drawn with a pen, and what may happen to a picture on its way to a model."""
+"""Digits drawn with a pen, as images of many kinds."""
 
 import io
 
@@ -18,7 +18,7 @@ STROKES = {
 
 
 def digit(name, size=(500, 700), pen=0.09):
-    """Return a digit of light ink on dark ground, (height, width) float from 0 to 1."""
+    """Return a digit of light ink on a dark ground, (height, width) float from 0 to 1."""
     width, height = size
     image = Image.new("L", size)
     draw = ImageDraw.Draw(image)
@@ -34,7 +34,7 @@ def digit(name, size=(500, 700), pen=0.09):
 
 
 def enlarge(image, size=(500, 700)):
-    """Return an image of the data's in the middle of a picture, from 0 to 1."""
+    """Return an image of the data set enlarged in the middle of a sheet, from 0 to 1."""
     side = min(size)
     square = Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)
     large = Image.new("L", size)
@@ -43,7 +43,7 @@ def enlarge(image, size=(500, 700)):
 
 
 def mix(ink, pen, paper):
-    """Return a picture of a pen's colour on a paper's."""
+    """Return an image of ink in the colour of a pen on the colour of a paper."""
     blend = ink[..., None] * np.array(pen) + (1 - ink[..., None]) * np.array(paper)
     return Image.fromarray(np.clip(blend, 0, 255).astype(np.uint8))
 
@@ -70,7 +70,7 @@ def _off_centre(ink):
 
 
 def _photographed(ink):
-    """A lamp on the left, a vignette, noise, and a poor camera."""
+    """Add a lamp on the left, a vignette, noise, and JPEG compression."""
     rng = np.random.default_rng(0)
     height, width = ink.shape
     y, x = np.mgrid[:height, :width] / max(ink.shape)
@@ -123,7 +123,15 @@ KINDS = {
 
 
 def save(picture, folder, name="picture"):
-    """Save a picture as what it is, JPEG or PNG, and return the path."""
+    """Save an image as JPEG or PNG, and return the path."""
     path = folder / f"{name}.{'jpg' if picture.format == 'JPEG' else 'png'}"
     picture.save(path, **({"quality": 90} if picture.format == "JPEG" else {}))
     return path
+
+
+def write_noise(path, shape=(5, 7), seed=0):
+    """Write a grey image of noise, and return its pixels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grey = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+    Image.fromarray(grey).save(path)
+    return grey

@@ -2,6 +2,7 @@
 
 import compileall
 import configparser
+import csv
 import io
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from digits import pipeline
 from digits.config.blocks import TrainBlock
@@ -20,7 +22,7 @@ from digits.data import dataset
 from digits.data.dataset import Dataset, Split
 
 ROOT = Path(__file__).parents[2]
-PARAMS = ROOT / "tests/params.yaml"  # the tests' own, not the user's
+PARAMS = ROOT / "tests/params.yaml"  # of the tests, not of the user
 FOLDERS = ("digits", "stages", ".dvc/plots", ".dvc/page")
 FILES = (
     ".dvc/.gitignore",
@@ -34,7 +36,7 @@ FILES = (
 
 
 def generate(n_train: int, n_test: int, seed: int = 0) -> Dataset:
-    """Return noisy 8 by 8 images of ten random shapes; some pixels never vary."""
+    """Return noisy 8 by 8 images of ten random shapes, with some constant pixels."""
     rng = np.random.default_rng(seed)
     shapes = rng.integers(0, 160, (10, 8, 8))
     shapes[:, 0] = 0  # the upper edge is always black
@@ -48,7 +50,7 @@ def generate(n_train: int, n_test: int, seed: int = 0) -> Dataset:
 
 
 def as_arrays(data: Dataset) -> dict[str, np.ndarray]:
-    """Return the four arrays by the names of Keras's npz."""
+    """Return the four arrays by their names in Keras's npz."""
     return {
         "x_train": data.train.images,
         "y_train": data.train.labels,
@@ -58,13 +60,13 @@ def as_arrays(data: Dataset) -> dict[str, np.ndarray]:
 
 
 def options(model: str, **parameters: Any) -> TrainBlock:
-    """Return the block of `train` in params.yaml that names this model."""
+    """Return the block `train` of params.yaml for a model."""
     block: type[TrainBlock] = import_module(f"digits.methods.{model}").Options
     return block(model=model, **parameters)
 
 
 class Project:
-    """A copy of this project, with the commands that a user gives in it."""
+    """A copy of this project, and the commands that a user runs in it."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -111,7 +113,7 @@ class Project:
 
 
 def config_without_remotes() -> str:
-    """Return DVC's configuration of this project, without a remote that the user added."""
+    """Return DVC's configuration of this project without the user's remotes."""
     config = configparser.ConfigParser(interpolation=None)
     config.read(ROOT / ".dvc/config")
     for section in config.sections():
@@ -170,3 +172,20 @@ def on_mnist(root: Path) -> Project:
     np.savez(root / "data/own/raw/mnist.npz", **as_arrays(Dataset(train, test)))
     project.edit("source: auto", "source: data/own/raw")
     return project
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write_params(project, source, subsets, variants):
+    """Write a params.yaml for custom data."""
+    content = {
+        "dataset": {"name": "custom", "source": source},
+        "subsets": subsets,
+        "variants": variants,
+    }
+    path = project.root / "params.yaml"
+    path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), "utf-8")

@@ -1,10 +1,12 @@
 """Read what a pipeline has produced, and what DVC has recorded about it."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from digits.commands import pipeline, unlock
+from digits import pipeline
+from digits.commands import unlock
 
 UNFINISHED = "data/unfinished"
 
@@ -50,3 +52,14 @@ def attributed(root: Path) -> dict[str, Any]:
             inputs = json.dumps({**stage, "outs": None}, sort_keys=True)
             found[inputs] = sorted(stage.get("outs", []), key=str)
     return found
+
+
+def damage(path):
+    """Change a byte of a file, but not its size, time or mode."""
+    before = path.stat()
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    path.chmod(before.st_mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))

@@ -1,4 +1,4 @@
-"""What `digits compare` says about two commits of a small project."""
+"""The command `digits compare` on two commits of a small project."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from tests.helpers.project import Project
 
 @pytest.fixture(scope="module")
 def changed(done, tmp_path_factory) -> Project:
-    """Two commits that differ in one parameter, and in what follows from it."""
+    """Two commits that differ in one parameter and in its effects."""
     project = done.copy(tmp_path_factory.mktemp("changed") / "project")
     project.edit("threshold: 0.49", "threshold: 0.0")
     project.repro()
@@ -60,14 +60,14 @@ Pictures: `metrics/linear_binary/pictures/`.
 """
 
 
-def test_one_parameter_and_what_followed_from_it_is_all_that_is_shown(changed, tmp_path):
+def test_only_one_parameter_and_its_effects_are_shown(changed, tmp_path):
     changed.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))  # has no data
     result = run(Project(tmp_path / "clone"), "HEAD~1", "HEAD")
     assert (result.returncode, result.stdout, result.stderr) == (0, CUT_AT_0, "")
 
 
 @pytest.mark.slow
-def test_the_last_commit_and_the_files_here_are_compared_unless_others_are_named(changed):
+def test_by_default_the_last_commit_and_the_workspace_are_compared(changed):
     same = "No parameter, metric or mistake differs between `HEAD` and `{}`.\n"
     for revisions, name in (((), "workspace"), (("HEAD", "main"), "main")):
         result = run(changed, *revisions)
@@ -75,7 +75,7 @@ def test_the_last_commit_and_the_files_here_are_compared_unless_others_are_named
 
 
 @pytest.mark.slow
-def test_what_got_worse_by_more_than_the_tolerance_fails(changed):
+def test_a_metric_worse_by_more_than_the_tolerance_fails(changed):
     result = run(changed, "HEAD~1", "HEAD", "--tolerance", "0.333333")
     assert result.returncode == 1
     assert result.stdout.startswith(CUT_AT_0[:200])
@@ -85,7 +85,7 @@ def test_what_got_worse_by_more_than_the_tolerance_fails(changed):
 
 
 @pytest.mark.slow
-def test_what_got_better_never_fails(changed):
+def test_an_improvement_never_fails(changed):
     result = run(changed, "HEAD", "HEAD~1", "--tolerance", "0", "--json")
     assert result.returncode == 0
     printed = json.loads(result.stdout)
@@ -131,7 +131,7 @@ def test_a_removed_variant_is_not_worse(project):
         pytest.param("dvc.yaml", "stages: [", "dvc.yaml", marks=pytest.mark.slow),
     ],
 )
-def test_what_cannot_be_read_does_not_pass_as_unchanged(project, path, content, message):
+def test_an_unreadable_file_does_not_pass_as_unchanged(project, path, content, message):
     (project.root / path).write_text(content)
     result = run(project)
     assert (result.returncode, result.stdout) == (2, "")
@@ -141,8 +141,8 @@ def test_what_cannot_be_read_does_not_pass_as_unchanged(project, path, content, 
 
 
 @pytest.mark.slow
-def test_a_missing_result_is_named_and_the_rest_compared(project):
-    """As where a variant's block was committed before its results."""
+def test_a_missing_result_is_named_and_the_others_are_compared(project):
+    """As when a variant's block was committed before its results."""
     kept = project.root / ".git/kept"
     kept.mkdir()
     for name in ("multinomial.json", "multinomial"):
@@ -170,7 +170,7 @@ def test_a_missing_result_is_named_and_the_rest_compared(project):
     ]
 
 
-def test_a_revision_that_does_not_exist_is_one_line(done):
+def test_an_unknown_revision_is_one_line(done):
     result = run(done, "nosuch")
     assert (result.returncode, result.stdout) == (2, "")
     assert (
@@ -222,11 +222,11 @@ def test_each_metric_has_its_better_direction(name, old, new, verdict, exceeds):
         ("a | b\n`c`", "`a b c `"),
     ],
 )
-def test_a_value_stays_in_its_cell(value, shown):
+def test_a_value_does_not_break_the_table(value, shown):
     assert compare.number(value) == shown
 
 
-def test_the_cells_that_changed_most_come_first_and_the_rest_is_counted():
+def test_the_largest_changes_come_first_and_the_others_are_counted():
     cells = [Change("v", f"{i} called 9", 0, 9 - i) for i in range(8)]
     changed = {"parameters": [], "metrics": [], "mistakes": cells}
     shown = compare.markdown(("a" * 40, "b"), changed, None)
@@ -257,7 +257,7 @@ def test_a_matrix_may_be_missing_only_where_the_variant_is(monkeypatch):
         compare.mistakes([], set())
 
 
-def test_a_metric_that_is_no_number_is_refused(monkeypatch):
+def test_a_metric_that_is_not_a_number_is_refused(monkeypatch):
     for value in ("high", math.inf, math.nan, True):
         diff = {"metrics/v.json": {"accuracy": {"old": 0.9, "new": value}}}
         monkeypatch.setattr(compare, "metrics_diff", lambda _, diff=diff: {"diff": diff})
@@ -271,7 +271,7 @@ def balanced(monkeypatch, new):
     return compare.metrics([])[0]
 
 
-def test_a_metric_of_no_direction_is_refused_and_with_one_its_fall_is_seen(monkeypatch):
+def test_a_new_metric_needs_a_direction_and_is_then_judged(monkeypatch):
     with pytest.raises(
         InputError,
         match=r"v\.json: whether a higher or a lower balanced_acc.*@gives.*metrics\.py",

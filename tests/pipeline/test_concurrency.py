@@ -1,4 +1,4 @@
-"""Several runs at once, and a branch switched in between: nothing lost, nothing wrong."""
+"""Concurrent runs, and a branch switched during a run, lose no result and mix none up."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.helpers.project import Project
 
 pytestmark = pytest.mark.hard
 
-PATIENCE = 240.0  # seconds, on a machine that is busy otherwise
+PATIENCE = 240.0  # seconds, enough on a busy machine
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def project(done, tmp_path) -> Project:
 
 
 def start(project: Project, *command: str) -> subprocess.Popen:
-    """Start a command, as `Project.run` does, and don't wait for it."""
+    """Start a command like `Project.run`, without waiting for it."""
     return subprocess.Popen(
         command,
         cwd=project.root,
@@ -74,7 +74,7 @@ def test_of_two_full_runs_one_is_refused_and_names_the_other(done, fresh, tmp_pa
     assert project.repro() == []
 
 
-def test_single_stages_run_side_by_side(done, project):
+def test_single_stages_run_concurrently(done, project):
     variants = ("multinomial", "one_vs_rest", "logistic_binary")
     for variant in variants:
         (project.root / f"data/models/{variant}.npz").unlink()
@@ -88,7 +88,7 @@ def test_single_stages_run_side_by_side(done, project):
     assert all(model(project, variant) == model(done, variant) for variant in variants)
 
 
-def test_two_workers_of_a_queue_give_what_plain_runs_give(project):
+def test_two_queue_workers_give_the_results_of_plain_runs(project):
     strengths = ("0.01", "0.1", "0.5")
     key = "variants.multinomial.train.C"
     project.run("dvc", "exp", "run", "--queue", "-S", f"{key}={','.join(strengths)}")

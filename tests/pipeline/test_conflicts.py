@@ -1,4 +1,4 @@
-"""Branches of different variants are merged: no result is lost, none trained twice."""
+"""Merging branches of different variants loses no result and trains none twice."""
 
 import pytest
 import yaml
@@ -15,7 +15,7 @@ EDITS = {
 
 @pytest.fixture(scope="module")
 def branches(done, tmp_path_factory) -> Project:
-    """Three branches: each of two changes a variant; `both` does one after the other."""
+    """Three branches: two change one variant each, `both` changes both."""
     project = done.copy(tmp_path_factory.mktemp("branches") / "project")
     for branch, names in {"one": ["one"], "two": ["two"], "both": ["one", "two"]}.items():
         project.run("git", "switch", "--quiet", "--create", branch, "main")
@@ -33,7 +33,7 @@ def project(branches, tmp_path) -> Project:
 
 
 def conflict(project, here, there, how="merge"):
-    """Let one branch meet the other, so that dvc.lock is in conflict."""
+    """Merge, rebase or cherry-pick so that dvc.lock is in conflict."""
     project.run("git", "switch", "--quiet", here)
     project.run("dvc", "checkout", "--quiet")
     result = project.run("git", how, there, check=False)
@@ -42,13 +42,13 @@ def conflict(project, here, there, how="merge"):
 
 
 def results(project):
-    """Return the files under metrics/, and the stages in dvc.lock."""
+    """Return the files under metrics/ and the stages in dvc.lock."""
     files = project.run("git", "ls-files", "-s", "metrics").stdout
     return files, yaml.safe_load((project.root / "dvc.lock").read_text())["stages"]
 
 
 def finish(project, *command):
-    """Run the remedy, which trains nothing, and conclude; return what was said."""
+    """Resolve the conflict without training, and commit; return what was printed."""
     said = project.run(*UNLOCK).stderr
     ran = {stage.partition("@")[0] for stage in project.repro()}
     assert not ran - {"check", "report"}
@@ -71,7 +71,7 @@ def expected(branches, tmp_path):
 @pytest.mark.parametrize(
     ("here", "there", "staged"), [("one", "two", False), ("two", "one", True)]
 )
-def test_the_remedy_of_a_merge_is_one_command(project, expected, here, there, staged):
+def test_a_merge_is_resolved_by_one_command(project, expected, here, there, staged):
     conflict(project, here, there)
     if staged:
         project.run("git", "add", "--all")
@@ -84,7 +84,9 @@ def test_the_remedy_of_a_merge_is_one_command(project, expected, here, there, st
 @pytest.mark.parametrize(
     ("how", "staged"), [("rebase", False), ("rebase", True), ("cherry-pick", True)]
 )
-def test_so_is_that_of_a_rebase_and_of_a_cherry_pick(project, expected, how, staged):
+def test_a_rebase_and_a_cherry_pick_are_resolved_by_one_command(
+    project, expected, how, staged
+):
     conflict(project, "one", "two", how)
     if staged:
         project.run("git", "add", "--all")
@@ -94,7 +96,7 @@ def test_so_is_that_of_a_rebase_and_of_a_cherry_pick(project, expected, how, sta
 
 @pytest.mark.slow
 @pytest.mark.parametrize("staged", [False, True])
-def test_so_is_that_of_a_stash(project, expected, staged):
+def test_a_stash_is_resolved_by_one_command(project, expected, staged):
     project.run("git", "switch", "--quiet", "two")
     project.run("dvc", "checkout", "--quiet")
     project.run("git", "reset", "--quiet", "--soft", "main")
@@ -110,7 +112,7 @@ def test_so_is_that_of_a_stash(project, expected, staged):
 
 
 @pytest.mark.slow
-def test_marks_that_were_staged_are_known_and_go_from_the_index_as_well(project):
+def test_staged_conflict_markers_are_removed_from_the_index(project):
     conflict(project, "one", "two")
     project.run("git", "add", "--all")
     (said,) = unlock.unlock(project.root)
@@ -125,7 +127,7 @@ def test_marks_that_were_staged_are_known_and_go_from_the_index_as_well(project)
 
 
 @pytest.mark.slow
-def test_a_lock_cut_short_while_in_conflict_is_merged(project):
+def test_a_truncated_lock_in_conflict_is_merged(project):
     conflict(project, "one", "two")
     path = project.root / "dvc.lock"
     merged = path.read_text()
@@ -137,7 +139,7 @@ def test_a_lock_cut_short_while_in_conflict_is_merged(project):
 
 
 @pytest.mark.slow
-def test_a_conflict_that_was_half_resolved_and_staged_is_merged(project, expected):
+def test_a_conflict_that_is_partly_resolved_and_staged_is_merged(project, expected):
     conflict(project, "one", "two")
     path = project.root / "dvc.lock"
     lines = path.read_text().splitlines(keepends=True)
@@ -149,7 +151,7 @@ def test_a_conflict_that_was_half_resolved_and_staged_is_merged(project, expecte
 
 @pytest.mark.slow
 def test_parameters_in_conflict_are_the_users_decision(project):
-    """Two values of one variant: its results are made again once the user has decided."""
+    """Two values of one variant: its results are made again after the user's decision."""
     project.run("git", "switch", "--quiet", "--create", "three", "main")
     project.run("dvc", "checkout", "--quiet")
     project.edit("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.001")
@@ -173,7 +175,7 @@ def test_parameters_in_conflict_are_the_users_decision(project):
 
 
 @pytest.mark.slow
-def test_generated_files_in_conflict_are_made_again(project):
+def test_generated_files_in_conflict_are_regenerated(project):
     path = project.root / "params.schema.json"
     schema = path.read_text()
     for branch, word in (("one", "first"), ("two", "second")):
@@ -219,7 +221,7 @@ def test_each_stage_is_that_of_the_side_that_changed_it(
 
 
 @pytest.mark.parametrize("style", ["merge", "diff3"])
-def test_marks_of_a_conflict_are_known(tmp_path, style):
+def test_conflict_markers_are_recognised(tmp_path, style):
     base = "||||||| base\nb\n" if style == "diff3" else ""
     path = tmp_path / "x"
     path.write_text(f"x\n<<<<<<< HEAD\na\n{base}=======\nc\n>>>>>>> there\ny\n")

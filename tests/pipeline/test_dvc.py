@@ -1,4 +1,4 @@
-"""The whole pipeline under DVC, on generated data: what a user does, and sees."""
+"""The whole pipeline under DVC on generated data, as a user runs it."""
 
 import csv
 import json
@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from digits import pipeline
+from tests.helpers.dvc_yaml import STAGES
+from tests.helpers.params import GOOD, MISTAKES
 from tests.helpers.project import ROOT, Project
-from tests.pipeline.test_dvc_yaml import STAGES
-from tests.unit.test_params import GOOD, MISTAKES
 
 VARIANTS = {
     "linear_binary",
@@ -89,7 +89,7 @@ def test_tables_agree_with_the_metrics(done, variant):
     assert cuts == expected.get(variant, {0})
 
 
-def test_the_sweep_agrees_with_the_metrics_at_the_threshold_in_use(done):
+def test_the_threshold_sweep_agrees_with_the_metrics(done):
     rows = read_csv(done.root / "metrics/linear_binary/pictures/thresholds.csv")
     accuracy = {
         row["threshold"]: row["value"] for row in rows if row["measure"] == "accuracy"
@@ -126,7 +126,7 @@ def test_a_penalty_re_runs_one_variant(project):
 
 @pytest.fixture(scope="module")
 def three_or_eight(done, tmp_path_factory):
-    """The project after the subset `binary` became 3 and 8, and what that re-ran."""
+    """The project after the subset `binary` became 3 and 8, and the stages that ran."""
     project = done.copy(tmp_path_factory.mktemp("three-or-eight") / "project")
     project.edit("[0, 1]", "[3, 8]")
     ran = project.repro()
@@ -193,7 +193,7 @@ def test_commits_are_compared_in_a_clone_without_a_cache(three_or_eight, tmp_pat
     assert {*COMPARISONS} <= plots["data"].keys()
 
 
-def test_a_change_of_ones_own_data_is_noticed(project):
+def test_a_change_of_your_own_data_is_noticed(project):
     path = project.root / "data/own/tiny.npz"
     path.write_bytes(path.read_bytes() + b"x")
     assert "download" in project.run("dvc", "status").stdout
@@ -229,7 +229,7 @@ def test_a_queued_experiment_runs_and_shows(project):
 
 
 def refuse(project, old, new):
-    """Make a mistake in params.yaml; `dvc repro` must refuse it and touch nothing."""
+    """Put a mistake into params.yaml; `dvc repro` must refuse it and change nothing."""
     project.edit(old, new)
     before = sorted(project.root.rglob("*.*"))
     result = project.run("dvc", "repro", check=False)
@@ -244,7 +244,7 @@ def refuse(project, old, new):
     return result.stderr, project.stages_run(result)
 
 
-def test_a_mistake_where_no_stage_looks_stops_dvc_too(project):
+def test_a_mistake_that_no_stage_reads_also_stops_dvc(project):
     message, _ = refuse(project, "dataset:", "seed: 1\ndataset:")
     assert "seed: is not a known key" in message
 
@@ -277,7 +277,7 @@ def test_a_mistake_of_any_kind_stops_dvc_and_loses_nothing(done, tmp_path, mista
     project = done.copy(tmp_path / "project")
     own = (project.root / "params.yaml").read_text()
     text = GOOD.replace(old, new, 1)
-    # Of data of one's own the classes are not known before it is read.
+    # The classes of custom data are not known before it is read.
     of_mnist = "custom" in new or "this data" in expected
     for name, value in (("name: mnist", "name: custom"), ("auto", "data/own/tiny.npz")):
         if name not in new and not of_mnist:
@@ -286,11 +286,11 @@ def test_a_mistake_of_any_kind_stops_dvc_and_loses_nothing(done, tmp_path, mista
     message, ran = refuse(project, own, text)
     if ran:
         assert expected in message
-    else:  # DVC can't read the file either, and says so in words of its own
+    else:  # DVC cannot read the file either, and prints its own message
         assert message.startswith("ERROR: ")
 
 
-def test_an_unknown_variant_is_refused_with_those_that_are_known(done):
+def test_an_unknown_variant_is_refused_with_the_known_ones(done):
     result = done.run("python", "-m", "stages.train", "multinominal", check=False)
     assert result.returncode == 1
     assert result.stderr.startswith("error: params.yaml has no variant 'multinominal'")
@@ -298,7 +298,7 @@ def test_an_unknown_variant_is_refused_with_those_that_are_known(done):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_explains_itself(stage, monkeypatch, capsys):
+def test_every_stage_has_a_help_text(stage, monkeypatch, capsys):
     path = str(ROOT / f"stages/{stage}.py")
     monkeypatch.setattr(sys, "argv", [path, "--help"])
     with pytest.raises(SystemExit) as ended:
@@ -327,8 +327,8 @@ def test_plots_have_the_right_labels_and_need_no_network(three_or_eight, tmp_pat
     }
 
 
-def test_the_confusion_template_puts_each_count_at_its_digits(done):
-    """Every field that DVC fills in, and the order that its stock template gets wrong."""
+def test_the_confusion_template_puts_each_count_in_its_cell(done):
+    """All fields that DVC fills in, and the order that DVC's own template gets wrong."""
     shown = done.run("dvc", "plots", "show", "--json", "metrics/multinomial/confusion.csv")
     (plot,) = json.loads(shown.stdout)["data"]["metrics/multinomial/confusion.csv"]
     spec = plot["content"]

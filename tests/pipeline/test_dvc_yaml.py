@@ -1,4 +1,4 @@
-"""dvc.yaml tells the truth: what each stage imports, reads and writes, both ways."""
+"""dvc.yaml declares exactly what each stage imports, reads and writes."""
 
 import ast
 import importlib
@@ -10,47 +10,16 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-import yaml
 from pydantic import BaseModel
 
 from digits import methods
 from digits.config import cli, fingerprint, params
+from tests.helpers.dvc_yaml import MODEL, NAME, STAGES, SUBSET, VARIANT, declared
 from tests.helpers.project import ROOT
-
-STAGES = ("check", "download", "filter", "train", "evaluate", "report")
-SUBSET = "binary"
-VARIANT = "linear_binary"
-NAME = {
-    "check": None,
-    "download": None,
-    "filter": SUBSET,
-    "train": VARIANT,
-    "evaluate": VARIANT,
-    "report": None,
-}
-
-
-MODEL = "linear_regression"
-
-
-def declared(stage: str, model: str = MODEL, folder: Path = ROOT) -> dict[str, list[str]]:
-    """Return a stage's entries in dvc.yaml, its templates filled for one name."""
-    block = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"][stage]
-    block = block.get("do", block)
-    entries = {}
-    for key in ("params", "deps", "outs", "metrics", "plots"):
-        entries[key] = [
-            (entry if isinstance(entry, str) else next(iter(entry)))
-            .replace("${key}", str(NAME.get(stage)))
-            .replace("${item.subset}", SUBSET)
-            .replace("${item.train.model}", model)
-            for entry in block.get(key, [])
-        ]
-    return entries
 
 
 def leaves_out(file: Path) -> bool:
-    """Return whether it is one of the modules that only read and check parameters."""
+    """Return whether a module only reads and checks parameters."""
     name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
     return name.removesuffix(".__init__") in fingerprint.NO_RESULT
 
@@ -64,7 +33,9 @@ def imports(path: Path, seen: set[Path]) -> set[Path]:
             names += [".".join(filter(None, (*names[:1], a.name))) for a in node.names]
         for name in names:
             parts = name.split(".")
-            for end in range(1, len(parts) + 1):  # a module's packages are imported, too
+            for end in range(
+                1, len(parts) + 1
+            ):  # importing a module also imports its packages
                 inner = ROOT.joinpath(*parts[:end])
                 for file in (inner.with_suffix(".py"), inner / "__init__.py"):
                     if file.is_file() and file not in seen and not leaves_out(file):
@@ -73,7 +44,7 @@ def imports(path: Path, seen: set[Path]) -> set[Path]:
 
 
 def needed(name: str) -> set[str]:
-    """Return the modules with statements that a stage imports for a model."""
+    """Return the modules with statements that a stage imports for a method."""
     stage, _, model = name.partition("/")
     models = [model] if model else methods.NAMES if stage == "report" else []
     seen = imports(ROOT / f"stages/{stage}.py", set())
@@ -92,7 +63,7 @@ print(*(n for n in sys.modules if n.startswith(('digits', 'stages')) or n in {LA
 
 
 def loaded(name: str, done) -> set[str]:
-    """Return the modules that a stage has loaded at its end: ours, and large packages."""
+    """Return the modules that a stage has loaded at its end: ours and large packages."""
     stage, _, model = name.partition("/")
     program = f"""
 import importlib, pathlib, sys
@@ -131,15 +102,13 @@ def scratch(done, tmp_path_factory):
         "evaluate/multinomial_logistic",
     ],
 )
-def test_a_fingerprint_has_the_modules_that_the_stage_loads_and_no_others(
-    name, scratch, always
-):
+def test_a_fingerprint_has_exactly_the_modules_that_the_stage_loads(name, scratch, always):
     """No stage of these imports a large package."""
     recorded = json.loads((scratch.root / f"fingerprints/{name}.json").read_text())
     modules, seen = set(recorded["modules"]), loaded(name, scratch) - always
     assert modules == needed(name) - {"digits.errors"}
     assert not seen & LARGE
-    empty = {"digits.report", "digits.solvers"}
+    empty = {f"digits.{name}" for name in ("figures", "images", "report", "solvers")}
     assert seen <= modules | empty | {*fingerprint.NO_RESULT}
 
 
@@ -163,7 +132,7 @@ def test_every_model_has_its_own_fingerprints(done):
 
 
 class Recorder:
-    """Stands for a part of the parameters, and notes which values are read."""
+    """A part of the parameters that records which values are read."""
 
     def __init__(self, value, path, seen):
         self.__dict__.update(_value=value, _path=path, _seen=seen)
@@ -193,13 +162,13 @@ class Recorder:
 
 @pytest.fixture(params=STAGES)
 def traced(request, done, tmp_path, monkeypatch):
-    """Run a stage in a project; return its name, the parameters and files it touched."""
+    """Run a stage; return its name and the parameters and files that it used."""
     project = done.copy(tmp_path / "project")
     stage, opened = request.param, set()
     tracing = True
 
     def hook(event, arguments):
-        # Without a mode it is os.open, as when a folder is emptied.
+        # Without a mode it is `os.open`, as when a folder is emptied.
         if tracing and event == "open" and arguments[1]:
             opened.add((Path(str(arguments[0])), arguments[1]))
 
@@ -207,7 +176,7 @@ def traced(request, done, tmp_path, monkeypatch):
     checked, seen = params.load(project.root / "params.yaml"), set()
     recorder = Recorder(checked, "", seen)
     monkeypatch.chdir(project.root)
-    sys.addaudithook(hook)  # stays for good, but does nothing once tracing is off
+    sys.addaudithook(hook)  # cannot be removed, but does nothing after the test
     name = [NAME[stage]] if NAME[stage] else []
     params.load(project.root / "params.yaml")  # as every stage does before its main
     module.main(recorder, *name, project.root)
@@ -238,13 +207,13 @@ def test_a_stage_reads_and_writes_exactly_what_dvc_yaml_says(traced):
     assert all(any(under(path, [param]) for path in seen) for param in entries["params"])
 
     data = {dep for dep in entries["deps"] if not dep.startswith("fingerprints/")}
-    if stage == "check":  # it reads the code of this process, which is not the project's
+    if stage == "check":  # it reads the code of this process, not of the project
         data -= {"digits", "stages", "requirements.lock"}
 
-    reads -= {"params.yaml"} - data  # checked by every stage, whatever it uses of it
-    reads -= {".dvcignore"}  # what it lists is missing in the hashes of folders, too
+    reads -= {"params.yaml"} - data  # every stage checks it, whatever it uses of it
+    reads -= {".dvcignore"}  # DVC also leaves out what it lists when it hashes folders
     if stage == "report":
-        reads -= {"dvc.yaml"}  # it shows the graph; DVC refuses this file as a dep
+        reads -= {"dvc.yaml"}  # for the graph; DVC refuses this file as a dependency
     assert all(under(path, data) for path in reads), reads
     assert all(any(under(path, [dep]) for path in reads) for dep in data)
 
@@ -261,6 +230,6 @@ def test_a_stage_guards_the_parameters_that_dvc_yaml_names(stage, monkeypatch):
     block = f"{asked['of']}s.{NAME[stage]}." if "of" in asked else ""
     guarded = {f"{block}{name}" for name in asked.get("uses", ())}
     if stage == "filter":
-        guarded = {block[:-1]}  # all that a subset has
+        guarded = {block[:-1]}  # all keys of a subset
         assert {*asked["uses"]} == {*params.Subset.model_fields}
     assert guarded == {*declared(stage)["params"]}

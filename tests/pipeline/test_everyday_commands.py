@@ -1,6 +1,6 @@
-"""A DVC user's day, command by command, in three kinds of clones.
+"""The everyday commands of DVC in three kinds of clones.
 
-Each command must exit with 0; what runs is only what a value touches.
+Each command must exit with 0, and only the stages that a change affects may run.
 """
 
 import json
@@ -19,7 +19,7 @@ TOUCHED = ["check", "train@multinomial", "evaluate@multinomial", "report"]
 
 @pytest.fixture(scope="module")
 def team(done, tmp_path_factory):
-    """A Git remote and a DVC remote with the results of `main`, and who pushed them."""
+    """A Git remote and a DVC remote with the results of `main`."""
     folder = tmp_path_factory.mktemp("team")
     author = done.copy(folder / "author")
     author.run("git", "init", "--quiet", "--bare", "--initial-branch=main", "../origin.git")
@@ -34,7 +34,7 @@ def team(done, tmp_path_factory):
 
 
 def clone(team, root, *options):
-    """Return a clone with a user's name, as it is before anything is run there."""
+    """Return a clone with a user's name, before anything runs there."""
     team.run("git", "clone", "--quiet", *options, "../origin.git", str(root))
     project = Project(root)
     project.run("git", "config", "user.name", "colleague")
@@ -81,7 +81,7 @@ def test_a_clone_that_pulled_has_nothing_to_run_and_every_command_works(colleagu
     colleague.run("python", "-m", "digits", "tried")
 
 
-def test_a_value_is_changed_compared_committed_and_taken_back(colleague):
+def test_a_value_is_changed_compared_committed_and_reverted(colleague):
     colleague.run("git", "switch", "--quiet", "--create", "cut")
     colleague.edit(*THRESHOLD)
     assert colleague.repro() == ["check", "evaluate@linear_binary", "report"]
@@ -97,7 +97,7 @@ def test_a_value_is_changed_compared_committed_and_taken_back(colleague):
     for branch in ("main", "cut", "main"):
         colleague.run("git", "switch", branch)  # the hook runs `dvc checkout`
         assert colleague.repro() == []
-    # A value that was run before comes from the run cache, not from a stage.
+    # Results of a value that was run before come from the run cache.
     colleague.edit(*THRESHOLD)
     assert set(colleague.repro()) <= {"check"}
 
@@ -105,7 +105,7 @@ def test_a_value_is_changed_compared_committed_and_taken_back(colleague):
 def test_experiments_are_tried_kept_shared_and_removed(colleague, team):
     colleague.run("dvc", "exp", "run", "--set-param", f"{PENALTY}=0.3", "--name", "here")
     assert colleague.repro() == []
-    colleague.run("git", "checkout", ".")  # undo it
+    colleague.run("git", "checkout", ".")  # revert it
     colleague.run("dvc", "checkout")
     assert colleague.repro() == []
     assert tracked_changes(colleague) == []
@@ -130,7 +130,7 @@ def test_experiments_are_tried_kept_shared_and_removed(colleague, team):
     colleague.run("dvc", "exp", "branch", "apart", "weaker")
     colleague.run("dvc", "exp", "push", "origin", "apart")
 
-    # who gets it trains nothing
+    # pulling it trains nothing
     team.run("dvc", "exp", "list", "origin")
     team.run("dvc", "exp", "pull", "origin", "apart")
     team.run("dvc", "exp", "apply", "apart")
@@ -150,16 +150,16 @@ def test_experiments_are_tried_kept_shared_and_removed(colleague, team):
     assert "none yet" in colleague.run("python", "-m", "digits", "tried").stdout.lower()
 
 
-def test_where_data_is_not_in_git_a_queued_try_runs_only_what_its_value_touches(
+def test_with_data_outside_git_a_queued_experiment_runs_only_affected_stages(
     team, tmp_path
 ):
-    """Custom data that `dvc add` tracks; the source was changed and not committed."""
+    """Custom data that `dvc add` tracks, with a source that is not committed."""
     project = clone(team, tmp_path / "a/project")
     project.run("git", "rm", "--quiet", "--cached", "data/own/tiny.npz")
     project.run("git", "commit", "--quiet", "--message", "Take the data out of Git")
     (project.root / "data/own/tiny.npz").rename(project.root / "data/own/mine.npz")
     project.run("dvc", "add", "data/own/mine.npz")
-    project.run("git", "add", "data/own")  # an experiment takes what Git knows of
+    project.run("git", "add", "data/own")  # an experiment contains what Git tracks
     project.edit("tiny.npz", "mine.npz")
     project.run("dvc", "pull", "--allow-missing")
     project.repro("--pull")
@@ -168,7 +168,7 @@ def test_where_data_is_not_in_git_a_queued_try_runs_only_what_its_value_touches(
     assert sorted(project.stages_run(ran)) == sorted(2 * TOUCHED)
 
 
-def test_a_variant_comes_and_goes(colleague):
+def test_a_variant_is_added_and_removed(colleague):
     before = json.loads(colleague.run("dvc", "metrics", "show", "--json").stdout)
     with (colleague.root / "params.yaml").open("a") as file:
         file.write(
@@ -188,7 +188,7 @@ def test_a_variant_comes_and_goes(colleague):
 
 
 def test_two_colleagues_branches_are_merged_by_a_third(team, tmp_path):
-    """In both orders: the same results, and nothing is trained again."""
+    """Both orders give the same results, and nothing is trained again."""
     edits = {
         "alice": ("one_vs_rest_logistic, C: 1.0", "one_vs_rest_logistic, C: 0.5"),
         "bob": ("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.25"),

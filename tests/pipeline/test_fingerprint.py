@@ -1,4 +1,4 @@
-"""What runs again after an edit of the code, and what does not."""
+"""Which stages run again after an edit of the code."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def project(done, tmp_path_factory):
 
 
 def stale(project, *edits):
-    """Return the stages that would run after edits of files, as (name, old, new)."""
+    """Return the stages that would run after edits of files, given as (name, old, new)."""
     before = {name: (project.root / name).read_text() for name, _, _ in edits}
     for name, old, new in edits:
         text = (project.root / name).read_text()
@@ -72,7 +72,7 @@ def test_a_docstring_a_comment_or_formatting_runs_nothing(project):
 def test_a_help_text_an_error_or_a_limit_of_a_parameter_runs_nothing(project):
     edits = [
         ("digits/config/cli.py", "where params.yaml", "the folder where params.yaml"),
-        ("digits/data/dataset.py", "does not belong there", "must not be there"),
+        ("digits/data/dataset.py", "does not belong in this", "must not be in this"),
         ("stages/filter.py", "the data has no training image of", "no image of"),
         ("stages/train.py", 'log.info("fitting', 'log.info("Fitting'),
         ("digits/config/params.py", "a name has lower-case letters", "lower-case letters"),
@@ -144,7 +144,7 @@ def test_an_edit_runs_what_it_can_change_and_nothing_else(
 
 @pytest.fixture
 def code(tmp_path, monkeypatch):
-    """A copy of the code, to be edited; fingerprints are those of it."""
+    """A copy of the code to edit, of which fingerprints are computed."""
     for folder in ("digits", "stages"):
         skip = shutil.ignore_patterns("__pycache__", "page")
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=skip)
@@ -155,7 +155,7 @@ def code(tmp_path, monkeypatch):
 
 
 def changed(code, names, *edits):
-    """Return which of some fingerprints edits of files change."""
+    """Return the fingerprints that edits of files change."""
     before = {name: fingerprint.compute(name) for name in names}
     for name, old, new in edits:
         text = (code / name).read_text()
@@ -185,7 +185,7 @@ TRAIN = "train/multinomial_logistic"
         ("digits/models/linear.py", "MODEL = LinearModel", "MODEL = object", TRAIN),
     ],
 )
-def test_what_can_change_a_result_is_noticed(code, name, old, new, expected):
+def test_an_edit_that_can_change_a_result_is_noticed(code, name, old, new, expected):
     expected = expected or "evaluate/linear_regression"
     assert changed(code, [expected], (name, old, new)) == {expected}
 
@@ -215,7 +215,7 @@ def test_a_relative_import_and_one_by_a_name_in_the_code_are_followed(code):
         path.write_text(path.read_text().removesuffix(line))
 
 
-def test_what_a_package_imports_from_its_modules_is_noticed(code):
+def test_imports_of_a_package_from_its_modules_are_followed(code):
     (code / "digits/solvers/__init__.py").write_text(
         "from digits.solvers import logistic as s\n"
     )
@@ -223,7 +223,7 @@ def test_what_a_package_imports_from_its_modules_is_noticed(code):
     assert changed(code, [TRAIN], edit) == {TRAIN}
 
 
-def test_what_only_says_or_limits_is_not(code):
+def test_messages_and_limits_are_not_in_a_fingerprint(code):
     edits = [
         ("digits/config/blocks.py", "shear each image upright", "turn each image"),
         (LOGISTIC_FILE, "ge=1e-8, le=1e6", "gt=1e-8"),
@@ -247,7 +247,7 @@ def test_what_only_says_or_limits_is_not(code):
         "k: Annotated[Annotated[int, Field(ge=1)], Field(le=9)]",
     ],
 )
-def test_the_first_limit_of_a_parameter_is_not_and_its_default_is(code, limited):
+def test_a_parameters_default_is_in_a_fingerprint_and_its_limit_is_not(code, limited):
     name, path = "train/nearest_neighbours", "digits/methods/nearest_neighbours.py"
     text = (code / path).read_text()
     start = text.index("    k: ")
@@ -259,7 +259,7 @@ def test_the_first_limit_of_a_parameter_is_not_and_its_default_is(code, limited)
         old = "    k: int"
 
 
-def test_the_sentence_on_a_model_is_in_the_fingerprint_of_the_page_alone(code):
+def test_a_models_summary_is_only_in_the_fingerprint_of_the_page(code):
     names = ["train/lenet5", "evaluate/lenet5", "report"]
     edit = ("digits/methods/lenet5.py", "A convolutional network, LeNet-5", "LeNet-5")
     assert changed(code, names, edit) == {"report"}
@@ -317,7 +317,7 @@ def test_a_library_of_another_version_changes_what_computes_with_it(
 
 
 def other_pythons():
-    """Return the interpreters of other versions that are on this machine."""
+    """Return the interpreters of other Python versions on this machine."""
     versions = (
         f"python3.{minor}" for minor in range(11, 16) if minor != sys.version_info[1]
     )
@@ -330,7 +330,7 @@ def other_pythons():
 
 
 def test_every_version_of_python_gives_the_same_hashes():
-    """Another version's syntax trees have other fields."""
+    """The syntax trees of another version have other fields."""
     program = (
         "from digits.config import fingerprint as f; import json;"
         "print(json.dumps({n: f.compute(n)['modules'] for n in f.names()}))"
@@ -340,6 +340,6 @@ def test_every_version_of_python_gives_the_same_hashes():
         if subprocess.run(
             [python, "--version"], check=False, capture_output=True
         ).returncode:
-            continue  # a shim of a version manager's, for a version that it does not have
+            continue  # a version manager's shim for a version that is not installed
         output = subprocess.check_output([python, "-c", program], cwd=ROOT)
         assert json.loads(output) == expected, python

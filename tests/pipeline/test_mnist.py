@@ -1,6 +1,6 @@
-"""The results on MNIST, as `dvc repro` left them, against the notebook's.
+"""The results of `dvc repro` on MNIST, compared with those of the notebook.
 
-The figures are those of the notebook's steps, run with scikit-learn 1.9.1; the optima
+The numbers come from the notebook's steps, run with scikit-learn 1.9.1; the optima
 were reached with a tolerance at which they no longer moved.
 """
 
@@ -32,7 +32,7 @@ def results():
 
 
 def load(variant):
-    """Return a variant's model, its data, and the index of each training label."""
+    """Return a variant's model, its data and the class index of each training label."""
     model = serialization.load(ROOT / f"data/models/{variant}.npz")
     data = dataset.load(ROOT / "data/subsets" / SUBSET.get(variant, "digits"))
     return model, data, np.searchsorted(model.classes, data.train.labels)
@@ -53,7 +53,7 @@ def test_the_data_is_mnist():
         ("linear_digits", 2303, [i + 0.5 for i in range(9)]),
     ],
 )
-def test_least_squares_gives_the_notebooks_very_confusion_matrix(
+def test_least_squares_gives_exactly_the_notebooks_confusion_matrix(
     variant, right, thresholds
 ):
     _, data, _ = load(variant)
@@ -101,7 +101,7 @@ def test_each_of_the_one_versus_rest_objectives_is_at_its_optimum():
     np.testing.assert_allclose(objectives, OPTIMA_ONE_VS_REST, rtol=1e-4)
 
 
-def test_the_scores_reach_as_far_as_the_notebooks():
+def test_the_scores_have_the_range_of_the_notebooks():
     for variant, low, high in [
         ("linear_binary", -0.39, 23.6),
         ("linear_digits", -2.66, 13.7),
@@ -112,7 +112,7 @@ def test_the_scores_reach_as_far_as_the_notebooks():
         assert scores.max() == pytest.approx(high, abs=0.05)
 
 
-def test_pixels_that_never_vary_get_no_weight():
+def test_constant_pixels_get_no_weight():
     for variant in ("linear_digits", "one_vs_rest", "multinomial"):
         model, data, _ = load(variant)
         constant = np.ptp(data.train.images.reshape(60000, -1), axis=0) == 0

@@ -1,12 +1,10 @@
-"""Data of one's own through the whole of DVC's pipeline."""
+"""Custom data through the whole pipeline of DVC."""
 
-import csv
 import json
 import sys
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -14,29 +12,14 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from digits.data.dataset import Dataset, Split
-from tests.helpers.project import make
+from tests.helpers.project import make, read_csv, write_params
 
 NAMES = ("שלום", "猫", "$a$ <b>", "a, \"b\" & 'c'")
 
 
-def read_csv(path):
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
-def write_params(project, source, subsets, variants):
-    content = {
-        "dataset": {"name": "custom", "source": source},
-        "subsets": subsets,
-        "variants": variants,
-    }
-    path = project.root / "params.yaml"
-    path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), "utf-8")
-
-
 @pytest.fixture(scope="module")
 def digits():
-    """scikit-learn's digits, 8 by 8 pixels of 17 grey values, with a split of them."""
+    """scikit-learn's digits, 8 by 8 pixels of 17 grey values, split in two."""
     bunch = load_digits()
     images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.uint8)
     parts = train_test_split(images, labels, test_size=450, random_state=0, stratify=labels)
@@ -45,7 +28,7 @@ def digits():
 
 
 def direct(model, data):
-    """Return what scikit-learn itself makes of the test images, and its outputs."""
+    """Return scikit-learn's predictions for the test images, and its outputs."""
     scaler = StandardScaler()
     X, T = (s.images.reshape(len(s.images), -1).astype(float) for s in data.splits.values())
     model.fit(scaler.fit_transform(X), data.train.labels)
@@ -54,7 +37,7 @@ def direct(model, data):
 
 
 @pytest.mark.slow
-def test_the_digits_of_scikit_learn_come_out_as_it_computes_them(digits, tmp_path):
+def test_the_digits_of_scikit_learn_give_its_own_results(digits, tmp_path):
     project = make(tmp_path / "project", digits)
     cuts = [i + 0.5 for i in range(9)]
     logistic = {"C": 1.0, "max_iter": 2000, "tol": 1e-12}
@@ -87,7 +70,7 @@ def test_the_digits_of_scikit_learn_come_out_as_it_computes_them(digits, tmp_pat
             np.testing.assert_array_equal(file["actual"], digits.test.labels)
             found = file["scores"]
         difference = found - outputs
-        if name == "softmax":  # which does not change with what all scores share
+        if name == "softmax":  # is the same if all scores shift equally
             difference -= difference.mean(axis=1, keepdims=True)
         np.testing.assert_allclose(difference, 0, atol=1e-4)
         values = json.loads((project.root / f"metrics/{name}.json").read_text())
@@ -97,7 +80,7 @@ def test_the_digits_of_scikit_learn_come_out_as_it_computes_them(digits, tmp_pat
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory):
-    """The pipeline on pictures, 6 by 9, of four classes in folders with odd names."""
+    """The pipeline on images, 6 by 9, of four classes in folders with unusual names."""
     root = tmp_path_factory.mktemp("named") / "project"
     rng = np.random.default_rng(0)
     shapes = rng.integers(0, 160, (4, 6, 9))
@@ -153,7 +136,7 @@ def test_tables_have_the_classes_names(named):
 
 
 @pytest.mark.slow
-def test_predict_says_the_names(named):
+def test_predict_prints_the_names(named):
     picture = f"data/own/mine/test/{NAMES[1]}/0.png"
     result = named.run(sys.executable, "-m", "digits", "predict", "--json", picture)
     (answer,) = json.loads(result.stdout)
@@ -185,7 +168,7 @@ def test_the_page_shows_the_names_and_runs_none_of_them(named, chromium):
 
 
 @pytest.mark.slow
-def test_a_new_name_trains_nothing(named, tmp_path):
+def test_renaming_a_class_trains_nothing(named, tmp_path):
     project = named.copy(tmp_path / "project")
     mine = project.root / "data/own/mine"
     for split in ("train", "test"):

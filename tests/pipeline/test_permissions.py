@@ -1,4 +1,4 @@
-"""A checkout that may only be read, or is another user's, or has links in it."""
+"""Checkouts that are read-only, belong to another user or contain links."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from digits.commands import unlock, verify
 from digits.config import cli
 from digits.errors import InputError
 
-# Even root may then write only where the mode of a file allows it.
+# Then even root may write only where the mode of a file allows it.
 AS_ANYONE = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") * (os.geteuid() == 0)
 VERIFY, PREDICT, COMPARE, REMOVE, TRIED = (
     ("python", "-m", "digits", name, *arguments)
@@ -33,7 +33,7 @@ def project(done, tmp_path):
 
 @pytest.fixture
 def read_only(project, tiny):
-    """A project in which nothing may be written."""
+    """A read-only project."""
     Image.fromarray(tiny.test.images[7]).save(project.root / "seven.png")
     project.run("chmod", "-R", "a-w", ".")
     yield project
@@ -44,14 +44,14 @@ def run(project, *command):
     return project.run(*AS_ANYONE, *command, check=False)
 
 
-def test_a_checkout_that_may_only_be_read_is_verified_and_asked(read_only):
+def test_verify_and_predict_work_in_a_read_only_checkout(read_only):
     result = run(read_only, *VERIFY)
     assert "results and the cache match dvc.lock" in result.stdout, result.stderr
     assert run(read_only, *PREDICT).stdout.splitlines()[-1].startswith("seven.png  ")
 
 
 @pytest.mark.slow
-def test_what_reads_works_where_nothing_may_be_written(read_only):
+def test_commands_that_read_work_in_a_read_only_checkout(read_only):
     assert "No parameter, metric" in run(read_only, *COMPARE).stdout
     assert "  dvc.lock: train@multinomial" in run(read_only, *REMOVE).stdout
 
@@ -61,7 +61,7 @@ def test_what_reads_works_where_nothing_may_be_written(read_only):
     "command",
     [TRIED, ("python", "-m", "stages.evaluate", "multinomial"), REMOVE[:3:] + REMOVE[4:]],
 )
-def test_what_writes_says_in_a_line_that_it_may_not(read_only, command):
+def test_commands_that_write_fail_in_one_line_in_a_read_only_checkout(read_only, command):
     result = run(read_only, *command)
     assert result.returncode
     assert "Permission denied" in result.stderr.splitlines()[-1]
@@ -72,23 +72,23 @@ def test_what_writes_says_in_a_line_that_it_may_not(read_only, command):
 
 @pytest.fixture
 def anothers(monkeypatch):
-    """Let Git take each repository for another user's."""
+    """Let Git treat each repository as another user's."""
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
 
 
-def test_a_repository_of_another_user_is_named_with_the_remedy(fresh, anothers):
+def test_a_repository_of_another_user_is_refused_with_the_remedy(fresh, anothers):
     with pytest.raises(InputError, match=ANOTHERS) as caught:
         pipeline.refuse_anothers(fresh.root)
     assert "`git config --global --add safe.directory " in str(caught.value)
     assert str(fresh.root) in str(caught.value)
 
 
-def test_a_repository_of_the_users_own_is_not_refused(fresh, tmp_path):
+def test_the_users_own_repository_is_not_refused(fresh, tmp_path):
     pipeline.refuse_anothers(fresh.root)
-    pipeline.refuse_anothers(tmp_path)  # in no repository
+    pipeline.refuse_anothers(tmp_path)  # not in a repository
 
 
-def test_unlock_deletes_nothing_that_git_would_not_give_back(fresh, tmp_path, anothers):
+def test_unlock_deletes_nothing_that_git_cannot_restore(fresh, tmp_path, anothers):
     project = fresh.copy(tmp_path / "project")
     lock = project.root / "dvc.lock"
     lock.write_text("stages: {a")
@@ -99,7 +99,7 @@ def test_unlock_deletes_nothing_that_git_would_not_give_back(fresh, tmp_path, an
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
-def test_a_checkout_of_another_user_is_read_and_its_history_refused(project, tiny):
+def test_in_another_users_checkout_files_are_read_and_history_is_refused(project, tiny):
     Image.fromarray(tiny.test.images[7]).save(project.root / "seven.png")
     project.run("chown", "-R", "65534:65534", ".")
     assert "results and the cache match dvc.lock" in run(project, *VERIFY).stdout
@@ -116,7 +116,7 @@ MODEL = "data/models/multinomial.npz"
 
 
 def elsewhere(root, name):
-    """Move a file or a folder of a project out of it, and put a link in its place."""
+    """Move a file or folder out of a project, and link to it."""
     target = root.parent / "elsewhere" / name
     target.parent.mkdir(parents=True)
     shutil.move(root / name, target)
@@ -144,7 +144,7 @@ DAMAGED = {
     "a link to nothing": lambda root: (root / "data/raw/no").symlink_to("/no"),
     "a link to itself": lambda root: (root / "data/raw/me").symlink_to("me"),
     "a pipe": lambda root: os.mkfifo(root / "data/raw/pipe"),
-    # As DVC sees it: it does not follow such a link.
+    # DVC does not follow such a link.
     "a link to a folder in a folder": lambda root: elsewhere(root, "data/raw/train"),
 }
 REPLACED = {
@@ -162,20 +162,20 @@ def found(root):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SAME)
-def test_what_does_not_change_a_result_is_no_damage(project, name):
+def test_links_and_empty_folders_are_not_damage(project, name):
     SAME[name](project.root)
     assert found(project.root) == []
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_what_dvc_would_stop_at_is_damage_of_its_folder(project, name):
+def test_a_file_that_dvc_cannot_hash_is_damage_of_its_folder(project, name):
     DAMAGED[name](project.root)
     assert found(project.root) == [("damaged", "data/raw")]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REPLACED)
-def test_what_is_no_file_is_damage(project, name):
+def test_a_special_file_is_damage(project, name):
     what, make = REPLACED[name]
     in_place_of_model(project.root, make)
     assert found(project.root) == [(what, MODEL)]
@@ -183,7 +183,7 @@ def test_what_is_no_file_is_damage(project, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("of", ["data", "data/raw", "metrics", ".dvc/cache"])
-def test_what_lies_behind_a_link_is_repaired(project, of):
+def test_results_behind_a_link_are_repaired(project, of):
     elsewhere(project.root, of)
     path = project.root / (
         "metrics/multinomial.json" if of == "metrics" else "data/raw/classes.json"
@@ -199,7 +199,7 @@ def test_what_lies_behind_a_link_is_repaired(project, of):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cases", [DAMAGED, REPLACED])
-def test_what_is_no_file_is_repaired(project, cases):
+def test_a_special_file_is_repaired(project, cases):
     for name in cases:
         if cases is DAMAGED:
             DAMAGED[name](project.root)
@@ -230,7 +230,7 @@ def test_dvc_stops_at_a_link_before_a_stage_works(fresh, tmp_path):
 
 
 @pytest.mark.slow
-def test_metrics_may_lie_behind_a_link(project):
+def test_metrics_may_be_behind_a_link(project):
     elsewhere(project.root, "metrics")
     project.edit("threshold: 0.49", "threshold: 0.3")
     assert "evaluate@linear_binary" in project.repro("evaluate@linear_binary")

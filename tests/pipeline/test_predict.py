@@ -1,4 +1,4 @@
-"""What `digits predict` answers, on the small project and on MNIST."""
+"""The command `digits predict` on the small project and on MNIST."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ from tests.helpers.project import ROOT
 
 @pytest.fixture
 def project(done, tmp_path):
-    """The small project, with four of its test images as pictures."""
+    """The small project, with four of its test images as PNG files."""
     project = done.copy(tmp_path / "project")
     (project.root / "digits here").mkdir()
     images = np.load(project.root / "data/raw/test/images.npy")
@@ -32,7 +32,7 @@ def project(done, tmp_path):
 
 @pytest.fixture
 def main(monkeypatch):
-    """Run the command, and return its exit status."""
+    """Run the command and return its exit status."""
 
     def main(*arguments):
         monkeypatch.setattr(sys, "argv", ["digits", "predict", *map(str, arguments)])
@@ -45,7 +45,7 @@ def main(monkeypatch):
 
 @pytest.fixture
 def run(project, main, monkeypatch, capsys):
-    """Run the command in the project; return its status and what it printed."""
+    """Run the command in the project; return its status and its output."""
 
     def run(*arguments):
         monkeypatch.chdir(project.root)
@@ -64,7 +64,7 @@ digits here/3.png  {}              {}                {}              3          
 """
 
 
-def test_every_variant_answers_for_every_picture_in_a_folder(project):
+def test_every_variant_classifies_every_image_in_a_folder(project):
     result = project.run("python", "-m", "digits", "predict", "digits here")
     assert result.stderr == ""
     columns = []
@@ -79,7 +79,7 @@ def test_every_variant_answers_for_every_picture_in_a_folder(project):
     )
 
 
-def test_a_variant_that_is_chosen_shows_its_scores(run):
+def test_a_chosen_variant_prints_its_scores(run):
     status, out = run(
         "--variant", "logistic_binary", "digits here/1.png", "--variant", "linear_digits"
     )
@@ -120,7 +120,7 @@ def test_json_has_the_scores_of_evaluate(run, project):
     assert "probabilities" not in answers[0]["variants"]["linear_binary"]
 
 
-def test_what_cannot_be_read_is_a_line_and_the_rest_is_answered(project):
+def test_an_unreadable_image_is_one_line_and_the_others_are_classified(project):
     (project.root / "text.png").write_text("7")
     (project.root / "empty").mkdir()
     result = project.run(
@@ -139,20 +139,20 @@ def test_what_cannot_be_read_is_a_line_and_the_rest_is_answered(project):
     ]
 
 
-def test_where_no_picture_is_left_nothing_is_printed(run, project):
+def test_without_a_readable_image_nothing_is_printed(run, project):
     (project.root / "text.png").write_text("7")
     assert run("text.png") == (1, "")
     assert run("--json", "text.png") == (1, "[]\n")
 
 
-def test_a_missing_model_says_how_to_get_it(run, project, caplog):
+def test_a_missing_model_is_refused_with_the_remedy(run, project, caplog):
     (project.root / "data/models/one_vs_rest.npz").unlink()
     assert run("digits here/1.png") == (2, "")
     assert "one_vs_rest.npz is missing; `dvc repro` trains it" in caplog.text
     assert run("--variant", "multinomial", "digits here/1.png")[0] == 0
 
 
-def test_an_unknown_variant_is_refused_with_those_that_are_known(run, caplog):
+def test_an_unknown_variant_is_refused_with_the_known_ones(run, caplog):
     assert run("--variant", "nosuch", "digits here/1.png") == (2, "")
     assert "no variant 'nosuch'; it has linear_binary, linear_digits" in caplog.text
 
@@ -167,7 +167,7 @@ def test_a_model_of_another_size_is_refused(run, project, caplog):
     assert "images.npy: cannot be read" in caplog.text
 
 
-def test_batches_change_no_answer_and_no_order(run, monkeypatch):
+def test_batches_change_neither_predictions_nor_order(run, monkeypatch):
     whole = run("--json", "digits here")
     monkeypatch.setattr(predict, "BATCH", 3)
     (_, expected), (_, split) = whole, run("--json", "digits here")
@@ -180,7 +180,7 @@ def test_batches_change_no_answer_and_no_order(run, monkeypatch):
     assert digits[0] == digits[1]
 
 
-def test_a_folder_is_searched_to_its_depth_for_pictures_alone(tmp_path):
+def test_a_folder_is_searched_recursively_for_images(tmp_path):
     for name in ("b.PNG", "a/c.jpeg", "a/.hidden.png", "notes.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -193,7 +193,7 @@ def test_a_folder_is_searched_to_its_depth_for_pictures_alone(tmp_path):
     ("digits", "heading"),
     [([3, 8], "3 or 8"), ([0, 1, 2], "0 to 2"), ([1, 3, 8], "1 or 3 or 8")],
 )
-def test_the_heading_says_which_digits_a_variant_knows(digits, heading):
+def test_the_heading_names_the_classes_of_a_variant(digits, heading):
     n = len(digits)
     model = LinearModel(
         mean=np.zeros(4),
@@ -206,7 +206,7 @@ def test_the_heading_says_which_digits_a_variant_knows(digits, heading):
     assert predict.Variant("v", model, (), DIGITS).knows == heading
 
 
-def test_whoever_reads_the_output_may_stop(project):
+def test_the_reader_of_the_output_may_stop(project):
     command = "digits predict 'digits here' | head -n 1"
     result = project.run("bash", "-c", command)
     assert "linear_binary" in result.stdout
@@ -214,7 +214,7 @@ def test_whoever_reads_the_output_may_stop(project):
 
 
 @pytest.mark.parametrize("command", ["compare", "predict"])
-def test_every_command_explains_itself(done, command):
+def test_every_command_has_a_help_text(done, command):
     shown = done.run("python", "-m", "digits", command, "--help").stdout
     assert f"examples:\n  digits {command}" in shown
     assert "exit status: 0; 1 if" in shown
@@ -222,7 +222,7 @@ def test_every_command_explains_itself(done, command):
 
 @pytest.mark.results
 @pytest.mark.parametrize("negative", [False, True])
-def test_the_test_images_as_pictures_get_the_answers_of_evaluate(
+def test_test_images_as_files_get_the_predictions_of_evaluate(
     tmp_path, main, capsys, negative
 ):
     split = dataset.load_split(ROOT / "data/raw/test")
@@ -246,7 +246,7 @@ def test_the_test_images_as_pictures_get_the_answers_of_evaluate(
 
 
 @pytest.mark.results
-def test_a_drawn_seven_is_called_so_by_the_command(tmp_path, main, capsys):
+def test_the_command_recognises_a_drawn_seven(tmp_path, main, capsys):
     path = drawings.save(drawings.KINDS["photographed"](drawings.digit(7)), tmp_path)
     assert main("--in", ROOT, "--variant", "multinomial", path) == 0
     assert capsys.readouterr().out.splitlines()[-1].split()[1] == "7"

@@ -1,4 +1,4 @@
-"""The published table: a DVC project in a folder, which the root need not know of.
+"""The published table: a DVC project in a folder that the root does not depend on.
 
 It can be removed: `rm -r published tests/pipeline/test_published.py`.
 """
@@ -20,9 +20,9 @@ from digits.commands import verify
 from digits.config import cli, fingerprint, guard, params
 from digits.data.registry import DATASETS
 from digits.errors import InputError
+from tests.helpers.dvc_yaml import STAGES, declared
 from tests.helpers.project import ROOT
-from tests.pipeline.test_dvc_yaml import STAGES, declared
-from tests.pipeline.test_verify import damage
+from tests.helpers.results import damage
 
 PUBLISHED = ROOT / "published"
 if not PUBLISHED.is_dir():
@@ -33,7 +33,7 @@ from published import table  # noqa: E402 (where there is one)
 
 @pytest.fixture
 def published(tmp_path):
-    """A folder as after the pipeline has run on MNIST, with 309 errors everywhere."""
+    """A folder like after a run on MNIST, with 309 errors in every variant."""
     root = tmp_path / "published"
     root.mkdir()
     shutil.copy(PUBLISHED / "rows.yaml", root)
@@ -62,7 +62,7 @@ def test_every_variant_has_a_row_with_wilsons_interval(published):
     checked, root = published
     table.main(checked, root)
     rows = (root / "table.md").read_text().splitlines()[2:]
-    assert len(rows) == len(checked.variants) + 1  # LeNet-5, of the other pipeline
+    assert len(rows) == len(checked.variants) + 1  # LeNet-5 belongs to the other pipeline
     assert all("| 3.09 | 2.77 to 3.45 |" in row for row in rows)
     assert all(row.count("|") == 6 for row in rows)
 
@@ -79,7 +79,7 @@ def test_each_row_is_of_the_images_of_its_own_subset(published):
     assert sum("| 3.09 |" in row for row in rows) == len(rows) - 1
 
 
-def test_results_on_other_data_are_not_set_beside_mnists(published):
+def test_results_on_other_data_are_not_compared_with_mnist(published):
     checked, root = published
     write(
         root / "metrics/dataset/summary.json", {"sha256": DATASETS["fashion_mnist"].sha256}
@@ -160,8 +160,8 @@ def test_the_table_depends_on_what_it_reads_and_computes_with():
     }
 
 
-def test_what_a_stage_reads_outside_the_folder_has_no_compiled_code():
-    """DVC obeys no .dvcignore there, so that __pycache__/ would be part of a folder."""
+def test_inputs_outside_the_folder_have_no_compiled_code():
+    """DVC applies no .dvcignore there, so __pycache__/ would be part of a folder."""
     plan = yaml.safe_load((PUBLISHED / "dvc.yaml").read_text())["stages"]
     deps = {dep for entry in plan.values() for dep in entry.get("do", entry)["deps"]}
     folders = {dep for dep in deps if dep.startswith("../") and not Path(dep).suffix}
@@ -173,7 +173,7 @@ def test_what_a_stage_reads_outside_the_folder_has_no_compiled_code():
 
 
 def test_a_stage_runs_in_the_folder_and_ends_with_dvc():
-    """Without `exec`, a shell between them would outlive DVC, and its stage, too."""
+    """Without `exec`, a shell between them and the stage would outlive DVC."""
     plan = yaml.safe_load((PUBLISHED / "dvc.yaml").read_text())["stages"]
     for name, entry in plan.items():
         cmd = entry.get("do", entry)["cmd"]
@@ -187,7 +187,7 @@ def test_a_stage_runs_in_the_folder_and_ends_with_dvc():
 def never_run(done, tmp_path_factory):
     """The project on small data after `dvc repro` at its root, with the folder.
 
-    Not to be changed, as the next one: copy it.
+    Copy it before you change it.
     """
     project = done.copy(tmp_path_factory.mktemp("never-run") / "project")
     made_here = ("data", "report", "metrics", "dvc.lock", "table.md", "cache", "tmp")
@@ -208,7 +208,7 @@ def never_run(done, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def has_run(never_run, tmp_path_factory):
-    """The same after the table's variant has run, committed."""
+    """The same after the table's variant has run and was committed."""
     project = never_run.copy(tmp_path_factory.mktemp("has-run") / "project")
     project.run(*REPRO)
     project.commit("Run a variant of the published table")
@@ -233,8 +233,8 @@ def folders(project):
 
 
 @pytest.mark.slow
-def test_dvcs_everyday_commands_succeed_where_it_was_never_run(project, tmp_path):
-    """Each of these has failed when the folder's stages were of the root's project."""
+def test_everyday_dvc_commands_succeed_before_the_first_run(project, tmp_path):
+    """Each of these failed when the folder's stages belonged to the root's project."""
     before = folders(project)
 
     def dvc(*command):
@@ -265,7 +265,7 @@ def test_dvcs_everyday_commands_succeed_where_it_was_never_run(project, tmp_path
 
 
 @pytest.mark.slow
-def test_the_root_keeps_nothing_of_it_and_it_is_removed_with_its_folder(ran):
+def test_removing_the_folder_removes_the_table(ran):
     objects = sorted((ran.root / "published/.dvc/cache").rglob("*"))
     ran.run("dvc", "gc", "--workspace", "--force")
     assert sorted((ran.root / "published/.dvc/cache").rglob("*")) == objects
@@ -281,7 +281,7 @@ def test_the_root_keeps_nothing_of_it_and_it_is_removed_with_its_folder(ran):
 
 @pytest.mark.slow
 def test_a_variant_runs_in_the_folder_under_dvc(project):
-    """Its data is what the root has downloaded; its parameters are the folder's own."""
+    """It uses the data that the root has downloaded, and its own parameters."""
     assert project.stages_run(project.run(*REPRO)) == [
         "check", "raw", "filter@digits", "train@one_hot", "evaluate@one_hot"
     ]  # fmt: skip
@@ -296,12 +296,12 @@ def test_a_variant_runs_in_the_folder_under_dvc(project):
     changed = project.run("git", "status", "--porcelain", "--untracked-files=all").stdout
     assert all(line[3:].startswith("published/") for line in changed.splitlines())
     assert "published/data" not in changed
-    cache = project.root / "digits/config/__pycache__"  # is no change of the code
+    cache = project.root / "digits/config/__pycache__"  # does not change the code
     cache.mkdir(exist_ok=True)
     (cache / "cli.cpython-311.pyc").write_text("bytecode")
     assert project.stages_run(project.run(*REPRO)) == []
 
-    # What is trained there can be asked there.
+    # The models that are trained there can predict there.
     ask = ("python", "-m", "digits", "predict", "--in", "published", "--json", "seven.png")
     with np.load(project.root / "published/data/predictions/one_hot.npz") as file:
         row = np.flatnonzero(file["actual"] == 7)[0]
@@ -319,8 +319,8 @@ def test_a_variant_runs_in_the_folder_under_dvc(project):
 
 
 @pytest.mark.slow
-def test_a_value_is_tried_in_a_folder_of_its_own(ran):
-    """There the root's data is missing, but this project's own cache has what it needs."""
+def test_an_experiment_runs_in_a_temporary_folder(ran):
+    """The root's data is missing there, but the project's cache has all it needs."""
     ran.run(
         "dvc", "--cd", "published", "exp", "run", "--temp", "--allow-missing",
         "-S", "+variants.one_hot.train.preprocess=deskew", "evaluate@one_hot",
@@ -396,7 +396,7 @@ VERIFY = ("python", "-m", "digits", "verify", "--in", "published")
 
 
 @pytest.mark.slow
-def test_what_is_damaged_is_found_and_mended(ran):
+def test_damage_is_found_and_repaired(ran):
     assert "as published/dvc.lock says" in ran.run(*VERIFY).stdout
     folder = ran.root / "published"
     model, metrics = folder / "data/models/one_hot.npz", folder / "metrics/one_hot.json"
@@ -412,7 +412,7 @@ def test_what_is_damaged_is_found_and_mended(ran):
     assert found.stdout.count("damaged") == 3
     assert "published/data/models/one_hot.npz  (made by train@one_hot)" in found.stdout
     assert "digits verify --fix --in published" in found.stdout
-    ran.run("python", "-m", "digits", "verify")  # the root's are whole
+    ran.run("python", "-m", "digits", "verify")  # those of the root are intact
     ran.run(*VERIFY, "--fix")
     assert (model.read_bytes(), metrics.read_bytes()) == whole
     assert not ran.run("git", "status", "--porcelain").stdout
@@ -432,7 +432,7 @@ def test_its_variants_are_compared(ran):
     assert "No parameter" in ran.run("python", "-m", "digits", "compare").stdout
 
 
-def test_make_has_a_target_for_it_while_it_is_there(tmp_path):
+def test_make_has_a_target_while_the_folder_exists(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     assert "make published " not in make(tmp_path, "help")
     (tmp_path / "published").mkdir()
@@ -466,8 +466,8 @@ def test_the_readme_has_the_table():
 
 
 @pytest.mark.results
-def test_the_exact_methods_are_where_they_must_be():
-    """Of the paper, or of a rerun that is named next to it."""
+def test_exact_methods_have_the_published_accuracy():
+    """That of the paper, or of a rerun that is named next to it."""
     expected = {
         "one_hot": (13.96, 0.7),
         "pairwise": (7.6, 0.7),

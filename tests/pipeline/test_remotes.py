@@ -1,7 +1,7 @@
-"""A team's cache, on an S3 server and over SSH: what one computed, no other computes.
+"""A team's cache on an S3 server and over SSH: no result is computed twice.
 
-Both servers are real ones on this machine. All that goes to them passes a gate, which can
-break off in the midst of it. `make test-hard` installs what is needed.
+Both servers run on this machine. All traffic passes a proxy that can cut the connection.
+`make test-hard` installs what is needed.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ MODEL = "data/models/multinomial.npz"
 
 
 class Gate:
-    """Passes on what comes to its port; breaks off after `left` bytes, if it is set."""
+    """A proxy that cuts the connection after `left` bytes."""
 
     def __init__(self, to: int):
         self.to, self.left = to, float("inf")
@@ -41,7 +41,7 @@ class Gate:
         while True:
             try:
                 client, _ = self.socket.accept()
-            except OSError:  # closed: the tests are over
+            except OSError:  # closed at the end of the tests
                 return
             server = socket.create_connection(("127.0.0.1", self.to))
             for pair in ((client, server), (server, client)):
@@ -53,16 +53,16 @@ class Gate:
                 self.left -= len(content)
                 target.sendall(content)
         except OSError:
-            pass  # the other direction has broken off
+            pass  # the other direction was cut
         for end in (source, target):
-            with suppress(OSError):  # it has ended already
+            with suppress(OSError):  # already closed
                 end.shutdown(socket.SHUT_RDWR)  # `close` waits for who reads it
             end.close()
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A remote of DVC's: its address, what each member sets, and where its objects lie."""
+    """A DVC remote: its address, the options of each member, and its objects."""
 
     url: str
     options: dict[str, str]
@@ -77,7 +77,7 @@ class Remote:
 
 
 class Objects:
-    """The objects of an S3 bucket, by DVC's hash."""
+    """The objects of an S3 bucket by their hash."""
 
     def __init__(self, client: Any, bucket: str):
         self.client, self.bucket = client, bucket
@@ -91,18 +91,18 @@ class Objects:
         self.client.put_object(Bucket=self.bucket, Key=key, Body=content)
 
     def names(self) -> set[str]:
-        """Return the names of all that lies there."""
+        """Return the names of all objects."""
         listed = self.client.list_objects_v2(Bucket=self.bucket)
         return {found["Key"] for found in listed.get("Contents", [])}
 
     def empty(self) -> None:
-        """Remove all that lies there."""
+        """Remove all objects."""
         for key in self.names():
             self.client.delete_object(Bucket=self.bucket, Key=key)
 
 
 class Files(Objects):
-    """The objects below a folder."""
+    """The objects in a folder."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -125,11 +125,11 @@ class Files(Objects):
 @contextmanager
 def s3() -> Iterator[Remote]:
     """Run an S3 server."""
-    # The two are there only after `make test-hard`, but this file is always collected.
+    # `make test-hard` installs both, but this file is always collected.
     import boto3  # noqa: PLC0415
     from moto.server import ThreadedMotoServer  # noqa: PLC0415
 
-    os.environ["AWS_MAX_ATTEMPTS"] = "1"  # else each object is asked for during a minute
+    os.environ["AWS_MAX_ATTEMPTS"] = "1"  # else DVC retries each object for a minute
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     gate = Gate(server.get_host_and_port()[1])
@@ -148,7 +148,7 @@ def s3() -> Iterator[Remote]:
         '"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
     )
     iam.put_user_policy(UserName="member", PolicyName="all", PolicyDocument=policy)
-    # From now on keys and signatures are checked; before, nobody had one.
+    # From now on the server checks keys and signatures.
     requests.post(f"{address}/moto-api/reset-auth", data="0", timeout=10).raise_for_status()
     user = {
         "aws_access_key_id": key["AccessKeyId"],
@@ -173,8 +173,8 @@ def s3() -> Iterator[Remote]:
 
 @contextmanager
 def ssh(root: Path) -> Iterator[Remote]:
-    """Run an SSH server that serves a folder."""
-    import asyncssh  # noqa: PLC0415 (there only after `make test-hard`)
+    """Run an SSH server for a folder."""
+    import asyncssh  # noqa: PLC0415 (installed by `make test-hard`)
 
     class Server(asyncssh.SSHServer):
         def password_auth_supported(self) -> bool:
@@ -223,7 +223,7 @@ def remote(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def origin(remote, done, tmp_path_factory) -> Project:
-    """The project of one who has run it, and pushed. Not to be changed."""
+    """A project that was run and pushed. Do not change it."""
     project = done.copy(tmp_path_factory.mktemp("origin") / "project")
     project.run("dvc", "remote", "add", "--default", "team", remote.url)
     project.run("dvc", "remote", "modify", "team", "verify", "true")
@@ -235,7 +235,7 @@ def origin(remote, done, tmp_path_factory) -> Project:
 
 @pytest.fixture
 def clone(remote, origin, tmp_path) -> Project:
-    """The project of another, who has nothing but Git's files."""
+    """A clone that has only Git's files."""
     origin.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
     project = Project(tmp_path / "clone")
     remote.configure(project)
@@ -244,7 +244,7 @@ def clone(remote, origin, tmp_path) -> Project:
 
 @pytest.fixture
 def emptied(remote, origin):
-    """The remote with nothing on it; afterwards all is there again."""
+    """The remote while it is empty; it is filled again afterwards."""
     remote.objects.empty()
     yield remote
     remote.gate.left = float("inf")
@@ -257,7 +257,7 @@ def md5_of(project, path):
 
 
 def damaged_objects(project):
-    """Return the objects in the cache that are not what their names say."""
+    """Return the objects in the cache whose content does not match their name."""
     objects = project.root / ".dvc/cache/files/md5"
     return [
         path
@@ -267,7 +267,7 @@ def damaged_objects(project):
 
 
 def unattended(project, *command):
-    """Run a command with nobody at a terminal, whom DVC would ask for a password."""
+    """Run a command without a terminal, on which DVC would ask for a password."""
     return subprocess.run(
         command,
         cwd=project.root,
@@ -282,7 +282,7 @@ def unattended(project, *command):
 
 
 def error(result):
-    """Return what a command that failed said; it must have been no traceback."""
+    """Return the message of a failed command, which must not be a traceback."""
     assert result.returncode != 0
     assert "Traceback" not in result.stderr
     return result.stderr
@@ -296,8 +296,8 @@ def test_in_a_new_clone_no_stage_runs(clone, origin):
     clone.run("python", "-m", "digits", "verify")
 
 
-def test_a_pull_that_breaks_off_is_an_error_and_takes_in_nothing_wrong(remote, clone):
-    remote.gate.left = 30_000  # about a half
+def test_an_interrupted_pull_is_an_error_and_stores_nothing_wrong(remote, clone):
+    remote.gate.left = 30_000  # about half of it
     result = clone.run("dvc", "pull", "dvc.yaml", check=False)
     remote.gate.left = float("inf")
     error(result)
@@ -307,7 +307,7 @@ def test_a_pull_that_breaks_off_is_an_error_and_takes_in_nothing_wrong(remote, c
 
 
 @pytest.mark.parametrize("how", ["changed", "truncated"])
-def test_an_object_damaged_in_the_remote_is_not_taken_in(remote, clone, origin, how):
+def test_a_damaged_object_in_the_remote_is_not_stored(remote, clone, origin, how):
     value = md5_of(origin, MODEL)
     whole = remote.objects.read(value)
     damaged = whole[:-1] + b"?" if how == "changed" else whole[: len(whole) // 2]
@@ -321,9 +321,7 @@ def test_an_object_damaged_in_the_remote_is_not_taken_in(remote, clone, origin, 
 
 
 @pytest.mark.parametrize("what", ["name", "secret"])
-def test_who_may_not_come_in_reads_nothing_and_writes_nothing(
-    remote, origin, clone, tmp_path, what
-):
+def test_wrong_credentials_read_and_write_nothing(remote, origin, clone, tmp_path, what):
     stranger = origin.copy(tmp_path / "stranger")
     (stranger.root / "data/own/new.txt").write_text("never seen by the remote\n")
     stranger.run("dvc", "add", "data/own/new.txt")
@@ -341,14 +339,14 @@ def test_who_may_not_come_in_reads_nothing_and_writes_nothing(
     assert not (clone.root / "data/models").exists()
 
 
-def test_a_push_that_breaks_off_leaves_nothing_wrong_and_can_be_repeated(
+def test_an_interrupted_push_leaves_nothing_wrong_and_can_be_repeated(
     emptied, origin, clone, tmp_path
 ):
     emptied.gate.left = {"s3": 100_000, "ssh": 230_000}[emptied.url.partition("://")[0]]
     result = unattended(origin, "dvc", "push")
     emptied.gate.left = float("inf")
     error(result)
-    # DVC never asks for a name with .tmp.
+    # DVC never reads a name with .tmp.
     names = {name for name in emptied.objects.names() if not name.endswith(".tmp")}
     assert names
     for value in ("".join(name.split("/")[-2:]) for name in names):
@@ -369,13 +367,13 @@ def test_a_push_that_breaks_off_leaves_nothing_wrong_and_can_be_repeated(
 
 
 def tried(origin, root):
-    """Return a colleague's project, and Git's place that both share."""
+    """Return a colleague's project, and a Git repository that both share."""
     colleague = origin.copy(root / "colleague")
     origin.run("git", "clone", "--quiet", "--bare", ".", str(root / "hub"))
     return colleague, str(root / "hub")
 
 
-def test_what_one_tried_and_committed_another_does_not_compute(origin, clone, tmp_path):
+def test_a_pushed_commit_is_not_computed_again(origin, clone, tmp_path):
     colleague, hub = tried(origin, tmp_path)
     colleague.edit("C: 0.01", "C: 0.05")
     assert "train@logistic_binary" in colleague.repro()
@@ -387,7 +385,7 @@ def test_what_one_tried_and_committed_another_does_not_compute(origin, clone, tm
     clone.run("python", "-m", "digits", "verify")
 
 
-def test_an_experiment_that_one_pushed_another_does_not_compute(origin, clone, tmp_path):
+def test_a_pushed_experiment_is_not_computed_again(origin, clone, tmp_path):
     colleague, hub = tried(origin, tmp_path)
     option = "variants.logistic_binary.train.C=0.07"
     colleague.run("dvc", "exp", "run", "--name", "less", "--set-param", option)

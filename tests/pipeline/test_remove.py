@@ -1,4 +1,4 @@
-"""Remove: a variant goes with all that is its own, and nothing of another goes with it."""
+"""`digits remove` removes all files of a variant and none of another."""
 
 import shutil
 
@@ -27,7 +27,7 @@ LINEAR = """\
 
 @pytest.fixture(scope="module")
 def prefixed(done, tmp_path_factory) -> Project:
-    """The project with one variant more, whose name begins those of two others."""
+    """The project with another variant whose name is a prefix of two others."""
     project = done.copy(tmp_path_factory.mktemp("prefixed") / "project")
     project.edit("  logistic_binary:\n", LINEAR)
     project.repro()
@@ -58,7 +58,7 @@ def stages(project):
     return yaml.safe_load((project.root / "dvc.lock").read_text())["stages"]
 
 
-def test_a_variant_goes_with_all_that_is_its_own_and_no_more(project):
+def test_removing_a_variant_removes_all_its_files_and_no_others(project):
     (project.root / "data/unfinished/linear").mkdir(parents=True)
     (project.root / "data/unfinished/linear/checkpoint").touch()
     (project.root / "metrics/linear/.DS_Store").touch()
@@ -101,12 +101,12 @@ def test_two_variants_and_their_subset_go_at_once(project):
 
 
 @pytest.mark.slow
-def test_what_was_removed_by_hand_leaves_nothing_after_leftovers(project):
+def test_leftovers_of_a_variant_removed_by_hand_are_removed(project):
     text = (project.root / "params.yaml").read_text()
     start, end = text.index("  # the same line"), text.index("  # the first of")
     (project.root / "params.yaml").write_text(text[:start] + text[end:])
     shutil.rmtree(project.root / "metrics/linear")
-    own = project.root / "data/models/linear_old.npz"  # no stage made it
+    own = project.root / "data/models/linear_old.npz"  # no stage wrote it
     shutil.copy(project.root / "data/models/linear_binary.npz", own)
     assert "train@linear" in project.run("python", "-m", "digits", "verify").stdout
     project.run(*REMOVE, "--leftovers")
@@ -130,20 +130,22 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("names", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_removed_is_refused_and_nothing_changes(prefixed, names, message):
+def test_a_name_that_cannot_be_removed_is_refused_and_nothing_changes(
+    prefixed, names, message
+):
     found = Pipeline(prefixed.root)
     with pytest.raises(remove.InputError, match=message):
         remove.plan(found, names, leftovers=False)
 
 
-def test_before_anything_was_run_the_block_alone_goes(fresh):
+def test_before_the_first_run_only_the_block_is_removed(fresh):
     found = Pipeline(fresh.root)
     chosen = remove.plan(found, ["logistic_binary"], leftovers=False)
     assert chosen.blocks["params.yaml"] == [("variants", "logistic_binary")]
     assert chosen.stages == chosen.paths == []
 
 
-def test_a_name_that_means_two_things_must_say_which(project):
+def test_an_ambiguous_name_must_be_qualified(project):
     path = project.root / "params.yaml"
     path.write_text(path.read_text().replace("  multinomial:\n", "  digits:\n"))
     found = Pipeline(project.root)
@@ -210,7 +212,7 @@ b: [1, 2]
         (("b",), "b: [1, 2]\n"),
     ],
 )
-def test_a_block_goes_with_its_comments_and_all_else_stays(key, gone):
+def test_a_block_is_removed_with_its_comments_and_nothing_else(key, gone):
     assert without(YAML, [key]) == YAML.replace(gone, "")
 
 
@@ -222,7 +224,7 @@ def test_a_block_goes_with_its_comments_and_all_else_stays(key, gone):
         '{"a": {"x": 1,\n "y": {"p": 2}}}\n',
     ],
 )
-def test_other_ways_to_write_it_are_understood(text):
+def test_other_yaml_styles_are_understood(text):
     assert yaml.safe_load(without(text, [("a", "x")])) == {"a": {"y": {"p": 2}}}
 
 

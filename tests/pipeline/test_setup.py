@@ -1,4 +1,4 @@
-"""`make` notices an environment that is not usable, and nothing leads it astray."""
+"""`make` notices an unusable environment, and settings do not change what it installs."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ import pytest
 
 from tests.helpers.project import ROOT
 
-pytestmark = pytest.mark.long  # makes an environment or two: a few seconds
+pytestmark = pytest.mark.long  # each test makes an environment or two, in a few seconds
 BASE = Path(sys._base_executable)
 PYPROJECT = """\
 [build-system]
@@ -35,7 +35,7 @@ OURS = re.compile("PYTHON|PIP_|UV_|MAKE|VIRTUAL_ENV|PATH$")
 
 
 def wheel(folder, name, files):
-    """Write a wheel, and return its lines in a lock."""
+    """Write a wheel and return its lines in a lock file."""
     info = f"{name}-1.dist-info"
     files |= {
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n",
@@ -49,7 +49,7 @@ def wheel(folder, name, files):
     with zipfile.ZipFile(path, "w") as archive:
         for inner, content in (files | {f"{info}/RECORD": record}).items():
             entry = zipfile.ZipInfo(inner)
-            entry.external_attr = 0o100755 << 16  # a regular file, that may be run
+            entry.external_attr = 0o100755 << 16  # an executable regular file
             archive.writestr(entry, content)
     return pin(name, path)
 
@@ -67,7 +67,7 @@ def script(path, content):
 
 @pytest.fixture(scope="module")
 def top(tmp_path_factory):
-    """Make what a setup needs: an index of two wheels, a Python with pip at hand."""
+    """Make what a setup needs: an index of two wheels, and a Python with pip."""
     top = tmp_path_factory.mktemp("setup")
     (top / "wheels").mkdir()
     uv = {"uv-1.data/scripts/uv": f'#!/bin/sh\nexec "{sys.prefix}/bin/uv" "$@"\n'}
@@ -100,7 +100,7 @@ def project(top, folder):
 
 
 def environment(top, **more):
-    """Return what a shell has, without what is said to Python, pip and uv, and an index."""
+    """Return variables that name an index and hold no settings of Python, pip and uv."""
     kept = {name: value for name, value in os.environ.items() if not OURS.match(name)}
     return kept | {
         "PATH": f"{BASE.parent}:/usr/bin:/bin",
@@ -127,14 +127,14 @@ def run(top, folder, *arguments, **more):
 
 
 def fits(top, folder):
-    """Ask whether the environment is taken as it is; it could not be made again."""
+    """Return whether the environment is used as it is; it could not be made again."""
     result = run(top, folder, "setup", PYTHON="no-python")
     assert result.returncode == 0 or "3.11 or newer is needed" in result.stderr, result
     return result.returncode == 0
 
 
 def whose(folder, name="dvc"):
-    """Return the environment in which the script `dvc` of a project runs.
+    """Return the environment of a project's script `dvc`.
 
     Of `digits` it is the file of the code.
     """
@@ -152,7 +152,7 @@ def made(top):
 
 @pytest.fixture
 def copy(made, tmp_path):
-    """Copy the project, and say that its environment is of the copy, as if made there."""
+    """Copy the project, and mark its environment as made in the copy."""
     folder = tmp_path / "copy"
     shutil.copytree(made, folder, symlinks=True)
     complete = folder / ".venv/complete"
@@ -163,19 +163,19 @@ def copy(made, tmp_path):
     return folder
 
 
-def test_it_is_made_whatever_the_path_and_then_left_alone(top, made):
+def test_setup_works_in_any_path_and_is_done_once(top, made):
     assert whose(made) == str(made / ".venv")
     assert whose(made, "digits") == str(made / "digits.py")
     assert fits(top, made)
-    os.utime(made / "requirements.lock")  # as `git switch` and back does
+    os.utime(made / "requirements.lock")  # as `git switch` there and back does
     started = time.monotonic()
     assert run(top, made, "setup").stdout == ""
-    assert time.monotonic() - started < 2  # 0.04 s, on a machine with nothing else to do
+    assert time.monotonic() - started < 2  # 0.04 s on an idle machine
 
 
-def test_a_folder_that_was_moved_or_copied_has_none(top, made, tmp_path):
+def test_a_moved_or_copied_folder_has_no_environment(top, made, tmp_path):
     shutil.copytree(made, tmp_path / "copied", symlinks=True)
-    assert whose(tmp_path / "copied") == str(made / ".venv")  # which runs, in silence
+    assert whose(tmp_path / "copied") == str(made / ".venv")  # which runs silently
     assert not fits(top, tmp_path / "copied")
     (tmp_path / "copied").rename(tmp_path / "moved")
     assert not fits(top, tmp_path / "moved")
@@ -216,7 +216,7 @@ def fill_the_disk(environment):
     "damage",
     [remove_python, break_python, upgrade_python, change_lock, interrupt, fill_the_disk],
 )
-def test_what_does_not_fit_any_more_is_noticed(top, copy, damage):
+def test_an_outdated_environment_is_noticed(top, copy, damage):
     assert fits(top, copy)
     damage(copy / ".venv")
     assert not fits(top, copy)
@@ -283,7 +283,7 @@ REACH = {
 }
 
 
-def test_of_what_pip_and_uv_are_told_only_how_to_reach_an_index_stays(top, tmp_path):
+def test_of_the_settings_of_pip_and_uv_only_the_index_is_kept(top, tmp_path):
     folder = project(top, tmp_path / "project")
     with (folder / "Makefile").open("a") as file:
         file.write("\nshow:\n\t@env\n")
@@ -295,8 +295,8 @@ def test_of_what_pip_and_uv_are_told_only_how_to_reach_an_index_stays(top, tmp_p
     assert found["VIRTUAL_ENV"] == str(folder / ".venv")
 
 
-def test_nothing_leads_it_astray(top, made, tmp_path):
-    """A copy gets its own environment, whatever is set and whatever pip.conf says."""
+def test_settings_of_python_pip_and_uv_do_not_change_the_environment(top, made, tmp_path):
+    """A copy gets its own environment whatever variables and pip.conf say."""
     folder = tmp_path / "copied"
     shutil.copytree(made, folder, symlinks=True)
     (tmp_path / "pip.conf").write_text(
@@ -312,7 +312,7 @@ def test_nothing_leads_it_astray(top, made, tmp_path):
 
 
 @pytest.mark.slow
-def test_packages_that_uv_puts_elsewhere_are_an_error(top, tmp_path):
+def test_packages_that_uv_installs_elsewhere_are_an_error(top, tmp_path):
     folder = project(top, tmp_path / "project")
     (tmp_path / "uv").mkdir()
     (tmp_path / "uv/uv.toml").write_text(f"[pip]\ntarget = '{tmp_path / 'elsewhere'}'\n")
@@ -338,7 +338,7 @@ def test_a_colon_in_the_path_is_refused(top, tmp_path):
         ('case "$*" in *ensurepip*) exit 1;; esac', "apt install python3-venv"),
     ],
 )
-def test_a_python_that_cannot_make_it_is_an_error_in_a_line(top, tmp_path, python, message):
+def test_an_unusable_python_is_an_error_of_one_line(top, tmp_path, python, message):
     folder = project(top, tmp_path / "project")
     result = run(top, folder, "setup", PYTHON=str(script(tmp_path / "python", python)))
     assert result.returncode
@@ -347,7 +347,7 @@ def test_a_python_that_cannot_make_it_is_an_error_in_a_line(top, tmp_path, pytho
     assert message in said[0]
 
 
-def test_an_environment_that_is_a_link_is_used_if_it_fits_and_never_cleared(top, copy):
+def test_a_linked_environment_is_used_if_it_fits_and_never_cleared(top, copy):
     shared = copy.parent / "shared"
     (copy / ".venv").rename(shared)
     (copy / ".venv").symlink_to(shared)
@@ -362,7 +362,7 @@ def test_an_environment_that_is_a_link_is_used_if_it_fits_and_never_cleared(top,
 
 
 @pytest.mark.slow
-def test_of_two_makes_at_once_one_makes_it_and_one_waits(top, tmp_path):
+def test_of_two_concurrent_makes_one_waits(top, tmp_path):
     folder = project(top, tmp_path / "project")
     both = [
         subprocess.Popen(
@@ -386,7 +386,7 @@ def test_of_two_makes_at_once_one_makes_it_and_one_waits(top, tmp_path):
         *((signal.SIGINT, seconds) for seconds in (0.5, 1.1)),
     ],
 )
-def test_after_a_kill_it_is_made_again(top, tmp_path, number, seconds):
+def test_after_a_kill_the_environment_is_made_again(top, tmp_path, number, seconds):
     folder = project(top, tmp_path / "project")
     process = subprocess.Popen(
         ("make", "setup"), cwd=folder, env=environment(top), start_new_session=True,
@@ -401,7 +401,7 @@ def test_after_a_kill_it_is_made_again(top, tmp_path, number, seconds):
 
 
 @pytest.mark.slow
-def test_what_a_killed_make_started_is_waited_for(top, tmp_path):
+def test_make_waits_for_processes_of_a_killed_make(top, tmp_path):
     folder = project(top, tmp_path / "project")
     command = ("make", "setup")
     process = subprocess.Popen(command, cwd=folder, env=environment(top))
@@ -413,10 +413,10 @@ def test_what_a_killed_make_started_is_waited_for(top, tmp_path):
     assert whose(folder) == str(folder / ".venv")
 
 
-def test_what_the_hard_tests_need_is_added_and_a_kill_meanwhile_noticed(top, copy):
+def test_packages_of_the_hard_tests_are_added_and_a_kill_is_noticed(top, copy):
     lock = copy / "requirements-hard.lock"
     lock.write_text(f"nothing==1 --hash=sha256:{'0' * 64}\n")
-    assert run(top, copy, "hard").returncode  # wrong, but nothing is in halves
+    assert run(top, copy, "hard").returncode  # it fails, and leaves nothing half-installed
     assert fits(top, copy)
     shutil.copy(copy / "requirements.lock", lock)
     assert run(top, copy, "hard").returncode == 0
@@ -430,8 +430,8 @@ def test_what_the_hard_tests_need_is_added_and_a_kill_meanwhile_noticed(top, cop
 
 
 @pytest.mark.slow
-def test_what_is_built_is_built_by_what_the_lock_pins(top, tmp_path):
-    """A package without a wheel runs the code of what builds it: whose, says a hash."""
+def test_build_requirements_are_pinned_by_the_lock(top, tmp_path):
+    """A package without a wheel runs its build requirements, which hashes pin."""
     shutil.copytree(top / "wheels", tmp_path / "wheels")
     code = """
 import pathlib, shutil
@@ -460,7 +460,7 @@ def build_wheel(folder, *_):
     (folder / "requirements.lock").write_text(lock)
     result = run(top, folder, "setup", **links)
     assert result.returncode
-    said = " ".join(result.stderr.split())  # uv breaks lines where a terminal would end
+    said = " ".join(result.stderr.split())  # uv wraps lines at the width of a terminal
     assert "no trusted hash was provided for: `backend`" in said
     assert not ran.exists()
 

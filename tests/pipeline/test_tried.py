@@ -1,4 +1,4 @@
-"""What was tried: a readable row each, whatever became of it."""
+"""`digits tried` prints a readable row for each experiment, whatever its state."""
 
 import copy
 import json
@@ -50,7 +50,7 @@ ADDED = {**VARIANTS, "more": {"train": {"model": "x", "C": 1.0}, "evaluate": {}}
 
 @pytest.fixture
 def shown(monkeypatch):
-    """Stand for DVC, with experiments of all kinds."""
+    """Replace DVC by a list of experiments of all kinds."""
     other = {"digits/models": {"hash": "b"}, "data/raw": {"hash": "b"}}
     failure = {"msg": "Experiment run failed", "type": ""}
     experiments = [
@@ -79,7 +79,7 @@ def run(capsys, metric="accuracy", variant=None, *, as_json=False):
     return capsys.readouterr().out
 
 
-def test_each_is_a_row_sorted_by_the_metric_and_what_is_not_done_comes_last(shown, capsys):
+def test_each_experiment_is_a_row_sorted_by_the_metric_unfinished_last(shown, capsys):
     rows = run(capsys).splitlines()
     assert rows[0].split() == [
         "experiment", "changed", "variant", "accuracy", "log_loss", "rmse"
@@ -121,9 +121,7 @@ def test_one_variant_is_selected(shown, capsys):
     }
 
 
-def test_what_changed_much_is_cut_to_the_width_and_has_a_row_for_each_variant(
-    capsys, shown
-):
+def test_a_long_change_is_cut_to_the_width_with_a_row_for_each_variant(capsys, shown):
     variants = copy.deepcopy(VARIANTS)
     for variant, block in variants.items():
         block["train"] |= {f"a_long_parameter_of_{variant}": 123456.0}
@@ -137,7 +135,7 @@ def test_what_changed_much_is_cut_to_the_width_and_has_a_row_for_each_variant(
     assert rows[2].startswith(" " * 12)
 
 
-def test_a_name_that_does_not_exist_is_refused_with_those_that_do(shown):
+def test_an_unknown_name_is_refused_with_the_known_ones(shown):
     with pytest.raises(InputError, match="no metric 'acuracy'; there are accuracy, errors"):
         tried.show("acuracy", None, everywhere=False, as_json=False)
     with pytest.raises(InputError, match="no variant 'lin'; there are line, more, pair"):
@@ -153,7 +151,7 @@ def test_names_are_as_short_as_they_can_be():
     }
 
 
-def test_with_none_it_says_how_to_try_one(done):
+def test_without_experiments_it_says_how_to_run_one(done):
     said = done.run(*TRIED).stdout
     assert said.startswith(
         "no experiments yet; for example: dvc exp run -S variants.linear_binary.evaluate"
@@ -161,7 +159,7 @@ def test_with_none_it_says_how_to_try_one(done):
 
 
 @pytest.mark.slow
-def test_what_dvc_ran_is_shown(done, tmp_path):
+def test_an_experiment_of_dvc_is_shown(done, tmp_path):
     project = done.copy(tmp_path / "project")
     key = "variants.linear_binary.evaluate.threshold"
     project.run("dvc", "exp", "run", "--name", "at-0", "--set-param", f"{key}=0.0")

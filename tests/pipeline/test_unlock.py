@@ -1,4 +1,4 @@
-"""Unlock: whatever DVC leaves of its own files when it is killed, it starts again."""
+"""After `digits unlock` DVC starts again, whatever files a killed DVC left."""
 
 import json
 import os
@@ -16,19 +16,19 @@ def project(done, tmp_path):
     return done.copy(tmp_path / "project")
 
 
-def test_what_is_whole_is_left_alone(project):
+def test_intact_files_are_not_touched(project):
     before = (project.root / "dvc.lock").read_bytes()
     assert list(unlock.unlock(project.root)) == []
     assert (project.root / "dvc.lock").read_bytes() == before
 
 
 def dvc(folder):
-    """Make a folder another project of DVC's."""
+    """Make a folder another DVC project."""
     (folder / ".dvc/tmp").mkdir(parents=True, exist_ok=True)
 
 
 @pytest.mark.parametrize("folder", [".", "published"])
-def test_an_empty_list_of_locks_is_removed_and_a_full_one_stays(project, folder, caplog):
+def test_an_empty_list_of_locks_is_removed_and_a_valid_one_stays(project, folder, caplog):
     dvc(project.root / folder)
     path = locks.rwlock_of(project.root / folder)
     path.write_text("{}")
@@ -36,11 +36,11 @@ def test_an_empty_list_of_locks_is_removed_and_a_full_one_stays(project, folder,
     path.write_text("")
     assert list(unlock.unlock(project.root)) == []
     assert f"{path}: was empty, and was removed" in caplog.text
-    assert path.read_text()  # as DVC wrote it since
+    assert path.read_text()  # as DVC has rewritten it
 
 
-def test_a_lock_that_dvc_is_writing_is_not_taken_for_one_cut_short(project):
-    """DVC holds its lock while it writes, and does not write at once."""
+def test_a_lock_that_dvc_is_writing_is_not_repaired(project):
+    """DVC holds its lock while it writes, which is not atomic."""
     path = project.root / "dvc.lock"
     whole = path.read_text().replace("dvc.lock", "") + "# as written by DVC\n"
     writes = (
@@ -77,7 +77,7 @@ def test_a_lock_that_dvc_is_writing_is_not_taken_for_one_cut_short(project):
     ],
 )
 def test_while_a_stage_runs_nothing_is_touched(project, command):
-    """DVC's list says which process writes which results."""
+    """DVC's list of locks names the process that writes a result."""
     lock = project.root / "dvc.lock"
     lock.write_text("cut: [" if command == "unlock" else lock.read_text())
     before = lock.read_text(), (project.root / "params.yaml").read_text()
@@ -94,7 +94,7 @@ def test_while_a_stage_runs_nothing_is_touched(project, command):
 @pytest.mark.parametrize(
     "left", ["", "schema: '2.0'\nstages:\n  check:\n    deps:\n    - path:"]
 )
-def test_a_lock_that_was_cut_short_is_taken_from_git(project, left):
+def test_a_truncated_lock_is_restored_from_git(project, left):
     path = project.root / "dvc.lock"
     before = path.read_bytes()
     path.write_text(left)
@@ -102,7 +102,7 @@ def test_a_lock_that_was_cut_short_is_taken_from_git(project, left):
     assert path.read_bytes() == before
 
 
-def test_without_one_in_git_it_is_made_again(fresh, tmp_path):
+def test_a_truncated_lock_that_git_does_not_have_is_made_again(fresh, tmp_path):
     project = fresh.copy(tmp_path / "project")
     (project.root / "dvc.lock").write_text("stages: [")
     assert "`dvc repro` writes it again" in "".join(unlock.unlock(project.root))

@@ -1,7 +1,6 @@
-"""Whatever a user commits in params.yaml, the tests of the code pass.
+"""The tests of the code pass with any params.yaml that a user commits.
 
-In a copy of this project, as the README changes one: `make test` there must say nothing of
-a parameter, a variant or a data set.
+They run in copies of this project with other parameters, variants and data.
 """
 
 import os
@@ -51,9 +50,9 @@ def data_of_their_own(content):
 
 
 def copy(root, change):
-    """Return a copy of the project's code, with other parameters, committed.
+    """Return a committed copy of the project's code with other parameters.
 
-    Without what the pipeline made of the old ones, as where a user has begun with theirs.
+    It has no results, as when a user starts a project from this one.
     """
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.check_output(listed, cwd=ROOT, text=True).split("\0")
@@ -83,7 +82,7 @@ def test_a_test_that_reads_the_users_parameters_fails(request):
     conftest.opened.clear()
 
 
-def test_a_small_project_has_no_remote_of_the_users(tmp_path, monkeypatch):
+def test_a_generated_project_has_no_remote_of_the_user(tmp_path, monkeypatch):
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text(
         "[core]\n    remote = team\n    analytics = false\n"
@@ -94,7 +93,7 @@ def test_a_small_project_has_no_remote_of_the_users(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_test_of_the_published_results_says_what_it_checks(tmp_path):
+def test_a_failing_test_of_published_results_says_what_it_checks(tmp_path):
     project = copy(tmp_path / "copy", another_threshold)
     command = [
         sys.executable,
@@ -115,12 +114,10 @@ def test_a_test_of_the_published_results_says_what_it_checks(tmp_path):
     ("change", "which"),
     [(one_variant_more, LONG), (data_of_their_own, FAST)],
 )
-def test_the_quick_tests_pass_whatever_the_parameters_are(
-    tmp_path, monkeypatch, change, which
-):
+def test_the_quick_tests_pass_with_other_parameters(tmp_path, monkeypatch, change, which):
     project = copy(tmp_path / "copy", change)
     for name in [name for name in os.environ if name.startswith("PYTEST_")]:
-        monkeypatch.delenv(name)  # it is a run of its own
+        monkeypatch.delenv(name)  # the inner pytest must not see them
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal"]
     command += ["-m", which, "--basetemp", str(tmp_path / "temporary")]
     result = project.run(*command, check=False)

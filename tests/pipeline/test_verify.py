@@ -1,7 +1,6 @@
-"""Verify: whatever is damaged is found, named and repaired, and nothing else changes."""
+"""`digits verify` finds, names and repairs all damage, and changes nothing else."""
 
 import json
-import os
 import shutil
 
 import pytest
@@ -10,6 +9,7 @@ from digits import pipeline
 from digits.commands import verify
 from digits.errors import InputError
 from tests.helpers.project import PARAMS, ROOT
+from tests.helpers.results import damage
 
 VERIFY = ("python", "-m", "digits", "verify")
 
@@ -19,19 +19,8 @@ def project(done, tmp_path):
     return done.copy(tmp_path / "project")
 
 
-def damage(path):
-    """Change a byte, but neither size, nor time, nor what is allowed."""
-    before = path.stat()
-    path.chmod(0o644)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    path.chmod(before.st_mode)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
 def stored(project, path):
-    """Return where the cache keeps a result, or the first file of a folder."""
+    """Return the path in the cache of a result, or of the first file of a folder."""
     (out,) = [out for out in verify.recorded(project.root) if out.path == path]
     objects = project.root / ".dvc/cache/files/md5"
     if out.md5.endswith(".dir"):
@@ -40,12 +29,12 @@ def stored(project, path):
     return objects / out.md5[:2] / out.md5[2:]
 
 
-def test_a_sound_project_passes(done):
+def test_an_intact_project_passes(done):
     result = done.run(*VERIFY)
     assert "results and the cache match dvc.lock" in result.stdout
 
 
-def test_the_hash_of_a_folder_is_dvcs(done):
+def test_the_hash_of_a_folder_is_that_of_dvc(done):
     folders = [out for out in verify.recorded(done.root) if out.md5.endswith(".dir")]
     assert len(folders) > 5
     for out in folders:
@@ -70,7 +59,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("path", CASES)
-def test_a_damaged_result_is_found_and_mended(done, project, path):
+def test_a_damaged_result_is_found_and_repaired(done, project, path):
     damage(project.root / path)
     found = project.run(*VERIFY, check=False)
     assert found.returncode == 1
@@ -84,7 +73,7 @@ def test_a_damaged_result_is_found_and_mended(done, project, path):
 @pytest.mark.slow
 @pytest.mark.parametrize("path", ["data/models/multinomial.npz", "data/raw"])
 @pytest.mark.parametrize("both", [False, True])
-def test_a_damaged_cache_is_found_and_mended(done, project, path, both):
+def test_a_damaged_cache_is_found_and_repaired(done, project, path, both):
     damage(stored(project, path))
     if both:
         target = project.root / path
@@ -100,7 +89,7 @@ def test_a_damaged_cache_is_found_and_mended(done, project, path, both):
 
 
 @pytest.mark.slow
-def test_what_is_missing_is_found_and_mended(project):
+def test_missing_results_are_found_and_repaired(project):
     (project.root / "metrics/multinomial.json").unlink()
     shutil.rmtree(project.root / "data/subsets")
     stored(project, "data/models/multinomial.npz").unlink()
@@ -114,7 +103,7 @@ def test_what_is_missing_is_found_and_mended(project):
 @pytest.mark.parametrize(
     "content", [None, "", "[]", "stages: 3", "{", "stages: {a: {outs: [{}]}}"]
 )
-def test_without_a_lock_it_says_so_in_a_line(tmp_path, content):
+def test_a_missing_lock_is_one_line(tmp_path, content):
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     if content is not None:
@@ -125,7 +114,7 @@ def test_without_a_lock_it_says_so_in_a_line(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
-def test_a_lock_that_is_cut_off_after_a_path_is_read(tmp_path):
+def test_a_lock_that_is_truncated_after_a_path_is_read(tmp_path):
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     (tmp_path / "params.yaml").write_text(PARAMS.read_text())
     lock = (
@@ -137,7 +126,7 @@ def test_a_lock_that_is_cut_off_after_a_path_is_read(tmp_path):
     assert "differs from dvc.lock" in verify.Inputs(tmp_path).changed("check")
 
 
-def test_what_is_left_of_a_removed_variant_is_no_damage_and_is_named(project):
+def test_leftovers_of_a_removed_variant_are_named_and_are_not_damage(project):
     text = (project.root / "params.yaml").read_text()
     start, end = text.index("  one_vs_rest:"), text.index("  multinomial:")
     (project.root / "params.yaml").write_text(text[:start] + text[end:])
@@ -158,7 +147,7 @@ def locked(project):
 @pytest.mark.slow
 @pytest.mark.parametrize("both", [False, True])
 def test_a_repair_records_no_old_result_under_new_parameters(project, both):
-    """The threshold is edited and not yet run."""
+    """The threshold is edited, but not yet run."""
     before = locked(project)
     project.edit("threshold: 0.49", "threshold: 5.0")
     path = "data/predictions/linear_binary.npz"
@@ -192,7 +181,7 @@ def test_a_repair_records_no_old_result_under_new_parameters(project, both):
     ],
 )
 def test_a_repair_runs_no_stage_that_would_refuse(project, file, old, new, reason):
-    """Its code, or the training before it, is edited; DVC would delete what it made."""
+    """Its code or the training before it is edited; DVC would delete its outputs."""
     path = project.root / file
     path.write_text(path.read_text().replace(old, new, 1))
     damage(project.root / "metrics/one_vs_rest.json")
@@ -205,7 +194,7 @@ def test_a_repair_runs_no_stage_that_would_refuse(project, file, old, new, reaso
 
 @pytest.mark.slow
 def test_a_repair_deletes_nothing_that_it_cannot_replace(project):
-    """The data is damaged in the workspace and in the cache, and its source is gone."""
+    """The data is damaged in the workspace and in the cache, and its source is missing."""
     (project.root / "data/own/tiny.npz").unlink()
     project.run("git", "commit", "--quiet", "--all", "--message", "Lose the source")
     path = "data/raw/test/images.npy"
@@ -224,7 +213,7 @@ MODELS = "data/models/multinomial.npz", "data/models/one_vs_rest.npz"
 
 
 def exchange(project):
-    """Exchange the hashes of two models in dvc.lock, as a botched merge does."""
+    """Exchange the hashes of two models in dvc.lock, as a bad merge does."""
     path = project.root / "dvc.lock"
     lock = pipeline.read(path)
     one, other = (
@@ -236,10 +225,10 @@ def exchange(project):
     pipeline.write(path, lock)
 
 
-def test_a_lock_that_cannot_be_right_is_said_to_be_wrong(project):
+def test_an_inconsistent_lock_is_reported(project):
     exchange(project)
     for run in (project.root / ".dvc/cache/runs").glob("*/*"):
-        (run / ".cut.tmp").write_text("outs: [")  # as DVC leaves it when it is killed
+        (run / ".cut.tmp").write_text("outs: [")  # as a killed DVC leaves it
     lock = project.root / "dvc.lock"
     lock.write_text(lock.read_text().replace("threshold: 0.49", "threshold: 0.3"))
     found = project.run(*VERIFY, check=False)
@@ -254,7 +243,7 @@ def test_a_lock_that_cannot_be_right_is_said_to_be_wrong(project):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("checked_out", [False, True])
-def test_hashes_exchanged_in_the_lock_are_no_result(done, project, checked_out):
+def test_hashes_exchanged_in_the_lock_are_not_accepted(done, project, checked_out):
     exchange(project)
     if checked_out:
         project.run("dvc", "checkout", "--force")
@@ -262,7 +251,7 @@ def test_hashes_exchanged_in_the_lock_are_no_result(done, project, checked_out):
     assert found.returncode == 1
     for stage in ("train@multinomial", "train@one_vs_rest"):
         assert f"wrong    dvc.lock  ({stage}: " in found.stdout
-    # DVC believes it, but the stages that read the models do not
+    # DVC accepts it, but the stages that read the models do not
     assert "was made with" in project.run("dvc", "repro", check=False).stderr
     project.run(*VERIFY, "--fix")
     project.run("dvc", "repro")
@@ -279,8 +268,8 @@ def test_hashes_exchanged_in_the_lock_are_no_result(done, project, checked_out):
         ("train@multinomial", "C: 1.0", "C: 0.5"),
     ],
 )
-def test_parameters_edited_in_the_lock_are_no_result(project, stage, old, new):
-    """And in params.yaml, so that for DVC nothing has changed."""
+def test_parameters_edited_in_the_lock_are_not_accepted(project, stage, old, new):
+    """params.yaml is edited as well, so for DVC nothing has changed."""
     lock = project.root / "dvc.lock"
     before, at, after = lock.read_text().rpartition(f"\n  {stage}:")
     lock.write_text(before + at + after.replace(old, new, 1))

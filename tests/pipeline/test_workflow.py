@@ -1,4 +1,4 @@
-"""The workflow is safe to run on a stranger's pull request, and does what it says."""
+"""The workflow is safe to run on a fork's pull request, and its steps work."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import yaml
 from tests.helpers.project import ROOT, Project
 
 TEXT = (ROOT / ".github/workflows/pipeline.yml").read_text()
-WORKFLOW = yaml.load(TEXT, Loader=yaml.BaseLoader)  # noqa: S506 (makes text; `on` is no bool)
+WORKFLOW = yaml.load(TEXT, Loader=yaml.BaseLoader)  # noqa: S506 (reads all as text, also `on`)
 JOBS = WORKFLOW["jobs"]
 STEPS = [step for job in JOBS.values() for step in job["steps"]]
 SCRIPTS = [step["run"] for step in STEPS if "run" in step]
@@ -27,7 +27,7 @@ def test_every_action_is_pinned_to_a_commit_and_names_its_version():
         assert re.fullmatch(r"[\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action)
 
 
-def test_it_may_only_read_but_for_the_job_that_runs_nothing_of_the_request():
+def test_only_the_job_that_runs_no_code_of_the_request_may_write():
     assert WORKFLOW["permissions"] == {"contents": "read"}
     writing = {
         name: job["permissions"] for name, job in JOBS.items() if "permissions" in job
@@ -39,16 +39,16 @@ def test_it_may_only_read_but_for_the_job_that_runs_nothing_of_the_request():
     assert "head.repo.full_name == github.repository" in JOBS["comment"]["if"]
 
 
-def test_it_does_not_run_a_strangers_code_with_the_owners_rights():
+def test_code_of_a_fork_does_not_run_with_the_owners_rights():
     assert set(WORKFLOW["on"]) == {"pull_request", "push"}
     assert "pull_request_target" not in TEXT
-    assert "secrets" not in str(WORKFLOW)  # but for a comment that says where they go
+    assert "secrets" not in str(WORKFLOW)  # except in a comment
     checkouts = [step["with"] for step in STEPS if "checkout" in step.get("uses", "")]
     assert len(checkouts) == len(JOBS) - 1
     assert all(options["persist-credentials"] == "false" for options in checkouts)
 
 
-def test_nothing_that_a_stranger_writes_becomes_a_script():
+def test_text_of_a_pull_request_does_not_become_a_script():
     assert SCRIPTS
     assert not [script for script in SCRIPTS if "${{" in script]
 
@@ -84,7 +84,7 @@ def test_shellcheck_finds_nothing(script):
     assert result.returncode == 0, result.stdout
 
 
-def test_the_results_go_into_a_cache_that_all_runs_share():
+def test_all_runs_share_a_cache_of_results():
     cache, again = (step["with"] for step in STEPS if "cache" in step.get("uses", ""))
     assert cache == again
     assert cache["path"] == ".dvc/cache"
@@ -96,7 +96,7 @@ def test_the_results_go_into_a_cache_that_all_runs_share():
     assert pulled < order.index("make repro")
 
 
-def test_the_comparison_comes_whatever_the_tests_say():
+def test_the_comparison_runs_even_if_tests_fail():
     assert not {"needs", "if"} & {*JOBS["pipeline"]}
     assert "make test" not in [step.get("run") for step in JOBS["pipeline"]["steps"]]
     assert JOBS["comment"]["needs"] == "pipeline"
@@ -104,17 +104,17 @@ def test_the_comparison_comes_whatever_the_tests_say():
 
 
 def test_a_copy_of_the_project_need_not_have_its_results():
-    """Only the job that says so checks them, and only where it is asked to."""
+    """Only one job checks them, and only if a variable asks for it."""
     (job,) = (job for job in JOBS.values() if "make test-results" in str(job))
     assert job["if"] == "vars.CHECK_RESULTS == 'true'"
-    assert job["needs"] == "pipeline"  # after which all is in the cache
+    assert job["needs"] == "pipeline"  # then the cache has everything
     assert not [
         name for name, other in JOBS.items() if "results" in str(other.get("needs"))
     ]
 
 
 def run_step(name, project, **environment):
-    """Run a step of the job `pipeline` in a project, as GitHub's runner does."""
+    """Run a step of the job `pipeline` in a project, like GitHub's runner."""
     (script,) = (s["run"] for s in JOBS["pipeline"]["steps"] if s.get("name") == name)
     if not (project.root / ".venv").exists():
         (project.root / ".venv").symlink_to(sys.prefix)
@@ -131,7 +131,7 @@ def run_step(name, project, **environment):
 
 @pytest.fixture
 def tracked(fresh, tmp_path):
-    """A clone of a project whose data `dvc add` tracks and has pushed, and its remote."""
+    """A clone of a project whose data was pushed by DVC, and its remote."""
     project = fresh.copy(tmp_path / "project")
     project.run("git", "rm", "--quiet", "--cached", "data/own/tiny.npz")
     project.run("dvc", "add", "data/own/tiny.npz")
@@ -166,7 +166,7 @@ def test_data_that_no_remote_has_is_an_error_that_names_it(tracked):
 
 
 @pytest.mark.slow
-def test_where_no_remote_can_be_read_the_pipeline_computes_it(done, tmp_path):
+def test_without_a_readable_remote_the_pipeline_computes_the_results(done, tmp_path):
     project = done.copy(tmp_path / "project")
     assert run_step(PULL, project).stdout == ""
     (tmp_path / "no folder").touch()
@@ -178,7 +178,7 @@ def test_where_no_remote_can_be_read_the_pipeline_computes_it(done, tmp_path):
     assert "::warning::dvc pull failed" in result.stdout
 
 
-def test_the_pictures_that_changed_are_collected_before_and_after(done, tmp_path):
+def test_changed_figures_are_collected_before_and_after(done, tmp_path):
     project = done.copy(tmp_path / "project")
     folder = "metrics/multinomial/pictures"
     whole = (project.root / folder / "scores.png").read_bytes()
@@ -202,7 +202,7 @@ def test_the_pictures_that_changed_are_collected_before_and_after(done, tmp_path
     assert "vegaEmbed" in (changed / "plots/index.html").read_text()
 
 
-def test_the_comparison_is_handed_on_and_what_got_worse_fails(done, tmp_path):
+def test_the_comparison_is_passed_on_and_a_worse_metric_fails(done, tmp_path):
     project = done.copy(tmp_path / "project")
     path = project.root / "metrics/multinomial.json"
     values = json.loads(path.read_text())
@@ -219,7 +219,7 @@ def test_the_comparison_is_handed_on_and_what_got_worse_fails(done, tmp_path):
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_no_job_runs_for_ever(job):
+def test_every_job_has_a_time_limit(job):
     assert int(JOBS[job]["timeout-minutes"]) <= 60
 
 
@@ -235,7 +235,7 @@ LOCKS = ("requirements.lock", "requirements-hard.lock")
 
 
 def pinned(lock):
-    """Return the version of each package and what follows it: its hashes."""
+    """Return each package's version and the hashes that follow it."""
     text = (ROOT / lock).read_text()
     entries = re.split(r"(?m)^(?=[a-z0-9])", text)[1:]
     return [re.fullmatch(r"(\S+)==(\S+)(.*)", e, re.DOTALL).groups() for e in entries]
@@ -255,8 +255,8 @@ def test_the_hard_tests_change_no_version():
     assert {pair for pair in hard if pair[0] in both} <= usual
 
 
-def test_what_is_built_is_built_by_what_is_pinned():
-    """Code that builds a package runs: tests/pipeline/test_setup.py shows that uv asks."""
+def test_build_requirements_are_pinned():
+    """Build code runs at install; tests/pipeline/test_setup.py tests that uv checks it."""
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
     (built,) = re.findall("(?m)^BUILT := (.*)", makefile)
     assert "--require-build-hashes --build-constraints requirements.lock" in built
@@ -268,7 +268,7 @@ def test_what_is_built_is_built_by_what_is_pinned():
     assert len(lines) == 6
     assert all(kinds), lines
     text = "\n".join((*SCRIPTS, (ROOT / ".ci/run").read_text()))
-    assert not re.search(r"\b(pip|uv)\b", text)  # there, only make installs
+    assert not re.search(r"\b(pip|uv)\b", text)  # make installs it, and nothing else does
     (rest,) = (
         rest for name, _, rest in pinned("requirements.lock") if name == "setuptools"
     )

@@ -41,7 +41,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from digits.commands import locks, unlock
+from digits import locks
+from digits.commands import unlock
 from tests.helpers.processes import PATIENCE, kill, left_running, processes
 from tests.helpers.project import Project, generate, make, on_mnist
 from tests.helpers.results import UNFINISHED, attributed, results

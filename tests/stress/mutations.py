@@ -1,7 +1,7 @@
-"""Break lines that matter, one at a time, and see whether the tests notice.
+"""Break important lines of code, one at a time, and check that the tests notice.
 
-    python -m tests.stress.mutations              all of them
-    python -m tests.stress.mutations --count 8    as many, spread over all
+    python -m tests.stress.mutations              all mutations
+    python -m tests.stress.mutations --count 8    eight of them, spread over all
 
 Each is broken in a copy of the project, in which the tests that should notice run until
 the first fails. Status 1 if more than one is not caught, or if a line is no longer found.
@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-# The file, the line's text, what it becomes, and the tests that should notice.
+# The file, the text to replace, its replacement, and the tests that should fail.
 MUTATIONS = [
     ("digits/data/mirrors.py", "if actual != self.sha256:", "if False:", "sources"),
     (
@@ -34,7 +34,7 @@ MUTATIONS = [
     ("digits/data/files.py", "or promised != there", "", "sources"),
     (
         "digits/data/files.py",
-        "if unfolded > max_unpacked_bytes(path):",
+        "if unpacked > max_unpacked_bytes(path):",
         "if False:",
         "sources",
     ),
@@ -115,10 +115,10 @@ MUTATIONS = [
 
 
 def left_out(folder: str, names: list[str]) -> set[str]:
-    """Return what is not copied: what is no code, and what is large."""
+    """Return the names that are not copied: large folders and data."""
     large = {".git", ".venv", "__pycache__", "cache", "tmp"}
     if Path(folder) in (ROOT, ROOT / "published"):
-        large.add("data")  # but digits/data is code
+        large.add("data")  # digits/data is code
     return {*names} & large
 
 
@@ -131,12 +131,12 @@ def caught(root: Path, tests: str) -> bool:
         return subprocess.run(
             command, cwd=root, capture_output=True, check=False, timeout=180
         ).returncode == 1  # fmt: skip
-    except subprocess.TimeoutExpired:  # it hangs, which is noticed, too
+    except subprocess.TimeoutExpired:  # a hang is also noticed
         return True
 
 
 def main() -> None:
-    """Break each, print what became of it."""
+    """Apply each mutation, and print whether it was caught."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

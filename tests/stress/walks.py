@@ -1,18 +1,18 @@
-"""Walk at random through what a user does, and see that no step leaves a wrong result.
+"""Take random steps of a user, and check that none leaves a wrong result.
 
     python -m tests.stress.walks --steps 200 --seed 0
     python -m tests.stress.walks --steps 200 --walks 3
 
 The project is clean, edited, damaged, in conflict, interrupted or on another branch, in any
-mixture. A step is one of the commands and accidents in `STEPS`, which may fail, but must
-not end in a traceback. At any time neither dvc.lock nor DVC's run cache may attribute a
-result to other inputs than those of which a fresh copy made it, and a repair may delete
-nothing. After the walk, when what only a user can decide is decided, `make verify FIX=1`
-and `dvc repro` must give the very results of a fresh copy with the same parameters, and
-`verify` must agree.
+combination. A step is one of the commands and accidents in `STEPS`. It may fail, but must
+not end in a traceback. At any time dvc.lock and DVC's run cache may attribute a result only
+to the inputs from which a fresh copy made it, and a repair may delete nothing. After the
+walk, the conflicts in params.yaml are resolved. Then `make verify FIX=1` and `dvc repro`
+must give exactly the results of a fresh copy with the same parameters, and `verify` must
+find no damage.
 
-Damage keeps a file's time and size, so that only `verify` notices it: DVC would let the
-next stage read it. So after it comes no run and no checkout before a repair.
+Damage keeps a file's time and size, so that only `verify` notices it; DVC would let the
+next stage read the file. So no run and no checkout follows it before a repair.
 """
 
 import argparse
@@ -38,17 +38,17 @@ from tests.helpers.processes import kill, left_running
 from tests.helpers.project import Project, generate, make
 from tests.helpers.results import attributed, results
 
-# One parameter of `evaluate`, one of `train`: so few states that all of them are known.
+# One parameter of `evaluate` and one of `train`, so that all states are known.
 VALUES = {"threshold": ("0.49", "0.3"), "multinomial_logistic, C": ("1.0", "0.5")}
 EDITED = ("evaluate@linear_binary", "train@multinomial", "download")
 BRANCHES = ("main", "other")
 
 
 class Walk:
-    """A project on a walk, and what a fresh copy gives with each choice of parameters."""
+    """A random walk of a project, and the results of fresh copies to compare with."""
 
     def __init__(self, fresh: Project, folder: Path, seed: int):
-        """Run a fresh copy with each choice of parameters."""
+        """Run a fresh copy with each combination of parameters."""
         self.rng = random.Random(seed)
         self.fresh, self.folder = fresh, folder
         self.expected: dict[tuple[str, ...], tuple[dict[str, bytes], dict[str, Any]]] = {}
@@ -69,7 +69,7 @@ class Walk:
         self.damaged = False
 
     def step(self) -> str:
-        """Take one step; return its name, and what went wrong in it."""
+        """Take one step; return its name, and what went wrong."""
         name = self.rng.choice(WHILE_DAMAGED if self.damaged else USUAL)
         before = time.monotonic()
         said = STEPS[name](self)
@@ -85,7 +85,7 @@ class Walk:
         return "\n".join([line, *(f"  WRONG {problem}" for problem in problems)])
 
     def misattributed(self) -> list[str]:
-        """Return what is attributed to inputs of which no fresh copy made it."""
+        """Return the results that are attributed to other inputs than in a fresh copy."""
         return [
             f"{[out['path'] for out in outs]} attributed to other inputs"
             for inputs, outs in attributed(self.project.root).items()
@@ -94,7 +94,7 @@ class Walk:
         ]
 
     def state(self) -> list[str]:
-        """Return what the project is, as far as Git and the files say."""
+        """Return the project's state according to Git and the files."""
         root = self.project.root
         found = [f"on {self.branch()}"] + ["damaged"] * self.damaged
         if self.git("status", "--porcelain", "params.yaml"):
@@ -110,16 +110,16 @@ class Walk:
         return self.git("symbolic-ref", "--short", "--quiet", "HEAD").strip()
 
     def git(self, *arguments: str) -> str:
-        """Return what Git printed, whether it failed or not."""
+        """Return the output of Git, which may fail."""
         return self.project.run("git", *arguments, check=False).stdout
 
     def do(self, *command: str) -> str:
-        """Return all that a command printed, whether it failed or not."""
+        """Return the output of a command, which may fail."""
         result = self.project.run(*command, check=False)
         return result.stdout + result.stderr
 
     def end(self) -> list[str]:
-        """Return what is wrong after a user has put all right."""
+        """Repair everything like a user, and return what is still wrong."""
         root = self.project.root
         settle(self)
         if not (root / "data/own/tiny.npz").exists():
@@ -159,7 +159,7 @@ def now(project: Project) -> tuple[str, ...]:
 
 
 def edit(project: Project, key: str, value: str) -> None:
-    """Give a parameter a value."""
+    """Set a parameter."""
     path = project.root / "params.yaml"
     text = path.read_text()
     for old in VALUES[key]:
@@ -168,7 +168,7 @@ def edit(project: Project, key: str, value: str) -> None:
 
 
 def change(walk: Walk) -> str:
-    """Edit a parameter, and do not run it."""
+    """Edit a parameter without a run."""
     key = walk.rng.choice([*VALUES])
     edit(walk.project, key, walk.rng.choice(VALUES[key]))
     return ""
@@ -181,7 +181,9 @@ def damage(walk: Walk) -> str:
     if not lock.exists() or not unlock.is_whole(lock):
         return ""
     outs = verify.recorded(root)
-    if walk.rng.random() < 2 / 3:  # more often where an edit or a lost source counts
+    if (
+        walk.rng.random() < 2 / 3
+    ):  # more often a result that an edit or a missing source affects
         outs = [out for out in outs if out.stage in EDITED and out.cached]
     out = walk.rng.choice(outs)
     files = [path for path in Ignored(root).files(root / out.path) if path.is_file()]
@@ -208,7 +210,7 @@ def damage(walk: Walk) -> str:
 
 
 def hide_source(walk: Walk) -> str:
-    """Take the data's source away, or bring it back."""
+    """Move the data's source away, or back."""
     source, hidden = (walk.project.root / f"data/own/tiny.npz{end}" for end in ("", ".bak"))
     if source.exists():
         source.rename(hidden)
@@ -240,7 +242,7 @@ def lose(walk: Walk) -> str:
 
 
 def interrupt(walk: Walk) -> str:
-    """Kill `dvc repro` at some instant."""
+    """Kill `dvc repro` at a random instant."""
     run = subprocess.Popen(
         ["dvc", "repro"],
         cwd=walk.project.root,
@@ -257,7 +259,7 @@ def interrupt(walk: Walk) -> str:
 
 
 def cut_short(walk: Walk) -> str:
-    """Leave half of dvc.lock, as DVC does when it is killed while it writes."""
+    """Truncate dvc.lock, like a DVC that is killed while it writes."""
     path = walk.project.root / "dvc.lock"
     if path.exists():
         text = path.read_text()
@@ -266,7 +268,7 @@ def cut_short(walk: Walk) -> str:
 
 
 def bad_luck(walk: Walk) -> str:
-    """Edit, damage, perhaps lose the source, and then repair."""
+    """Edit, damage, perhaps hide the source, and then repair."""
     change(walk)
     damage(walk)
     if hidden := walk.damaged and walk.rng.random() < 1 / 2:
@@ -278,18 +280,18 @@ def bad_luck(walk: Walk) -> str:
 
 
 def switch(walk: Walk) -> str:
-    """Go to the other branch, with what Git lets through."""
+    """Switch to the other branch, if Git allows it."""
     other = BRANCHES[walk.branch() == "main"]
     return walk.do("git", "switch", other)
 
 
 def merge(walk: Walk) -> str:
-    """Merge the other branch, and leave what is in conflict."""
+    """Merge the other branch, and leave conflicts."""
     return walk.do("git", "merge", "--no-edit", BRANCHES[walk.branch() == "main"])
 
 
 def commit(walk: Walk) -> str:
-    """Commit all, unless dvc.lock is no lock."""
+    """Commit everything, unless dvc.lock is damaged."""
     lock = walk.project.root / "dvc.lock"
     if not lock.exists() or not unlock.is_whole(lock) or walk.git("ls-files", "--unmerged"):
         return ""
@@ -297,7 +299,7 @@ def commit(walk: Walk) -> str:
 
 
 def settle(walk: Walk) -> str:
-    """Decide what only a user can: in params.yaml, our side."""
+    """Resolve conflicts in params.yaml with our side, and run `digits unlock`."""
     if unlock.in_conflict(walk.project.root / "params.yaml"):
         walk.do("git", "checkout", "--ours", "params.yaml")
         walk.do("git", "add", "params.yaml")
@@ -305,7 +307,7 @@ def settle(walk: Walk) -> str:
 
 
 def repro(walk: Walk) -> str:
-    """Run it, as `make repro` does."""
+    """Run the pipeline like `make repro`."""
     said = walk.do("python", "-m", "digits", "unlock")
     return said + walk.do("dvc", "repro")
 

@@ -1,6 +1,6 @@
-"""Every parameter has limits in the schema, and within them a fit works or is refused.
+"""Each parameter has limits in the schema, within which a fit works or is refused.
 
-The models and their parameters are read from the code: a new one is tested as it comes.
+The models and their parameters are read from the code, so new ones are tested as well.
 """
 
 import dataclasses
@@ -28,13 +28,13 @@ from digits.solvers import logistic
 from stages import evaluate, train
 from tests.helpers.project import generate, options
 
-SECONDS = 60  # for a fit that takes less than two; the machine may be busy
-FEW = {"epochs": 2}  # what takes its time by nature
+SECONDS = 60  # for a fit that takes less than two, on a busy machine
+FEW = {"epochs": 2}  # slower methods
 QUICK = [name for name in methods.NAMES if name != "lenet5"]
 
 
 def ranges(model):
-    """Return the values of each parameter: a list, or the type and both limits."""
+    """Return each parameter's values: a list, or the type and both limits."""
     schema = import_module(f"digits.methods.{model}").Options.model_json_schema()
     return {
         name: values(name, field)
@@ -54,7 +54,7 @@ def values(name, field):
         return field.get("enum", [field.get("const")])
     kind = {"integer": int, "number": float}[field["type"]]
     low, high = field.get("minimum"), field.get("maximum")
-    if low is None:  # the schema excludes the limit itself
+    if low is None:  # the limit is exclusive
         low = nextafter(float(field["exclusiveMinimum"]), inf)
     if high is None:
         high = nextafter(float(field["exclusiveMaximum"]), -inf)
@@ -62,7 +62,7 @@ def values(name, field):
 
 
 def between(kind, low, high):
-    """Return a strategy of numbers from low to high, of all orders of magnitude."""
+    """Return a strategy for numbers from low to high, of all orders of magnitude."""
     if kind is int:
         spread = st.integers(low, high)
     else:
@@ -73,7 +73,7 @@ def between(kind, low, high):
 
 
 def ends(model):
-    """Return all combinations of the lowest and the highest of each parameter."""
+    """Return all combinations of each parameter's lowest and highest value."""
     choices = {
         name: given if isinstance(given, list) else given[1:]
         for name, given in ranges(model).items()
@@ -87,7 +87,7 @@ def ends(model):
 
 @pytest.fixture(scope="module")
 def data():
-    """Sixty images of four shapes, of which a fifth has a wrong label."""
+    """Sixty images of four shapes, a fifth of them with a wrong label."""
     clean = generate(150, 50, seed=1)
     train, test = (
         Split(*(a[split.labels < 4] for a in split)) for split in (clean.train, clean.test)
@@ -99,7 +99,7 @@ def data():
 
 @pytest.fixture(autouse=True)
 def little_memory(request, monkeypatch):
-    """Refuse what would fit into a large machine, and take minutes there."""
+    """Refuse what would fit into the memory of a large machine and take minutes there."""
     free = 2**31 if "lenet5" in request.node.name else 2**28  # TensorFlow needs more
     monkeypatch.setattr(memory, "_physical", lambda: {"free": free})
 
@@ -118,7 +118,7 @@ def in_time():
 
 
 def works_or_is_refused(model, parameters, data, folder):
-    """Fit; assert that all is finite, or that a message says what cannot be."""
+    """Fit; assert that all results are finite, or that the fit is refused."""
     block, split = options(model, **parameters), data.train
     if block.most_classes:
         split = Split(*(array[split.labels < 2] for array in split))
@@ -128,14 +128,14 @@ def works_or_is_refused(model, parameters, data, folder):
             fitted = train.train(split, block, training_log)
             train.refuse_not_finite(fitted, training_log, split.images, block)
     except InputError as error:
-        assert str(error).startswith("train.")  # noqa: PT017 (both ways are right)
+        assert str(error).startswith("train.")  # noqa: PT017 (both outcomes are right)
         return False
     assert fitted.problem() is None
     assert are_finite(fitted.scores(data.test.images))
     return True
 
 
-# Which keys of a schema limit a value of a type: one of each group at least.
+# The keys of a schema that limit values of a type: at least one of each group.
 LIMITS = {
     "integer": (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")),
     "number": (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")),
@@ -146,7 +146,7 @@ LIMITS = {
 
 
 def unlimited(schema, path=""):
-    """Yield where a value of a schema has no limit."""
+    """Yield the paths of a schema's values that have no limit."""
     if isinstance(schema, dict):
         for limits in LIMITS.get(schema.get("type"), ()):
             if not any(limit in schema for limit in limits):
@@ -168,14 +168,14 @@ def test_each_value_has_its_limits_in_the_schema():
     assert models_ == set(methods.NAMES)
 
 
-def test_what_has_no_limit_is_found():
+def test_a_missing_limit_is_found():
     wrong = {"type": "object", "properties": {"C": {"type": "number", "minimum": 0}}}
     assert list(unlimited(wrong)) == [".properties.C: no maximum or exclusiveMaximum"]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("model", QUICK)
-def test_at_all_corners_of_its_limits_a_model_is_sound_or_refused(
+def test_at_all_corners_of_its_limits_a_fit_is_finite_or_refused(
     model, data, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(
@@ -187,7 +187,7 @@ def test_at_all_corners_of_its_limits_a_model_is_sound_or_refused(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", QUICK)
-def test_anywhere_within_its_limits_a_model_is_sound_or_refused(
+def test_anywhere_within_its_limits_a_fit_is_finite_or_refused(
     model, data, tmp_path_factory
 ):
     drawn = {
@@ -216,7 +216,7 @@ LENET5 = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*ranges("lenet5"), "all"])
-def test_at_each_end_of_its_limits_lenet5_is_sound_or_refused(name, data, tmp_path):
+def test_at_each_end_of_its_limits_lenet5_is_finite_or_refused(name, data, tmp_path):
     names = [name] if name != "all" else list(LENET5)
     given = ranges("lenet5")
     for at in (0, -1):
@@ -225,7 +225,7 @@ def test_at_each_end_of_its_limits_lenet5_is_sound_or_refused(name, data, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_training_of_lenet5_that_diverges_is_no_result(data, tmp_path):
+def test_a_diverging_training_of_lenet5_is_refused(data, tmp_path):
     block = options("lenet5", **LENET5 | {"learning_rate": 1.0, "weight_decay": 10.0,
                                           "epochs": 40})  # fmt: skip
     expected = r"train\.learning_rate: with 1, and a weight_decay of 10, the training div"
@@ -251,7 +251,7 @@ TOO_MUCH = {
 @pytest.mark.parametrize(
     ("model", "parameters", "message"), TOO_MUCH.values(), ids=TOO_MUCH
 )
-def test_what_the_data_does_not_allow_is_refused_with_its_limit(
+def test_a_parameter_that_the_data_does_not_allow_is_refused_with_its_limit(
     model, parameters, message, data
 ):
     with pytest.raises(InputError) as caught:
@@ -260,7 +260,9 @@ def test_what_the_data_does_not_allow_is_refused_with_its_limit(
 
 
 @pytest.mark.parametrize("limits", [{"MAX_ROUNDS": 1, "ADDED": 4}, {"MAX_STEPS": 1}])
-def test_machines_that_find_no_end_are_refused(limits, data, monkeypatch):
+def test_support_vector_machines_that_do_not_converge_are_refused(
+    limits, data, monkeypatch
+):
     for name, limit in limits.items():
         monkeypatch.setattr(support_vectors, name, limit)
     with pytest.raises(
@@ -292,7 +294,7 @@ def measured_as_nothing(model, training_log):
         (measured_as_nothing, "a measure of the training is not finite"),
     ],
 )
-def test_nothing_is_recorded_that_is_not_finite(
+def test_values_that_are_not_finite_are_not_recorded(
     spoil, problem, data, tmp_path, monkeypatch
 ):
     text = """\

@@ -1,4 +1,4 @@
-"""How a stage ends: in good order, and with the DVC that started it."""
+"""A stage removes its temporary files, and ends with the DVC that started it."""
 
 import shutil
 import signal
@@ -35,7 +35,7 @@ STAGE = textwrap.dedent("""
     cli.run(main, "a stage that never ends")
 """)
 
-# What DVC does, as far as a stage can tell.
+# What DVC does, as a stage sees it.
 DVC = textwrap.dedent("""
     import json, os, subprocess, sys
     from pathlib import Path
@@ -62,7 +62,7 @@ def is_tidy(folder):
 
 
 @pytest.mark.parametrize(("how", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stage_that_is_stopped_tidies_up(folder, how, status):
+def test_a_stopped_stage_removes_its_temporary_files(folder, how, status):
     stage = start(folder, [sys.executable, "stage.py"])
     stage.send_signal(how)
     stage.communicate(timeout=10)
@@ -74,13 +74,13 @@ def test_a_stage_that_is_stopped_tidies_up(folder, how, status):
 def test_a_stage_ends_when_its_dvc_is_killed(folder, shell):
     dvc = start(folder, [sys.executable, "-c", DVC, shell])
     dvc.kill()
-    # The stage holds the other end of the pipe: it ends when the stage does.
+    # The stage has the other end of the pipe, which closes when the stage ends.
     _, said = dvc.communicate(timeout=10)
     assert "the `dvc` that started this stage has ended" in said
     wait_until(lambda: is_tidy(folder))
 
 
-def test_a_stage_whose_dvc_had_gone_before_it_began_does_nothing(folder):
+def test_a_stage_whose_dvc_has_ended_before_it_starts_does_nothing(folder):
     dvc = start(folder, [sys.executable, "-c", DVC, "exec {}"])
     dvc.kill()
     dvc.communicate(timeout=10)
@@ -97,19 +97,19 @@ def test_a_stage_whose_dvc_had_gone_before_it_began_does_nothing(folder):
     assert not result.stdout
 
 
-def test_no_result_is_renamed_once_dvc_has_gone(tmp_path, monkeypatch):
+def test_no_result_is_renamed_after_dvc_has_ended(tmp_path, monkeypatch):
     ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     monkeypatch.setattr(process, "_dvc", psutil.Process(ended.pid))
     files.write_json(tmp_path / "before.json", {})
     ended.stdin.close()
-    wait_until(process.has_gone)  # though its parent has not waited for it
+    wait_until(process.has_gone)  # although its parent has not waited for it
     with pytest.raises(InputError, match="has ended"):
         files.write_json(tmp_path / "value.json", {})
     assert [path.name for path in tmp_path.iterdir()] == ["before.json"]
     ended.wait()
 
 
-def test_a_stage_that_you_start_yourself_outlives_its_shell(folder):
+def test_a_stage_started_by_hand_outlives_its_shell(folder):
     shell = start(folder, ["sh", "-c", f"{sys.executable} stage.py & wait"])
     (stage,) = psutil.Process(shell.pid).children()
     shell.kill()
@@ -121,8 +121,8 @@ def test_a_stage_that_you_start_yourself_outlives_its_shell(folder):
     assert is_tidy(folder)
 
 
-def test_sigterm_ends_a_stage_whose_main_thread_hears_nothing(folder):
-    """As in OpenBLAS, which asks for memory without end."""
+def test_sigterm_ends_a_stage_whose_main_thread_is_busy(folder):
+    """As in OpenBLAS, which requests memory in an endless loop."""
     path = folder / "stage.py"
     endless = "hashlib.pbkdf2_hmac('sha256', b'', b'', 2**30)"
     text = path.read_text().replace("time.sleep(30)", endless)

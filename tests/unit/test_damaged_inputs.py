@@ -1,4 +1,4 @@
-"""Each input of each stage, damaged in many ways: refused by name, with the remedy."""
+"""Each damaged input of each stage is refused by name, with the remedy."""
 
 import json
 import os
@@ -15,24 +15,13 @@ from hypothesis import strategies as st
 from digits.config import params
 from digits.errors import InputError
 from stages import download, evaluate, filter, report, train  # noqa: A004 (the stage's name)
+from tests.helpers.params import SMALL
 from tests.helpers.project import ROOT, as_arrays
 
 pytestmark = pytest.mark.long  # hundreds of cases
 
-PARAMS = """
-dataset: {name: custom, source: data/own/tiny.npz}
-subsets:
-  binary: {classes: [0, 1]}
-  digits: {classes: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]}
-variants:
-  line: {subset: binary, train: {model: linear_regression}, evaluate: {threshold: 0.49}}
-  softmax:
-    subset: digits
-    train: {model: multinomial_logistic, C: 1.0, max_iter: 100, tol: 1.0e-3}
-    evaluate: {}
-"""
 
-# Each stage: how it is run, and what it reads.
+# Each stage: how to run it, and its inputs.
 STAGES = {
     "download": (download.main, [], ["data/own/tiny.npz"]),
     "filter": (filter.main, ["binary"], ["data/raw"]),
@@ -62,7 +51,7 @@ STAGES = {
 
 @cache
 def parameters(root):
-    """Return the parameters, which no test of these damages."""
+    """Return the parameters, which these tests do not damage."""
     return params.load(root / "params.yaml")
 
 
@@ -70,11 +59,9 @@ def parameters(root):
 def sound(tmp_path_factory, tiny):
     """A folder in which all stages have run."""
     root = tmp_path_factory.mktemp("sound")
-    (root / "params.yaml").write_text(PARAMS)
+    (root / "params.yaml").write_text(SMALL)
     (root / "data/own").mkdir(parents=True)
     np.savez(root / "data/own/tiny.npz", **as_arrays(tiny))
-    (root / "digits/report").mkdir(parents=True)
-    (root / "digits/report/page").symlink_to(ROOT / "digits/report/page")
     (root / "dvc.yaml").symlink_to(ROOT / "dvc.yaml")
     checked = parameters(root)
     download.main(checked, root)
@@ -105,7 +92,7 @@ def snapshot(root):
 
 @contextmanager
 def damaged(root, name):
-    """Yield a path to damage; put the file back as it was."""
+    """Yield a path to damage; restore the file afterwards."""
     path, before = root / name, (root / name).read_bytes()
     siblings = set(path.parent.iterdir())
     try:
@@ -117,7 +104,7 @@ def damaged(root, name):
 
 
 def refuse(root, stage, name, *, where=None):
-    """Run a stage; it must refuse its input by name, with a remedy, and write nothing."""
+    """Run a stage, which must refuse its input by name with a remedy and write nothing."""
     main, arguments, _ = STAGES[stage]
     before = snapshot(root)
     with pytest.raises(InputError) as caught:
@@ -130,7 +117,7 @@ def refuse(root, stage, name, *, where=None):
     assert snapshot(root) == before
 
 
-# What can be done to a file without knowing what it is.
+# Damages of any file.
 FILE_DAMAGES = {
     "missing": lambda path: path.unlink(),
     "empty": lambda path: path.write_bytes(b""),
@@ -173,7 +160,7 @@ def test_a_damaged_file_is_refused_by_name(sound, stage, path, damage):
             refuse(sound, stage, name)
 
 
-# What can be done to an array: the array in, another out.
+# Damages of an array: functions from an array to another.
 ARRAY_DAMAGES = {
     "one entry less": lambda a: a[1:] if a.ndim else np.array([a, a]),
     "one dimension more": lambda a: a[None],
@@ -209,7 +196,7 @@ def test_a_wrong_array_is_refused_by_the_name_of_its_file(sound, stage, path, da
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_an_array_too_many_or_too_few_is_refused(sound, stage):
+def test_an_extra_or_a_missing_array_is_refused(sound, stage):
     for name in files_of(sound, STAGES[stage][2]):
         if name.endswith(".npy"):
             with damaged(sound, name) as file:
@@ -239,7 +226,7 @@ def relabel(root, name, labels):
 
 
 TEST = "data/subsets/binary/test"
-# What is whole, but belongs to something else.
+# Valid files that belong to other data.
 MISFITS = {
     "labels that the model does not know": (
         "evaluate", f"{TEST}/labels.npy", lambda r, n: relabel(r, n, lambda a: a + 7)),
@@ -281,7 +268,7 @@ MISFITS = {
 
 
 @pytest.mark.parametrize(("stage", "name", "spoil"), MISFITS.values(), ids=MISFITS)
-def test_what_belongs_to_something_else_is_refused(sound, stage, name, spoil):
+def test_a_valid_input_of_other_data_is_refused(sound, stage, name, spoil):
     with damaged(sound, name):
         spoil(sound, name)
         refuse(sound, stage, name, where=["data/subsets/binary", "data/raw", name])
@@ -290,12 +277,12 @@ def test_what_belongs_to_something_else_is_refused(sound, stage, name, spoil):
 @pytest.mark.long
 @pytest.mark.parametrize("stage", ["filter", "evaluate", "report"])
 @given(st.data())
-def test_whatever_bytes_are_changed_there_is_no_traceback(sound, stage, data):
+def test_no_change_of_bytes_gives_a_traceback(sound, stage, data):
     name = data.draw(st.sampled_from(list(files_of(sound, STAGES[stage][2]))))
     with damaged(sound, name) as file:
         content = bytearray(file.read_bytes())
         for _ in range(data.draw(st.integers(1, 3))):
-            # Most of what can break is in the headers, at the beginning and the end.
+            # Most of what can break is in the headers at the start and the end.
             at = data.draw(st.integers(-300, 300)) % len(content)
             content[at] = data.draw(st.integers(0, 255))
         file.write_bytes(content)
@@ -303,7 +290,7 @@ def test_whatever_bytes_are_changed_there_is_no_traceback(sound, stage, data):
 
 
 def load_all(stage, root):
-    """Read what a stage reads: its `main` without what it computes and draws."""
+    """Read a stage's inputs, like its `main` without computing and plotting."""
     with suppress(InputError):
         if stage == "evaluate":
             evaluate.serialization.load(root / "data/models/line.npz")

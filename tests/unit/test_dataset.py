@@ -6,7 +6,7 @@ from digits.errors import InputError
 from tests.helpers.project import as_arrays
 
 
-def test_what_is_saved_loads_back_equal_and_is_the_same_bytes(tmp_path, tiny):
+def test_saving_and_loading_gives_equal_data_and_the_same_bytes(tmp_path, tiny):
     for name in "ab":
         dataset.save(tmp_path / name, tiny)
     whole = dataset.load(tmp_path / "a")
@@ -19,14 +19,14 @@ def test_what_is_saved_loads_back_equal_and_is_the_same_bytes(tmp_path, tiny):
         assert path.read_bytes() == twin.read_bytes()
 
 
-@pytest.mark.parametrize("damage", ["missing", "cut off", "pickled", "too few labels"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "pickled", "too few labels"])
 def test_a_damaged_split_is_refused_by_name(tmp_path, tiny, damage):
     dataset.save(tmp_path / "raw", tiny)
     path = tmp_path / "raw/train/labels.npy"
     match damage:
         case "missing":
             path.unlink()
-        case "cut off":
+        case "truncated":
             path.write_bytes(path.read_bytes()[:-1])
         case "pickled":
             np.save(path, np.array([{}]), allow_pickle=True)
@@ -77,7 +77,7 @@ def test_one_changed_pixel_is_not_mnist(as_mnist):
     as_mnist.test.images[3, 4, 5] ^= 1
 
 
-def test_select_keeps_the_digits_in_their_order(tiny):
+def test_select_keeps_the_images_in_their_order(tiny):
     kept = dataset.select(tiny.test, (3, 8))
     assert kept.labels.tolist() == [d for d in tiny.test.labels.tolist() if d in (3, 8)]
     np.testing.assert_array_equal(kept.images[1], tiny.test.images[8])
@@ -103,7 +103,7 @@ def test_large_images_are_refused_with_their_size(shape):
         dataset.from_arrays(arrays, "own.npz")
 
 
-def test_a_hundred_classes_without_names_are_called_by_their_labels():
+def test_a_hundred_unnamed_classes_are_named_by_their_labels():
     labels = np.arange(100)
     images = np.zeros((100, 64, 3), np.int64)
     arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}

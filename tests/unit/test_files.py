@@ -7,7 +7,7 @@ import pytest
 from digits.data import files
 
 
-def test_a_file_appears_whole_and_replaces_the_old_one(tmp_path):
+def test_a_file_is_replaced_atomically(tmp_path):
     path = tmp_path / "folder" / "value.json"
     files.write_json(path, {"a": 1})
     files.write_json(path, {"a": 2})
@@ -16,7 +16,7 @@ def test_a_file_appears_whole_and_replaces_the_old_one(tmp_path):
 
 
 @pytest.mark.parametrize("is_folder", [False, True])
-def test_a_failure_leaves_the_old_one_and_nothing_else(tmp_path, is_folder):
+def test_a_failure_leaves_only_the_old_file(tmp_path, is_folder):
     path = tmp_path / "result"
 
     def write(target, text):
@@ -26,7 +26,7 @@ def test_a_failure_leaves_the_old_one_and_nothing_else(tmp_path, is_folder):
 
     with files.replacing(path) as temporary:
         write(temporary, "old")
-    with pytest.raises(ZeroDivisionError), files.replacing(path) as temporary:  # noqa: PT012 (the block is what fails)
+    with pytest.raises(ZeroDivisionError), files.replacing(path) as temporary:  # noqa: PT012 (the block fails)
         write(temporary, "new")
         raise ZeroDivisionError
     assert (path / "part" if is_folder else path).read_text() == "old"
@@ -52,20 +52,23 @@ def test_csv_rounds_to_six_decimals(tmp_path):
     assert (tmp_path / "table.csv").read_text() == "a,b\n0.333333,2\nx,\n"
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path):
+def test_files_that_a_killed_process_left_are_removed(tmp_path):
     killed = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    gone, here = 2**22 + 1, os.getppid()  # above Linux's highest number; pytest's parent
+    gone, here = (
+        2**22 + 1,
+        os.getppid(),
+    )  # above Linux's highest number; the parent of pytest
     for number in (gone, here, killed.pid, "a"):
         (tmp_path / f".tmp-{number}-value.json").write_text("half")
     killed.kill()
-    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)  # stays a zombie
     files.write_json(tmp_path / "value.json", {})
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"value.json", f".tmp-{here}-value.json"}
     killed.communicate()
 
 
-def test_a_later_process_of_the_same_number_keeps_nothing(tmp_path):
+def test_a_later_process_with_the_same_number_does_not_keep_them(tmp_path):
     left = tmp_path / f".tmp-{os.getppid()}-value.json"
     left.write_text("half")
     os.utime(left, (0, 0))

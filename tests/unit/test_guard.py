@@ -1,4 +1,4 @@
-"""A result is refused if the inputs of its stage changed while it ran."""
+"""A result is refused if the inputs of its stage changed during the run."""
 
 import os
 import shutil
@@ -8,8 +8,8 @@ import pytest
 from digits.config import fingerprint, guard, params
 from digits.data import files
 from digits.errors import InputError
+from tests.helpers.params import GOOD
 from tests.helpers.project import ROOT
-from tests.unit.test_params import GOOD
 
 STAGE = "train@multinomial"
 SUBSET = "digits"
@@ -17,7 +17,7 @@ SUBSET = "digits"
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """A folder with parameters, and all that a stage reads."""
+    """A folder with parameters and all inputs of a stage."""
     monkeypatch.setattr(fingerprint, "ROOT", tmp_path)
     (tmp_path / "params.yaml").write_text(GOOD)
     (tmp_path / ".dvcignore").write_text((ROOT / ".dvcignore").read_text())
@@ -56,7 +56,7 @@ def run(root, meanwhile):
         meanwhile()
 
 
-def test_what_nobody_touches_is_accepted(root):
+def test_unchanged_inputs_are_accepted(root):
     run(root, lambda: None)
 
 
@@ -68,12 +68,12 @@ def test_what_nobody_touches_is_accepted(root):
         ("  multinomial:\n", "  another:\n"),
     ],
 )
-def test_parameters_of_its_own_must_stay(root, old, new):
+def test_the_stages_own_parameters_must_not_change(root, old, new):
     with pytest.raises(InputError, match=f"params.yaml changed while {STAGE} ran"):
         run(root, lambda: change(root, old, new))
 
 
-def test_parameters_of_others_may_change_meanwhile(root):
+def test_parameters_of_other_stages_may_change(root):
     run(root, lambda: change(root, "threshold: 0.49", "threshold: 0.3"))
     run(
         root,
@@ -84,13 +84,13 @@ def test_parameters_of_others_may_change_meanwhile(root):
 
 
 @pytest.mark.parametrize("module", ["stages/train", "digits/solvers/logistic"])
-def test_code_of_its_own_must_stay(root, module):
+def test_the_stages_own_code_must_not_change(root, module):
     named = module.replace("/", r"\.")
     with pytest.raises(InputError, match=f"{named} differs from .*fingerprints"):
         run(root, lambda: add(root / f"{module}.py", "X = 1"))
 
 
-def test_code_that_was_changed_before_is_refused_before_any_work(root):
+def test_code_that_changed_before_the_start_is_refused_before_any_work(root):
     add(root / "digits/solvers/logistic.py", "X = 1")
     with pytest.raises(InputError, match="run `dvc repro --force --single-item check`"):
         run(root, lambda: pytest.fail("the stage began"))
@@ -108,17 +108,17 @@ def test_a_fingerprint_that_is_damaged_is_refused(root):
         run(root, lambda: pytest.fail("the stage began"))
 
 
-def test_a_comment_or_a_docstring_may_change_meanwhile(root):
+def test_a_comment_or_a_docstring_may_change(root):
     run(root, lambda: add(root / "stages/train.py", "# only a comment"))
     run(root, lambda: add(root / "stages/train.py", '"""Only a text."""'))
 
 
-def test_code_of_others_may_change_meanwhile(root):
+def test_code_of_other_stages_may_change(root):
     run(root, lambda: add(root / "digits/figures/plots.py", "X = 1"))
 
 
 def replaced(path):
-    """Put another file of the same size and time in its place."""
+    """Replace a file by another of the same size and time."""
     before = path.stat()
     new = path.with_name("new")
     new.write_text("after!")
@@ -141,7 +141,7 @@ def test_data_that_is_replaced_removed_or_added_is_noticed(root, meanwhile):
         run(root, lambda: meanwhile(path))
 
 
-def test_an_error_of_the_stage_itself_comes_through(root):
+def test_an_error_of_the_stage_is_passed_on(root):
     def fail():
         (root / f"data/subsets/{SUBSET}/train/images.npy").touch()
         raise ZeroDivisionError

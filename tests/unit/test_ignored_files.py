@@ -1,4 +1,4 @@
-"""What operating systems, editors and Python leave in folders is no change of anything."""
+"""Files that operating systems, editors and Python leave in folders change nothing."""
 
 import shutil
 
@@ -8,8 +8,8 @@ from digits.config import guard, params
 from digits.data import files, readers
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
+from tests.helpers.drawings import write_noise
 from tests.helpers.project import ROOT
-from tests.unit.test_image_folder import put
 
 LITTER = (
     ".DS_Store",
@@ -32,12 +32,12 @@ LITTER = (
     ".dataset.py.tmp",
 )
 NOTES = ("notes.md", "README", "LICENSE", "mine/README.md", ".gitignore", ".hidden.npz")
-# A folder of code, an output that DVC keeps, one that Git keeps, the user's data.
+# A folder of code, outputs cached by DVC and tracked by Git, and the user's data.
 FOLDERS = ("digits/data", "data/raw/train", "metrics/linear_binary/tables", "data/own")
 
 
 def litter(root):
-    """Leave the files in the folders, and the link by which Emacs locks a file."""
+    """Put the files into the folders, and the link with which Emacs locks a file."""
     for folder in FOLDERS:
         for name in LITTER + (NOTES if folder == "data/own" else ()):
             path = root / folder / name
@@ -46,7 +46,7 @@ def litter(root):
         (root / folder / ".#dataset.py").symlink_to("somebody@nowhere.1:2")
 
 
-def test_dvc_and_verify_see_no_change_but_a_file_that_counts(done, tmp_path):
+def test_dvc_and_verify_ignore_them_but_see_a_real_change(done, tmp_path):
     project = done.copy(tmp_path / "project")
     litter(project.root)
     assert "up to date" in project.run("dvc", "status").stdout
@@ -63,7 +63,7 @@ def test_dvc_and_verify_see_no_change_but_a_file_that_counts(done, tmp_path):
     assert found.stdout.startswith("damaged  data/raw ")
 
 
-def test_a_stage_is_not_thrown_away_when_a_source_is_opened_in_an_editor(done, tmp_path):
+def test_a_stage_is_kept_when_an_editor_opens_a_source_file(done, tmp_path):
     project = done.copy(tmp_path / "project")
     checked = params.load(project.root / "params.yaml")
     inputs = [project.root / "data/own", project.root / "digits"]
@@ -79,7 +79,7 @@ def test_a_stage_is_not_thrown_away_when_a_source_is_opened_in_an_editor(done, t
         (project.root / "data/own/names.json").write_text("[]")
 
 
-def test_the_list_holds_in_a_folder_of_the_project_and_not_outside(tmp_path):
+def test_the_rules_apply_in_folders_of_the_project_and_not_outside(tmp_path):
     shutil.copy(ROOT / ".dvcignore", tmp_path)
     (tmp_path / "published").mkdir()
     ignored = Ignored(tmp_path / "published")
@@ -94,10 +94,10 @@ def test_the_list_holds_in_a_folder_of_the_project_and_not_outside(tmp_path):
 
 @pytest.fixture
 def mine(tmp_path):
-    """A project's folder with pictures of two classes."""
+    """A project's folder with images of two classes."""
     shutil.copy(ROOT / ".dvcignore", tmp_path)
     for i, name in enumerate(("train/cat/1", "train/dog/1", "test/cat/1", "test/dog/1")):
-        put(tmp_path / f"data/own/mine/{name}.png", seed=i)
+        write_noise(tmp_path / f"data/own/mine/{name}.png", seed=i)
     return tmp_path
 
 
@@ -105,15 +105,15 @@ def read(root, source="data/own/mine"):
     return readers.read_custom(source, root)
 
 
-def test_the_readers_pass_over_what_dvc_passes_over_and_over_its_own_files(mine):
+def test_the_readers_leave_out_what_dvc_ignores_and_its_own_files(mine):
     for folder in ("data/own/mine", "data/own/mine/train", "data/own/mine/train/cat"):
         for name in ("Thumbs.db", "1.png~", "notes.md", ".gitignore", "cat.dvc"):
             (mine / folder / name).write_text("litter")
     assert len(read(mine).train.labels) == 2
 
 
-def test_a_class_whose_name_dvc_would_pass_over_is_refused(mine):
-    put(mine / "data/own/mine/train/cat.bak/1.png")
+def test_a_class_with_a_name_that_dvc_ignores_is_refused(mine):
+    write_noise(mine / "data/own/mine/train/cat.bak/1.png")
     with pytest.raises(InputError, match=r"train/cat\.bak: .* another name"):
         read(mine)
     (mine / "data/own/mine/train/cat.bak").rename(mine / "data/own/mine.bak")
@@ -132,7 +132,7 @@ def test_a_link_to_a_folder_is_refused_because_dvc_does_not_follow_it(mine, at):
         read(mine)
 
 
-def test_a_link_to_a_file_or_of_all_the_data_is_followed_by_dvc_too(done, tmp_path):
+def test_dvc_follows_a_link_to_a_file_or_to_all_of_the_data(done, tmp_path):
     project = done.copy(tmp_path / "project")
     own = project.root / "data/own"
     for path in (own, own / "tiny.npz"):

@@ -1,4 +1,4 @@
-"""Pictures in a folder for each class, as data of one's own."""
+"""Images in a folder for each class, as custom data."""
 
 import shutil
 from pathlib import Path
@@ -12,15 +12,9 @@ from PIL import Image
 from digits.data import dataset, readers
 from digits.errors import InputError
 from digits.images import image_input
+from tests.helpers.drawings import write_noise
 
 SHAPE = (5, 7)
-
-
-def put(path, shape=SHAPE, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    grey = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
-    Image.fromarray(grey).save(path)
-    return grey
 
 
 @pytest.fixture
@@ -29,7 +23,7 @@ def mine(tmp_path):
     root = tmp_path / "mine"
     for i, name in enumerate(("train/cat/1", "train/cat/2", "train/cat/3", "train/dog/1",
                               "train/dog/2", "test/cat/1", "test/dog/1")):  # fmt: skip
-        put(root / f"{name}.png", seed=i)
+        write_noise(root / f"{name}.png", seed=i)
     return root
 
 
@@ -38,7 +32,7 @@ def test_the_folders_are_the_classes_and_no_pixel_is_changed(mine):
     assert data.names == ("cat", "dog")
     assert data.train.labels.tolist() == [0, 1, 0, 1, 0]  # alternating
     assert data.test.labels.tolist() == [0, 1]
-    expected = put(mine / "again.png", seed=3)
+    expected = write_noise(mine / "again.png", seed=3)
     np.testing.assert_array_equal(data.train.images[1], expected)
 
 
@@ -60,36 +54,36 @@ def test_folders_that_are_numbers_are_the_labels(mine):
     assert sorted(set(data.train.labels)) == [9, 10]
 
 
-def test_what_is_hidden_is_left_out(mine):
+def test_hidden_files_are_ignored(mine):
     (mine / "train/cat/.DS_Store").touch()
     (mine / "train/.cache").mkdir()
     assert len(readers.read(mine).train.labels) == 5
 
 
 MISTAKES = {
-    "another size": (lambda root: put(root / "train/dog/2.png", (7, 5)), r"train/dog/2\.png: is 7 by 5 pixels, but .*train/cat/1\.png is 5 by 7"),
-    "another size in the test": (lambda root: put(root / "test/dog/1.png", (5, 8)), r"test/dog/1\.png: is 5 by 8"),
-    "too large": (lambda root: put(root / "train/cat/1.png", (65, 65)), r"train/cat/1\.png: is 65 by 65 pixels; make all images at most 64 by 64"),
-    "too broad": (lambda root: put(root / "train/cat/1.png", (2, 65)), r"train/cat/1\.png: is 2 by 65 pixels"),
+    "another size": (lambda root: write_noise(root / "train/dog/2.png", (7, 5)), r"train/dog/2\.png: is 7 by 5 pixels, but .*train/cat/1\.png is 5 by 7"),
+    "another size in the test": (lambda root: write_noise(root / "test/dog/1.png", (5, 8)), r"test/dog/1\.png: is 5 by 8"),
+    "too large": (lambda root: write_noise(root / "train/cat/1.png", (65, 65)), r"train/cat/1\.png: is 65 by 65 pixels; make all images at most 64 by 64"),
+    "too broad": (lambda root: write_noise(root / "train/cat/1.png", (2, 65)), r"train/cat/1\.png: is 2 by 65 pixels"),
     "damaged": (lambda root: (root / "train/dog/1.png").write_bytes((root / "train/dog/1.png").read_bytes()[:60]), r"train/dog/1\.png: is damaged"),
     "empty file": (lambda root: (root / "train/dog/1.png").write_bytes(b""), r"train/dog/1\.png: is not an image"),
     "text": (lambda root: (root / "train/dog/notes.txt").write_text("x"), r"train/dog/notes\.txt: is not an image"),
     "folder in a class": (lambda root: (root / "train/dog/more").mkdir(), r"train/dog/more: is a folder in the folder of a class"),
-    "image in no class": (lambda root: put(root / "train/1.png"), r"train/1\.png: is not in the folder of a class"),
+    "image in no class": (lambda root: write_noise(root / "train/1.png"), r"train/1\.png: is not in the folder of a class"),
     "empty class": (lambda root: (root / "train/bird").mkdir(), r"train/bird: there is no image in this folder"),
     "one class": (lambda root: [shutil.rmtree(root / split / "dog") for split in ("train", "test")], r"train: has names of 1 classes; there may be 2 to 100"),
-    "too many classes": (lambda root: [put(root / f"train/class {i}/1.png", (1, 1)) for i in range(99)], r"train: has names of 101 classes"),
-    "class without training images": (lambda root: put(root / "test/bird/1.png"), r"test/bird: no class of .*train has this name"),
+    "too many classes": (lambda root: [write_noise(root / f"train/class {i}/1.png", (1, 1)) for i in range(99)], r"train: has names of 101 classes"),
+    "class without training images": (lambda root: write_noise(root / "test/bird/1.png"), r"test/bird: no class of .*train has this name"),
     "no test images": (lambda root: [path.unlink() for path in root.glob("test/*/*")], r"test: there is no image in this folder"),
     "no test": (lambda root: shutil.rmtree(root / "test"), r"test: cannot be read: No such file"),
     "no class": (lambda root: shutil.rmtree(root / "train") or (root / "train").mkdir(), r"train: has names of 0 classes"),
-    "the same name in two forms": (lambda root: [put(root / f"train/{name}/1.png") for name in ("caf\u00e9", "cafe\u0301")], r"train: two classes are called 'caf\u00e9'"),
-    "a line break": (lambda root: put(root / "train/a\nb/1.png"), r"the class 'a\\nb' has a character"),
+    "the same name in two forms": (lambda root: [write_noise(root / f"train/{name}/1.png") for name in ("caf\u00e9", "cafe\u0301")], r"train: two classes are called 'caf\u00e9'"),
+    "a line break": (lambda root: write_noise(root / "train/a\nb/1.png"), r"the class 'a\\nb' has a character"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("do", "expected"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_named_with_its_file(mine, do, expected):
+def test_a_mistake_is_reported_with_its_file(mine, do, expected):
     do(mine)
     with pytest.raises(InputError, match=expected):
         readers.read(mine)
@@ -108,7 +102,7 @@ def test_a_name_is_kept_in_one_form_or_refused(text):
         return
     assert dataset.check_names(kept, "here") == kept
     assert kept[0].strip() == kept[0] != ""
-    assert kept[0].encode()  # can be written
+    assert kept[0].encode()  # readable again
 
 
 @pytest.mark.parametrize("name", ["1.png", "2.png"])

@@ -40,7 +40,7 @@ def formatted():
 @pytest.mark.long
 @pytest.mark.parametrize("kind", drawings.KINDS)
 @pytest.mark.parametrize("name", [4, 7])
-def test_a_digit_looks_the_same_whatever_it_is_drawn_on(tmp_path, kind, name):
+def test_a_digit_is_extracted_from_any_background(tmp_path, kind, name):
     seen = load(drawings.save(drawings.KINDS[kind](drawings.digit(name)), tmp_path))
     assert seen.dtype == np.uint8
     assert is_mnist_format(seen)
@@ -87,7 +87,7 @@ def test_images_of_other_data_keep_their_greys(tmp_path):
 def test_an_image_is_turned_as_its_exif_data_says(tmp_path):
     upright = drawings.mix(drawings.digit(4), drawings.BLACK, drawings.WHITE)
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise
+    exif[0x0112] = 6  # rotate clockwise
     upright.rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=exif, quality=95)
     upright.save(tmp_path / "upright.jpg", quality=95)
     seen = [load(tmp_path / f"{name}.jpg").astype(int) for name in ("turned", "upright")]
@@ -143,7 +143,7 @@ def test_a_damaged_file_is_one_error_wherever_the_damage_is(tmp_path, suffix):
     path = tmp_path / f"damaged{suffix}"
     drawings.mix(drawings.digit(7, (60, 80)), [90, 0, 0], drawings.WHITE).save(path)
     whole = path.read_bytes()
-    rng = random.Random(0)  # noqa: S311 (not for secrets)
+    rng = random.Random(0)  # noqa: S311 (no cryptography)
     for _ in range(150):
         data = bytearray(whole)
         if rng.random() < 0.3:
@@ -154,7 +154,7 @@ def test_a_damaged_file_is_one_error_wherever_the_damage_is(tmp_path, suffix):
                     rng.randrange(256)
                 )
         path.write_bytes(data)
-        with contextlib.suppress(InputError):  # any other error fails
+        with contextlib.suppress(InputError):  # another error fails the test
             load(path)
 
 

@@ -1,7 +1,7 @@
-"""A corpus of wrong files, and generated ones: one message each, and never a run.
+"""A corpus of invalid files and generated ones: one message each, and no stage runs.
 
-To add a mistake, add a line to a table: what is wrong, the text, and what the message must
-say. Mistakes in the project's own file stand in test_params.py.
+To add a mistake, add a line to a table: a name, the text, and the expected message.
+test_params.py has mistakes in the tests' own params.yaml.
 """
 
 import re
@@ -38,9 +38,9 @@ variants:
     evaluate: {}
 """
 
-# What of the good file is replaced, by what, and what the message must say.
+# The text of the valid file that is replaced, its replacement, and the expected message.
 EDITS = {
-    # not YAML, or not that of DVC
+    # not YAML, or not as DVC reads it
     "bracket that stays open": ("[3, 8]", "[3, 8", "cannot be read"),
     "brace that stays open": ("{name: mnist", "{name: mnist, {", "cannot be read"),
     "quote that stays open": ("source: auto", "source: 'auto", "cannot be read"),
@@ -57,10 +57,10 @@ EDITS = {
     "a percent sign first": ("dataset:", "%", "cannot be read"),
     "a backtick": ("auto", "`auto`", "cannot be read"),
     "a control character": ("auto", "au\x07to", "cannot be read"),
-    # tags, which would build other things
+    # tags, which would build other objects
     "a call of Python's": ("auto", "!!python/object/apply:os.system [true]", "constructor"),
     "a module of Python's": ("auto", "!!python/module:os x", "constructor"),
-    "a tag of one's own": ("auto", "!digits auto", "constructor"),
+    "a custom tag": ("auto", "!digits auto", "constructor"),
     "a date by its tag": ("auto", "!!timestamp 2020-01-01", "constructor"),
     "a date that is none": ("auto", "!!timestamp soon", "constructor"),
     "bytes": ("auto", "!!binary aGVsbG8=", "constructor"),
@@ -143,7 +143,7 @@ EDITS = {
     "an empty name": ("  line:", "  '':", "a name has lower-case letters"),
     "a long name": ("  line:", f"  {'x' * 65}:", "at most 64 characters"),
     "the name of a folder": ("  line:", "  subsets:", "this name is reserved"),
-    # what a variant says
+    # variants
     "no variants": ("variants:", "variants: {}\nothers:", "variants: "),
     "variants as a list": ("variants:", "variants: []\nothers:", "variants: must be a map"),
     "a variant that is null": ("  line:", "  none:\n  line:", "variants.none: must be a"),
@@ -161,7 +161,7 @@ EDITS = {
     "evaluate that is null": ("evaluate: {}", "evaluate:", "softmax.evaluate: must be a map"),
     "thresholds for a softmax": ("evaluate: {}", "evaluate: {thresholds: [0.5]}",
         "uses no thresholds"),
-    # the data
+    # data sets
     "a data set that is a list": ("{name: mnist, source: auto}", "[mnist]", "dataset: must"),
     "no source": (", source: auto", "", "dataset.source: is missing"),
     "a source that is a list": ("source: auto", "source: [a, b]", "source: must be a valid"),
@@ -225,7 +225,7 @@ def load(path, content):
     return params.load(path)
 
 
-def test_the_good_file_is_good(tmp_path):
+def test_the_valid_file_is_accepted(tmp_path):
     assert len(load(tmp_path / "params.yaml", GOOD.encode()).variants) == 3
 
 
@@ -242,13 +242,13 @@ def test_a_mistake_is_one_message(tmp_path, old, new, expected):
 
 
 @pytest.mark.parametrize("content", FILES.values(), ids=FILES)
-def test_a_file_that_is_something_else_is_refused(tmp_path, content):
+def test_a_file_that_is_not_params_is_refused(tmp_path, content):
     path = tmp_path / "params.yaml"
     with pytest.raises(InputError, match=re.escape(f"{path}: ")):
         load(path, content)
 
 
-def test_there_are_more_than_a_hundred():
+def test_there_are_more_than_a_hundred_mistakes():
     assert len(EDITS) + len(FILES) > 120
 
 
@@ -275,12 +275,12 @@ def places(value, path=()):
 
 
 def refused_or_read(path, text):
-    """Read a generated file: a message of one line for each mistake, or sound values."""
+    """Read a generated file, which gives a line for each mistake, or valid values."""
     path.write_text(text, encoding="utf-8", errors="surrogatepass")
     try:
         assert isinstance(params.load(path), Params)
     except InputError as error:
-        assert str(error).startswith(f"{path}: ")  # noqa: PT017 (both ways are right)
+        assert str(error).startswith(f"{path}: ")  # noqa: PT017 (both outcomes are right)
 
 
 steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -289,7 +289,7 @@ steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.long
 @steady
 @given(st.data())
-def test_whatever_value_is_put_anywhere_there_is_no_traceback(tmp_path, data):
+def test_no_value_in_any_place_gives_a_traceback(tmp_path, data):
     tree = yaml.safe_load(GOOD)
     path = data.draw(st.sampled_from(list(places(tree))[1:]))
     target = tree
@@ -307,7 +307,7 @@ def test_whatever_value_is_put_anywhere_there_is_no_traceback(tmp_path, data):
 @pytest.mark.long
 @steady
 @given(st.data())
-def test_whatever_text_is_changed_there_is_no_traceback(tmp_path, data):
+def test_no_change_of_the_text_gives_a_traceback(tmp_path, data):
     text = GOOD
     odd = st.sampled_from(
         [*"{}[]:,'\"&*!|>%@`#?-~\t\n \\", "<<: ", "!!int ", "---\n", "..."]

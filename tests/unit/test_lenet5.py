@@ -34,7 +34,7 @@ ARRAYS = [field.name for field in dataclasses.fields(LeNet5) if field.type is np
 
 
 def drawn(height, width, n_classes):
-    """Return a network of random weights."""
+    """Return a network with random weights."""
     rng = np.random.default_rng(0)
     sides = [lenet5.map_side(side) for side in (height, width)]
     shapes = {
@@ -49,8 +49,8 @@ def drawn(height, width, n_classes):
     return LeNet5(classes=classes, decision=Softmax(), height=height, width=width, **arrays)
 
 
-def test_of_28_by_28_images_it_has_as_many_weights_as_the_papers_sizes_give():
-    """With all 6 maps into each of the 16, and a dense output: 61,706."""
+def test_for_28_by_28_images_it_has_61706_weights():
+    """As in the paper, but all 6 maps feed each of the 16, and the output is dense."""
     model = drawn(28, 28, 10)
     assert sum(getattr(model, name).size for name in ARRAYS) - 10 == 61706
 
@@ -94,7 +94,7 @@ def test_weights_of_another_size_of_image_are_refused(tmp_path):
     st.floats(0.01, 0.99),
     st.integers(0),
 )
-def test_the_split_takes_the_same_share_of_each_class(y, share, seed):
+def test_the_validation_split_is_stratified(y, share, seed):
     y = np.array(y)
     training, validation = lenet5.split(y, share, seed)
     assert sorted([*training, *validation]) == list(range(len(y)))
@@ -104,7 +104,7 @@ def test_the_split_takes_the_same_share_of_each_class(y, share, seed):
     assert np.abs(of_class - expected).max() <= 1
 
 
-def test_images_are_shifted_by_all_that_is_allowed_and_black_comes_in():
+def test_all_shifts_are_available_and_padded_with_black():
     images = np.random.default_rng(0).integers(1, 256, (3, 9, 8), dtype=np.uint8)
     shifts = lenet5.all_shifts_view(images, 2)
     assert shifts.shape == (3, 5, 5, 9, 8)
@@ -119,7 +119,7 @@ def test_all_shifts_are_drawn():
     drawn = lenet5.random_shifts(300, 1, np.random.default_rng(0))
     pairs, counts = np.unique(drawn, axis=1, return_counts=True)
     assert pairs.T.tolist() == [[i, j] for i in range(3) for j in range(3)]
-    assert counts.min() > 15  # of 33 on average
+    assert counts.min() > 15  # 33 on average
 
 
 def fitted(tiny, checkpoint_dir, options=OPTIONS):
@@ -175,7 +175,7 @@ def killed(left, tmp_path):
 
 @pytest.fixture
 def epochs(monkeypatch):
-    """Count the epochs that are trained."""
+    """Record the epochs that are trained."""
     trained = []
     whole = Checkpoint.save
 
@@ -231,7 +231,7 @@ def test_the_measures_of_the_last_epoch_are_those_of_the_model(calm, tiny):
 
 
 @pytest.mark.long
-def test_a_killed_training_goes_on_and_ends_like_an_undisturbed_one(
+def test_a_killed_training_resumes_and_ends_like_an_undisturbed_one(
     tiny, killed, calm, epochs
 ):
     model, training_log = fitted(tiny, killed.parent)
@@ -258,9 +258,7 @@ def flip(path):
         ),
     ],
 )
-def test_a_damaged_checkpoint_is_left_aside_with_a_warning(
-    tiny, killed, calm, caplog, damage
-):
+def test_a_damaged_checkpoint_is_ignored_with_a_warning(tiny, killed, calm, caplog, damage):
     damage(killed)
     model, _ = fitted(tiny, killed.parent)
     assert "starting again" in caplog.text
@@ -268,7 +266,7 @@ def test_a_damaged_checkpoint_is_left_aside_with_a_warning(
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_other_parameters_or_data_is_not_used(tiny, left, killed, epochs):
+def test_a_checkpoint_for_other_parameters_or_data_is_not_used(tiny, left, killed, epochs):
     fitted(tiny, killed.parent, OPTIONS.model_copy(update={"learning_rate": 0.02}))
     assert epochs == [1, 2, 3]
     epochs.clear()
@@ -310,7 +308,7 @@ def test_a_checkpoint_of_other_arithmetic_is_not_used(
 
 
 @pytest.mark.slow
-def test_the_seed_makes_the_difference(tiny, tmp_path, calm):
+def test_another_seed_gives_other_weights(tiny, tmp_path, calm):
     model, _ = fitted(tiny, tmp_path / "0")
     assert equal(model, calm[0])
     other, _ = fitted(tiny, tmp_path / "1", OPTIONS.model_copy(update={"seed": 1}))
@@ -325,18 +323,18 @@ def test_it_learns_images_of_8_by_8(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("module", ["keras", "tensorflow"])
-def test_without_tensorflow_training_says_what_is_missing(monkeypatch, module):
+def test_without_tensorflow_training_names_what_is_missing(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=r"lenet5 is trained with Keras.*Python 3\.11 to"):
         lenet5.import_keras()
 
 
-def test_no_setting_of_tensorflow_reaches_it(monkeypatch):
+def test_settings_of_tensorflow_are_ignored(monkeypatch):
     names = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "XLA_FLAGS", "KERAS_MAX_EPOCHS")
     for name in names:
         monkeypatch.setenv(name, "0")
     for name in ("KERAS_BACKEND", "KERAS_HOME", "TF_CPP_MIN_LOG_LEVEL"):
-        monkeypatch.setenv(name, "nonsense")  # and put back afterwards
+        monkeypatch.setenv(name, "nonsense")  # pytest restores it
     for module in ("keras", "tensorflow"):
         monkeypatch.setitem(sys.modules, module, Mock())
     lenet5.import_keras()
@@ -345,7 +343,7 @@ def test_no_setting_of_tensorflow_reaches_it(monkeypatch):
 
 
 @pytest.mark.slow
-def test_dvc_trains_and_evaluates_it_quietly_and_the_same_twice(fresh_with_lenet5):
+def test_dvc_trains_and_evaluates_it_quietly_and_reproducibly(fresh_with_lenet5):
     project = fresh_with_lenet5
     ran = project.run("dvc", "repro", "evaluate@lenet5")
     assert "train@lenet5" in project.stages_run(ran)

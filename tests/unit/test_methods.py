@@ -32,7 +32,7 @@ BLOCKS = {
 
 @pytest.fixture(scope="module")
 def data():
-    """Ten classes that overlap, 8 by 8."""
+    """Images of ten overlapping classes, 8 by 8."""
     return generate(600, 200, seed=3)
 
 
@@ -50,7 +50,7 @@ def one_hot(split):
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_what_is_saved_loads_back_with_equal_scores_and_the_same_bytes(
+def test_saving_and_loading_gives_equal_scores_and_the_same_bytes(
     fitted, data, name, tmp_path
 ):
     serialization.save(fitted[name], tmp_path / "a.npz")
@@ -118,7 +118,7 @@ def test_votes_are_scikit_learns():
 
 
 def test_the_quadratic_classifier_is_scikit_learns_pipeline(fitted, data):
-    """Whitened or not, and with whatever signs, the components span the same squares."""
+    """Whitening and signs of the components do not change the span of their squares."""
     pipeline = make_pipeline(
         PCA(5, svd_solver="full"), PolynomialFeatures(2), LinearRegression()
     ).fit(flat(data.train), one_hot(data.train))
@@ -129,7 +129,7 @@ def test_the_quadratic_classifier_is_scikit_learns_pipeline(fitted, data):
     )
 
 
-def test_more_components_than_vary_are_refused(data):
+def test_more_components_than_the_rank_are_refused(data):
     block = BLOCKS["quadratic"].model_copy(update={"components": 64})
     with pytest.raises(InputError, match=r"train\.components: the images have fewer"):
         train.train(data.train, block)
@@ -148,8 +148,8 @@ def test_radial_basis_functions_are_a_ridge_on_scikit_learns_kernel(fitted, data
     )
 
 
-def test_each_class_has_its_share_of_the_centres(fitted, data):
-    """33 centres: four of three classes, three of seven, each nearest to its class."""
+def test_centres_are_shared_equally_among_classes(fitted, data):
+    """33 centres: four for three classes, three for seven, each nearest to its class."""
     model = fitted["radial"]
     means = np.array(
         [flat(data.train)[data.train.labels == c].mean(axis=0) for c in range(10)]
@@ -191,7 +191,7 @@ def test_neighbours_are_scikit_learns(data, k):
 
 
 def test_products_of_many_pixels_are_exact():
-    """Also where a float32 could no longer hold the sum."""
+    """Even if a float32 could not hold the sum."""
     X = np.random.default_rng(0).integers(0, 2, (20, 5000)).astype(np.uint8) * 255
     centred = nearest_neighbours.centred(X)
     exact = (X.astype(np.int64) - 128) @ (X.astype(np.int64) - 128).T
@@ -206,7 +206,7 @@ def test_more_neighbours_than_images_are_refused(data):
 
 @pytest.mark.parametrize("most", [10, 1500])
 def test_support_vector_machines_are_libsvms(data, monkeypatch, most):
-    """Also when they are found by adding a few images at a time."""
+    """Even if they are found by adding a few images at a time."""
     monkeypatch.setattr(support_vectors, "ADDED", most)
     model = train.train(data.train, BLOCKS["vectors"])
     svc = SVC(C=2.0, gamma=0.05, tol=1e-5, decision_function_shape="ovo")

@@ -54,7 +54,7 @@ def test_rmse_is_the_root_of_the_mean_squared_error():
     assert metrics.rmse(np.array([0.0, 3.0]), np.array([0, 1])) == pytest.approx(2**0.5)
 
 
-def test_the_sweep_gives_at_each_threshold_what_cutting_there_gives():
+def test_the_sweep_agrees_with_a_decision_at_each_threshold():
     rng = np.random.default_rng(0)
     actual = rng.integers(0, 2, 500)
     scores = actual + rng.normal(scale=0.6, size=500)
@@ -104,7 +104,7 @@ def test_the_margin_is_positive_exactly_where_the_largest_score_is_right():
     assert margin[0] == pytest.approx(scores[0, 0] - scores[0, 1:].max())
 
 
-def test_evaluate_writes_no_metric_of_which_the_better_direction_is_not_declared(
+def test_evaluate_refuses_a_metric_without_a_direction(
     monkeypatch,
 ):
     actual = np.array([0, 1, 1])
@@ -124,6 +124,6 @@ def test_evaluate_writes_no_metric_of_which_the_better_direction_is_not_declared
 
     @metrics.gives(balanced_accuracy="higher")
     def balanced_accuracy():
-        """Stand for a metric that somebody adds."""
+        """A metric that a contributor adds."""
 
     assert "balanced_accuracy" in evaluate.scalars(Threshold(), scores, actual, counts)

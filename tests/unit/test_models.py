@@ -24,7 +24,7 @@ def model(tiny):
     )
 
 
-def test_what_is_saved_loads_back_equal_and_is_the_same_bytes(tmp_path, model):
+def test_saving_and_loading_gives_equal_data_and_the_same_bytes(tmp_path, model):
     for name in "ab":
         serialization.save(model, tmp_path / f"{name}.npz")
     loaded = serialization.load(tmp_path / "a.npz")
@@ -62,13 +62,13 @@ def test_scores_are_one_affine_map_of_the_standardised_pixels(model, tiny):
     np.testing.assert_allclose(model.scores(tiny.test.images), expected, atol=1e-10)
 
 
-def test_a_score_is_cut_at_the_thresholds():
+def test_thresholds_decide_by_score():
     scores = np.array([[-9.0], [0.5], [0.51], [1.5], [1.6], [99.0]])
     decided = Threshold().predict(scores, (0.5, 1.5))
     assert decided.tolist() == [0, 0, 1, 1, 2, 2]
 
 
-def test_log_odds_are_cut_at_zero():
+def test_log_odds_are_decided_at_zero():
     assert Sigmoid().predict(np.array([[-1.0], [0.0], [1.0]])).tolist() == [0, 0, 1]
 
 

@@ -32,7 +32,7 @@ def draw(name, path):
 
 
 @pytest.mark.parametrize("name", ["digits", "confusion", "scores", "sweep"])
-def test_a_picture_is_the_same_bytes_each_time_and_not_blank(tmp_path, name):
+def test_a_figure_is_the_same_bytes_each_time_and_not_blank(tmp_path, name):
     for copy in "ab":
         draw(name, tmp_path / f"{copy}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
@@ -57,11 +57,11 @@ def test_a_confusion_matrix_shows_every_count_in_its_cell(figures):
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["3", "8"]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["3", "8"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "actual class")
-    # row 0, column 1 is drawn to the right, one up from row 1
+    # row 0, column 1 is to the right, above row 1
     assert axes.texts[1].get_position() == (1, 0)
 
 
-def test_each_row_of_scores_has_its_digit_its_counts_and_all_thresholds(figures):
+def test_each_row_of_scores_has_its_class_its_counts_and_all_thresholds(figures):
     counts = np.array([[4, 0], [1, 9]])
     plots.scores(
         None,
@@ -85,7 +85,7 @@ def test_each_row_of_scores_has_its_digit_its_counts_and_all_thresholds(figures)
     assert sorted(cuts) == [(0.3, 0.3)] * 2 + [(0.6, 0.6)] * 2
 
 
-def test_the_lines_of_the_sweep_are_what_their_labels_say(figures):
+def test_the_lines_of_the_sweep_have_the_right_labels(figures):
     sweep = np.random.default_rng(0).random((101, 4))
     plots.threshold_sweep(None, sweep, 0.49, "toy")
     lines = {line.get_label(): line.get_ydata() for line in figures[0].axes[0].lines}
@@ -110,17 +110,17 @@ def test_images_of_the_sample_grid_keep_their_shape(figures, tiny):
     assert right - left == pytest.approx(2 * (top - bottom))
 
 
-def test_names_are_short_and_no_formula_and_have_letters_that_can_be_drawn():
+def test_labels_are_short_and_drawable_and_not_formulas():
     names = ("$x$", "a very long name of a class indeed", "שלום", "猫", "Ärmel")
     shown = plot_labels(names)
-    assert shown[0] == r"\$x\$"  # matplotlib takes the backslashes away
+    assert shown[0] == r"\$x\$"  # matplotlib removes the backslashes
     assert len(shown[1]) <= MAX_LENGTH
     assert shown[1].startswith("a very") and shown[1].endswith("indeed")  # noqa: PT018
     assert shown[2:] == ["שלום", "class 3", "Ärmel"]
 
 
 @pytest.mark.parametrize("n_classes", [2, 12, 25])
-def test_no_number_leaves_its_cell_and_no_name_lies_on_another(figures, n_classes):
+def test_counts_fit_their_cells_and_names_do_not_overlap(figures, n_classes):
     counts = np.random.default_rng(0).integers(0, 10, (n_classes, n_classes))
     np.fill_diagonal(counts, 9999)
     names = [f"a class of number {i}" for i in range(n_classes)]
@@ -136,4 +136,4 @@ def test_no_number_leaves_its_cell_and_no_name_lies_on_another(figures, n_classe
     for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
         boxes = [label.get_window_extent(renderer) for label in labels]
         assert not any(a.overlaps(b) for a, b in pairwise(boxes))
-        assert all(min(box.x0, box.y0) >= 0 for box in boxes)  # inside the picture
+        assert all(min(box.x0, box.y0) >= 0 for box in boxes)  # inside the figure

@@ -5,7 +5,7 @@ from digits.models import preprocessing
 
 
 def bar(slope):
-    """Return a bar of 28 by 28 that leans by `slope` columns a row."""
+    """Return a 28 by 28 image of a bar that slants by `slope` columns per row."""
     rows, columns = np.mgrid[:28, :28]
     near = np.abs(columns - 13.5 - slope * (rows - 13.5)) < 2
     return (255 * (near & (rows >= 4) & (rows < 24))).astype(np.uint8)
@@ -20,7 +20,7 @@ def slope(image):
 
 
 @pytest.mark.parametrize("lean", [-0.6, -0.2, 0.0, 0.5])
-def test_what_leans_stands_upright_afterwards_and_stays_in_its_place(lean):
+def test_deskewing_makes_a_slanted_bar_upright_in_place(lean):
     leaning = bar(lean)
     (upright,) = preprocessing.deskew(leaning[None])
     assert slope(leaning)[0] == pytest.approx(lean, abs=0.05)
@@ -29,7 +29,7 @@ def test_what_leans_stands_upright_afterwards_and_stays_in_its_place(lean):
     assert int(upright.sum()) == pytest.approx(int(leaning.sum()), rel=0.01)
 
 
-def test_what_has_no_ink_no_height_or_stands_upright_stays_as_it_is():
+def test_an_upright_or_empty_image_is_not_changed():
     empty, upright = np.zeros((28, 28), np.uint8), bar(0.0)
     line = empty.copy()
     line[10, 3:20] = 200
@@ -37,7 +37,7 @@ def test_what_has_no_ink_no_height_or_stands_upright_stays_as_it_is():
     np.testing.assert_array_equal(preprocessing.deskew(images), images)
 
 
-def test_images_are_sheared_one_like_the_other_and_without_any_there_is_none(tiny):
+def test_each_image_of_a_batch_is_deskewed_and_a_batch_may_be_empty(tiny):
     images = tiny.train.images
     each = [preprocessing.deskew(image[None])[0] for image in images[:20]]
     np.testing.assert_array_equal(preprocessing.deskew(images)[:20], each)

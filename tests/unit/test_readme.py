@@ -24,7 +24,7 @@ GENERATED = ("metrics/", "data/", "report/")  # by the pipeline, or a user's
 def in_git(path):
     """Return a file as it is staged or committed.
 
-    Not as it is here: on another processor than that which committed the results,
+    Not the file in the working tree: on another processor than that of the commit,
     LeNet-5 learns slightly different weights.
     """
     command = ["git", "show", f":{path}"]
@@ -65,8 +65,8 @@ def test_the_table_of_results_is_that_of_the_metrics():
 
 
 @pytest.mark.results
-def test_the_example_is_what_the_metrics_say():
-    """The worked example starts at the threshold and the metrics that are in Git."""
+def test_the_worked_example_agrees_with_the_metrics():
+    """It starts with the threshold and the metrics that are in Git."""
     shown = re.search(r"linear_binary\.json +accuracy +([\d.]+)", README)
     values = json.loads(in_git("metrics/linear_binary.json"))
     assert shown

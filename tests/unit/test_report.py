@@ -5,7 +5,6 @@ import sys
 import zlib
 from base64 import b64decode
 from dataclasses import replace
-from functools import cache
 from html.parser import HTMLParser
 from importlib import import_module
 
@@ -18,89 +17,16 @@ from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import DIGITS
 from digits.errors import InputError
-from digits.models.decision import RULES, Largest
-from digits.models.linear import LinearModel
-from digits.report import arrays, content, graph, notebook, render
+from digits.models.decision import Largest
+from digits.report import content, graph, notebook_results, packed_arrays
 from digits.report.calibration import reliability
-from digits.report.content import Result
 from stages import report
+from tests.helpers.pages import MODELS, page_of, result
 from tests.helpers.project import PARAMS, ROOT, options
-
-MODELS = {
-    "threshold": "linear_regression",
-    "sigmoid": "logistic_regression",
-    "one_vs_rest": "one_vs_rest_logistic",
-    "softmax": "multinomial_logistic",
-}
-
-
-def result(name, decision, digits, split, seed=0):
-    """Return a variant whose weights are drawn, and what they make of the images."""
-    rng = np.random.default_rng(seed)
-    kept = dataset.select(split, digits)
-    rule = RULES[decision]
-    n_outputs = rule.n_outputs(len(digits))
-    n_pixels = kept.images[0].size
-    model = LinearModel(
-        mean=rng.random(n_pixels),
-        scale=rng.random(n_pixels) + 9,
-        coef=rng.normal(size=(n_outputs, n_pixels)),
-        intercept=rng.normal(size=n_outputs),
-        classes=np.array(digits, np.uint8),
-        decision=rule,
-    )
-    thresholds = tuple(i + 0.5 for i in range(rule.n_thresholds(len(digits))))
-    scores = model.scores(kept.images)
-    train = (
-        options("linear_regression")
-        if decision == "threshold"
-        else options(MODELS[decision], C=1.0, max_iter=9, tol=0.1)
-    )
-    return Result(
-        name=name,
-        subset="some",
-        train=train,
-        thresholds=thresholds,
-        classes=model.classes,
-        decision=rule,
-        model=model,
-        scores=scores,
-        actual=kept.labels,
-        predicted=model.classes[rule.predict(scores, thresholds)],
-    )
-
-
-@cache
-def stages():
-    return graph.nodes(ROOT / "dvc.yaml")
-
-
-def page_of(results, split, **changes):
-    """Return the page of some variants, as the stage makes it."""
-    held = content.packed(results, *split)
-    block = arrays.pack(held)
-    height, width = split.images.shape[1:]
-    data = {
-        "name": "custom", "title": "Own", "source": "data/own", "names": DIGITS,
-        "noun": "digit", "height": height, "width": width,
-        "n_train": 1, "n_test": len(split.labels), "n_kept": len(held["kept"]),
-    }  # fmt: skip
-    values = {
-        "variants": [content.variant(each, is_mnist=False) for each in results],
-        "dataset": data,
-        "form": content.form("custom"),
-        "arrays": content.ARRAYS,
-        "layout": block.layout,
-        "block": block.text,
-        "sha256": {"x_test": "0" * 64},
-        "parameters": [("dataset.name", "custom")],
-        "stages": stages(),
-    }
-    return render.render(ROOT / "digits/report/page", values | changes)
 
 
 class Structure(HTMLParser):
-    """The elements of a page, and the ids that they have."""
+    """The elements of a page and their ids."""
 
     def __init__(self, page):
         super().__init__()
@@ -121,7 +47,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kinds", KINDS)
-def test_a_page_is_made_of_any_variants(tiny, kinds):
+def test_a_page_can_show_any_variants(tiny, kinds):
     results = [result(name, *kind, tiny.test) for name, kind in kinds.items()]
     page = page_of(results, tiny.test)
     shape = Structure(page)
@@ -132,7 +58,7 @@ def test_a_page_is_made_of_any_variants(tiny, kinds):
     assert ("calibration" in shape.ids) == bool(decisions - {"threshold"})
 
 
-def test_a_page_of_models_without_weights_shows_what_they_answered(tiny):
+def test_a_page_of_models_without_weights_shows_their_predictions(tiny):
     each = replace(
         result("a", "softmax", (0, 1, 2), tiny.test), decision=Largest(), model=None
     )
@@ -141,7 +67,7 @@ def test_a_page_of_models_without_weights_shows_what_they_answered(tiny):
     assert not {"draw", "weights", "calibration", "thresholds"} & set(Structure(page).ids)
     assert not re.search(r"a/(mean|coef)", page)
     page = page_of([each, result("b", "softmax", (0, 1, 2), tiny.test)], tiny.test)
-    assert "<p>b answers while you draw." in page
+    assert re.search(r"b classifies\s+the image while you draw", page)
     assert " 1 subset</text>" in page
 
 
@@ -160,10 +86,7 @@ def test_the_names_of_many_classes_are_listed_only_where_they_are_not_all(tiny):
         result("whole", "softmax", tuple(range(10)), tiny.test),
         result("part", "softmax", (3, 4), tiny.test),
     ]
-    data = {"name": "custom", "title": "Own", "source": "data/own", "noun": "class",
-            "names": [f"kind {i}" for i in range(10)], "height": 8, "width": 8,
-            "n_train": 1, "n_test": 120, "n_kept": 120}  # fmt: skip
-    page = page_of(results, tiny.test, dataset=data)
+    page = page_of(results, tiny.test, names=[f"kind {i}" for i in range(10)])
     assert page.count("All 10 classes.") == 1
     assert "Classes <bdi>kind 3</bdi>, <bdi>kind 4</bdi>." in page
 
@@ -182,15 +105,14 @@ def test_the_same_results_give_the_same_bytes(tiny):
     assert page_of(results, tiny.test) == page_of(results, tiny.test)
 
 
-def test_text_from_outside_stays_text(tiny):
+def test_external_text_is_escaped(tiny):
     hostile = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
     results = [result("a", "sigmoid", (0, 1), tiny.test)]
     plain = Structure(page_of(results, tiny.test)).tags
+    texts = {"name": hostile, "title": hostile, "source": hostile}
+    parameters = [("dataset.x", hostile)]
     names = [hostile, *DIGITS[1:]]
-    data = {"name": hostile, "title": hostile, "source": hostile, "height": 8, "width": 8,
-            "names": names, "noun": "class", "n_train": 1, "n_test": 120,
-            "n_kept": 120}  # fmt: skip
-    page = page_of(results, tiny.test, dataset=data, parameters=[("dataset.x", hostile)])
+    page = page_of(results, tiny.test, parameters=parameters, names=names, **texts)
     assert hostile not in page
     assert Structure(page).tags == plain
 
@@ -202,7 +124,7 @@ def test_the_page_loads_nothing(tiny):
     assert not re.search(r"\bfetch\(|XMLHttpRequest|import\(", page)
 
 
-def test_arrays_come_out_of_the_block_as_they_went_in():
+def test_arrays_are_restored_from_the_data_block():
     rng = np.random.default_rng(0)
     held = {
         "a": rng.integers(0, 255, (3, 5)).astype(np.uint8),
@@ -210,7 +132,7 @@ def test_arrays_come_out_of_the_block_as_they_went_in():
         "c": rng.normal(size=7).astype(np.float32),
         "d": np.array([], np.uint32),
     }
-    packed = arrays.pack(held)
+    packed = packed_arrays.pack(held)
     block = zlib.decompress(b64decode(packed.text))
     for name, array in held.items():
         kind, start, length = packed.layout[name]
@@ -219,27 +141,27 @@ def test_arrays_come_out_of_the_block_as_they_went_in():
         np.testing.assert_array_equal(read, array.ravel())
 
 
-def test_too_many_images_keep_each_variants_worst_mistakes():
+def test_with_too_many_images_each_variants_worst_mistakes_are_kept():
     images = np.random.default_rng(0).integers(0, 256, (200, 8, 8)).astype(np.uint8)
     worst = [np.array([150, 3, 77]), np.array([4, 150, 199])]
-    kept = content.chosen_images(images, worst, limit=2000)
-    assert len(arrays.deflate(images[kept].tobytes())) <= 2000
+    kept = content.included_images(images, worst, limit=2000)
+    assert len(packed_arrays.deflate(images[kept].tobytes())) <= 2000
     assert len(kept) < 40
     assert {150, 3, 77, 4, 199} <= set(kept.tolist())
     assert (np.diff(kept) > 0).all()
-    few = content.chosen_images(images, worst, limit=200)
+    few = content.included_images(images, worst, limit=200)
     assert set(few.tolist()) <= {150, 4, 3}
-    assert len(content.chosen_images(images, worst, limit=10**6)) == 200
+    assert len(content.included_images(images, worst, limit=10**6)) == 200
 
 
 def test_a_page_that_holds_few_images_says_so_and_counts_all(tiny, monkeypatch):
-    monkeypatch.setattr(content.chosen_images, "__defaults__", (1500,))
+    monkeypatch.setattr(content.included_images, "__defaults__", (1500,))
     each = result("a", "softmax", tuple(range(10)), tiny.test)
     page = page_of([each], tiny.test)
-    held = json.loads(re.search(r'id="content">(.*?)</script>', page)[1])
-    assert held["dataset"]["n_kept"] < 120
-    assert f"holds {held['dataset']['n_kept']} of the 120" in page
-    assert np.sum(held["variants"][0]["counts"]) == 120
+    held = json.loads(re.search(r'id="payload">(.*?)</script>', page)[1])
+    assert held["dataset"]["n_included"] < 120
+    assert f"includes {held['dataset']['n_included']} of the 120" in page
+    assert np.sum(held["variants"][0]["confusion"]) == 120
 
 
 @pytest.mark.parametrize("decision", MODELS)
@@ -261,30 +183,32 @@ def test_the_worst_mistakes_come_first(tiny, decision):
     assert (np.diff(off) <= 0).all()
 
 
-def test_reliability_of_a_model_that_is_as_good_as_it_says():
+def test_reliability_of_a_calibrated_model():
     stated = np.repeat([0.65, 0.95], [100, 1000])
     actual = np.zeros(1100, np.intp)
     actual[:35] = 1
     actual[100:150] = 1
     found = reliability(np.log(np.column_stack([stated, 1 - stated])), actual)
     assert found.counts[[6, 9]].tolist() == [100, 1000]
-    np.testing.assert_allclose(found.right[[6, 9]], [0.65, 0.95])
-    np.testing.assert_allclose(found.stated[[6, 9]], [0.65, 0.95])
-    assert found.gap == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(found.accuracy[[6, 9]], [0.65, 0.95])
+    np.testing.assert_allclose(found.confidence[[6, 9]], [0.65, 0.95])
+    assert found.error == pytest.approx(0, abs=1e-12)
 
 
-def test_the_notebooks_figures_are_shown_for_its_own_parameters_alone():
+def test_the_notebooks_results_are_shown_for_its_own_parameters_alone():
+    find = notebook_results.find
     checked = params.load(PARAMS)
     for name, variant in checked.variants.items():
-        digits = checked.subsets[variant.subset].classes
+        classes, train = checked.subsets[variant.subset].classes, variant.train
         thresholds = variant.evaluate.all_thresholds
-        known = notebook.figure(name, variant.train, digits, thresholds)
-        assert known == notebook.FIGURES.get(name)  # of lenet5 the notebook knows nothing
-        assert notebook.figure(name, variant.train, digits[:-1], thresholds) is None
-        assert notebook.figure(f"{name}_2", variant.train, digits, thresholds) is None
-        assert notebook.figure(name, variant.train, digits, (0.3,)) is None
+        # the notebook has no lenet5
+        expected = notebook_results.RESULTS.get(name)
+        assert find(name, train, classes, thresholds) == expected
+        assert find(name, train, classes[:-1], thresholds) is None
+        assert find(f"{name}_2", train, classes, thresholds) is None
+        assert find(name, train, classes, (0.3,)) is None
     other = options("logistic_regression", C=1.0, max_iter=9, tol=0.1)
-    assert notebook.figure("logistic_binary", other, (0, 1), ()) is None
+    assert find("logistic_binary", other, (0, 1), ()) is None
 
 
 def test_the_graph_is_that_of_dvc_yaml():
@@ -311,7 +235,7 @@ def test_missing_predictions_are_an_error_of_one_line(tmp_path):
         report.load_predictions(tmp_path / "none.npz", None, None, "{}")
 
 
-def test_a_removed_variant_leaves_the_page(done, tmp_path):
+def test_a_removed_variant_disappears_from_the_page(done, tmp_path):
     project = done.copy(tmp_path / "project")
     text = (project.root / "params.yaml").read_text()
     start, end = text.index("  linear_digits:"), text.index("  one_vs_rest:")
@@ -335,11 +259,11 @@ def test_the_stage_writes_the_same_bytes_again(done, tmp_path):
 def test_the_page_of_mnist_is_small_and_holds_every_image():
     page = ROOT / "report/index.html"
     assert page.stat().st_size < 4_000_000
-    assert 'id="kept"' not in page.read_text()
+    assert 'id="included"' not in page.read_text()
 
 
 def test_importing_the_stage_is_quick():
-    """Nothing that takes long to import: the stage must not slow a run down."""
+    """It imports nothing slow, because it runs after every change."""
     slow = {"matplotlib", "sklearn", "scipy", "pandas", "pooch"}
     code = "import sys, stages.report; print(*sys.modules)"
     loaded = subprocess.run(

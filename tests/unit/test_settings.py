@@ -1,4 +1,4 @@
-"""What a user or a scheduler set does not change a result, and no stage fails on it."""
+"""Settings of a user or a scheduler change no result, and no stage fails on them."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ PICTURES = {
 
 
 def but_the_first_slow(cases):
-    """Return the cases of a test, of which all but the first are for `make test-slow`."""
+    """Mark all cases of a test except the first as slow."""
     first, *rest = cases
     return [
         first,
@@ -48,14 +48,14 @@ def but_the_first_slow(cases):
 
 @pytest.fixture
 def folder(tmp_path, tiny):
-    """A folder in which `filter` can run, without the code."""
+    """A folder without code in which `filter` can run."""
     shutil.copy(PARAMS, tmp_path / "params.yaml")
     dataset.save(tmp_path / "data/raw", tiny)
     return tmp_path
 
 
 def run(folder, *command, before="", after="", **environment):
-    """Run a stage or a command by bash, with what is to be said before and after it."""
+    """Run a stage or a command in bash, with shell code before and after it."""
     python = (sys.executable, "-m", *command)
     return subprocess.run(
         ["bash", "-c", f'{before} exec "$@" {after}', "bash", *python],
@@ -69,7 +69,7 @@ def run(folder, *command, before="", after="", **environment):
 
 @pytest.fixture(scope="module")
 def usual(tiny, tmp_path_factory):
-    """The picture of a subset that is drawn without any settings."""
+    """The figure of a subset, plotted without any settings."""
     folder = tmp_path_factory.mktemp("usual")
     shutil.copy(PARAMS, folder / "params.yaml")
     dataset.save(folder / "data/raw", tiny)
@@ -79,7 +79,7 @@ def usual(tiny, tmp_path_factory):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", but_the_first_slow(PICTURES))
-def test_settings_of_matplotlib_change_no_picture(folder, usual, name):
+def test_settings_of_matplotlib_change_no_figure(folder, usual, name):
     path, text, environment = PICTURES[name]
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     (folder / path).write_text(text, errors="surrogateescape")
@@ -95,7 +95,7 @@ def test_settings_of_matplotlib_change_no_picture(folder, usual, name):
         [("2>&-", "stdout"), (">&-", "stderr"), ("<&-", "stderr"), ("<&- >&- 2>&-", None)]
     ),
 )
-def test_a_stage_works_or_says_why_not_whatever_streams_are_closed(folder, closed, said_on):
+def test_a_stage_works_or_reports_an_error_with_any_streams_closed(folder, closed, said_on):
     right = run(folder, "stages.filter", "binary", after=closed)
     wrong = run(folder, "stages.filter", "nothing", after=closed)
     assert (right.returncode, wrong.returncode) == (0, 1)
@@ -108,14 +108,14 @@ def test_a_stage_works_or_says_why_not_whatever_streams_are_closed(folder, close
     "command",
     but_the_first_slow(["remove", "predict", "compare", "tried", "verify"]),
 )
-def test_a_command_without_stderr_says_on_stdout_what_is_wrong(tmp_path, command):
+def test_a_command_without_stderr_reports_errors_on_stdout(tmp_path, command):
     words = {"predict": ["x.png"], "remove": ["x"]}.get(command, [])
     done = run(tmp_path, "digits", command, *words, after="2>&-")
     assert done.returncode in (1, 2)
     assert "error: " in done.stdout
 
 
-def test_what_is_opened_lasts_for_what_is_started(tmp_path):
+def test_opened_streams_are_inherited_by_child_processes(tmp_path):
     program = (
         "from digits import start; start.open_streams(); import os; os.system('echo x >&2')"
     )
@@ -128,7 +128,7 @@ def test_what_is_opened_lasts_for_what_is_started(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("limit", [60_000, 250_000])
-def test_little_memory_is_one_line_that_says_how_much_is_needed(folder, limit):
+def test_too_little_memory_is_one_line_with_the_required_amount(folder, limit):
     for command, status in (
         (("stages.filter", "binary"), 1),
         (("digits", "predict", "x"), 2),
@@ -141,9 +141,9 @@ def test_little_memory_is_one_line_that_says_how_much_is_needed(folder, limit):
 
 
 @pytest.mark.long
-def test_training_asks_for_its_memory_before_it_begins(folder, tiny):
+def test_training_checks_the_memory_before_it_starts(folder, tiny):
     dataset.save(folder / "data/subsets/digits", tiny)
-    limit = 450_000 + 80_000 * memory.threads()  # where SciPy's OpenBLAS would not end
+    limit = 450_000 + 80_000 * memory.threads()  # where SciPy's OpenBLAS would not return
     done = run(
         folder, "stages.train", "multinomial", before=f"ulimit -v {limit}; ulimit -t 20;"
     )
@@ -153,21 +153,21 @@ def test_training_asks_for_its_memory_before_it_begins(folder, tiny):
 
 
 def test_without_docstrings_there_is_no_schema(tmp_path, monkeypatch):
-    """PYTHONOPTIMIZE=2 would leave its descriptions out."""
+    """PYTHONOPTIMIZE=2 would remove its descriptions."""
     monkeypatch.setattr(sys, "flags", SimpleNamespace(optimize=2))
     with pytest.raises(InputError, match=r"PYTHONOPTIMIZE=2.*unset it"):
         check.main(params.load(PARAMS), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_memory_that_runs_out_is_one_line(caplog):
+def test_running_out_of_memory_is_one_line(caplog):
     with pytest.raises(SystemExit, match=r"^3$"), cli.reporting(3):
         np.empty(2**60, np.uint8)
     assert "error: not enough memory. Unable to allocate" in caplog.text
     assert "Traceback" not in caplog.text
 
 
-def test_what_is_there_is_enough():
+def test_the_available_memory_is_enough():
     memory.require("a test", MIB, libraries=MIB)
 
 
@@ -197,7 +197,7 @@ def test_open_streams_leaves_open_ones_alone():
     assert before == (sys.stdin, sys.stdout, sys.stderr)
 
 
-def test_as_many_threads_as_the_user_allows(monkeypatch):
+def test_the_number_of_threads_is_what_the_user_allows(monkeypatch):
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     there = memory.threads()

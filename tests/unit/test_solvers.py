@@ -7,14 +7,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.linalg import eigvalsh
 from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
 from digits.solvers import logistic, sklearn_backend
+from digits.solvers.hessian_sampling import HessianSampler
 from digits.solvers.least_squares import LinearRegression
+from digits.solvers.line_search import SubspaceObjective
 from digits.solvers.logistic import LogisticRegression
-from digits.solvers.preconditioner import CoupledSoftmax
+from digits.solvers.losses import LogisticLoss, SoftmaxLoss
+from digits.solvers.preconditioner import CoupledSoftmax, SharedBlock, cholesky
+from digits.solvers.problem import Direction, LogisticProblem, Point
 from digits.solvers.standardized import BLOCK_ROWS, StandardizedMatrix
 from tests.helpers.project import ROOT
 
@@ -27,7 +32,7 @@ BOTH = pytest.mark.parametrize(
 
 
 def data(n_samples=400, n_classes=3, seed=1):
-    """Return 8 columns of bytes, one constant and two of them the same, and labels."""
+    """Return 8 columns of bytes, of which one is constant and two are equal, and labels."""
     rng = np.random.default_rng(seed)
     X = rng.integers(0, 256, (n_samples, 8)).astype(np.uint8)
     X[:, 5] = 7
@@ -56,7 +61,7 @@ def one_hot(y):
 
 
 def objective(model, X, y, C):
-    """C · Σ log-loss + ½‖coef‖², straight from its definition."""
+    """Return C · Σ log-loss + ½‖coef‖², by its definition."""
     Z = standardise(X) @ model.coef_.T + model.intercept_
     penalty = (model.coef_**2).sum(axis=1) / 2
     if len(model.coef_) == len(np.unique(y)) and model.multi_class == "multinomial":
@@ -77,13 +82,13 @@ def gradient(model, X, y, C):
 @BOTH
 def test_least_squares_solves_the_normal_equations(X, y, source):
     line = source.LinearRegression().fit(X, y)
-    varying = [0, 1, 2, 3, 4, 7]  # of the two that are the same, one
+    varying = [0, 1, 2, 3, 4, 7]  # and one of the two equal columns
     A = np.column_stack([standardise(X)[:, varying], np.ones(len(X))])
     expected = np.linalg.solve(A.T @ A, A.T @ y)
     coef = line.coef_[0].copy()
     coef[0] += coef[6]
     np.testing.assert_allclose([*coef[varying], *line.intercept_], expected, atol=1e-12)
-    # where a pixel never varies: ours has no weight, scikit-learn's is as LAPACK rounds
+    # Of a constant pixel, our weight is 0, and scikit-learn's is LAPACK's rounding.
     assert abs(line.coef_[0, 5]) <= (0 if source is OURS else 1e-12)
 
 
@@ -113,7 +118,7 @@ def test_at_the_optimum_the_gradient_vanishes(source, multi_class, n_classes, n_
 
 
 @pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
-def test_a_step_in_any_direction_leads_uphill(X, y, multi_class):
+def test_a_step_in_any_direction_increases_the_objective(X, y, multi_class):
     model = LogisticRegression(C=0.5, multi_class=multi_class, tol=1e-12).fit(X, y)
     best = objective(model, X, y, 0.5)
     np.testing.assert_allclose(model.objective_, best, rtol=1e-12)
@@ -163,7 +168,7 @@ def test_a_one_versus_rest_row_is_its_binary_fit(X, y, source):
 
 @BOTH
 @pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
-def test_a_constant_column_gets_no_weight_and_does_no_harm(X, y, source, multi_class):
+def test_a_constant_column_gets_no_weight(X, y, source, multi_class):
     model = source.LogisticRegression(multi_class=multi_class).fit(X, y)
     np.testing.assert_array_equal(model.coef_[:, 5], 0)
     assert model.mean_[5] == 7
@@ -171,7 +176,7 @@ def test_a_constant_column_gets_no_weight_and_does_no_harm(X, y, source, multi_c
 
 
 @pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
-def test_it_is_right_at_the_edges(multi_class):
+def test_edge_cases_are_solved(multi_class):
     rng = np.random.default_rng(0)
     X, y = data(n_samples=1200, n_classes=4)
     rare = np.r_[np.flatnonzero(y != 3), np.flatnonzero(y == 3)[:3]]
@@ -194,14 +199,14 @@ def test_it_is_right_at_the_edges(multi_class):
 
 
 @pytest.mark.parametrize("C", [1e-4, 1.0, 1e4])
-def test_all_classes_together_lead_to_the_same_optimum(monkeypatch, C):
+def test_the_coupled_preconditioner_leads_to_the_same_optimum(monkeypatch, C):
     X, y = data(n_classes=5)
     monkeypatch.setattr(logistic, "COUPLED_BELOW", 0)
-    each = LogisticRegression(C=C, tol=1e-10).fit(X, y)
+    separate = LogisticRegression(C=C, tol=1e-10).fit(X, y)
     monkeypatch.setattr(logistic, "COUPLED_BELOW", np.inf)
-    together = LogisticRegression(C=C, tol=1e-10).fit(X, y)
-    assert together.gap_ <= 1e-10
-    np.testing.assert_allclose(together.objective_, each.objective_, rtol=1e-9)
+    coupled = LogisticRegression(C=C, tol=1e-10).fit(X, y)
+    assert coupled.gap_ <= 1e-10
+    np.testing.assert_allclose(coupled.objective_, separate.objective_, rtol=1e-9)
 
 
 def test_the_coupled_preconditioner_solves_the_newton_equation_of_a_softmax():
@@ -236,17 +241,17 @@ def test_threads_do_not_change_the_result():
     np.testing.assert_array_equal(again.coef_, fits[1].coef_)
 
 
-def test_data_on_disk_give_the_same_as_data_in_memory(tmp_path):
+def test_memory_mapped_data_give_the_same_as_data_in_memory(tmp_path):
     X, y = data(n_samples=5000)
-    held = LogisticRegression(tol=1e-10).fit(X, y)
+    in_memory = LogisticRegression(tol=1e-10).fit(X, y)
     np.save(tmp_path / "X.npy", X)
-    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
-    read = LogisticRegression(tol=1e-10).fit(mapped, y)
-    np.testing.assert_array_equal(read.coef_, held.coef_)
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    mapped = LogisticRegression(tol=1e-10).fit(X, y)
+    np.testing.assert_array_equal(mapped.coef_, in_memory.coef_)
 
 
 @BOTH
-def test_a_fit_that_is_not_at_the_optimum_says_so_in_a_line(X, y, source, caplog):
+def test_a_fit_that_is_not_at_the_optimum_logs_a_warning(X, y, source, caplog):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         source.LogisticRegression(max_iter=2, tol=1e-10).fit(X, y)
@@ -255,8 +260,8 @@ def test_a_fit_that_is_not_at_the_optimum_says_so_in_a_line(X, y, source, caplog
 
 
 @BOTH
-def test_a_fit_that_float64_gets_no_nearer_ends_and_says_so(X, y, source, caplog):
-    """Else it would go on for all of its iterations: an hour here, a day on MNIST."""
+def test_a_fit_that_float64_gets_no_nearer_ends_with_a_warning(X, y, source, caplog):
+    """Otherwise all iterations would run: an hour here, a day on MNIST."""
     model = source.LogisticRegression(multi_class="one_vs_rest", max_iter=10**6, tol=1e-99)
     model.fit(X, y)
     assert model.n_iter_ <= 1000
@@ -280,7 +285,7 @@ def test_scikit_learn_can_clone_and_change_it():
 
 
 class InOrder:
-    """A pool that runs in this thread."""
+    """A pool that runs everything in the calling thread."""
 
     map = staticmethod(map)
 
@@ -307,15 +312,76 @@ def test_products_are_those_of_the_standardised_matrix(n_samples, dtype):
     np.testing.assert_allclose(matrix.sample_rows(index), A[index], atol=1e-4)
 
 
-def test_of_bytes_mean_and_scale_are_exact():
+def test_mean_and_scale_of_bytes_are_exact():
     X = np.random.default_rng(0).integers(0, 256, (9000, 5)).astype(np.uint8)
     X[:, 0] = 255
     matrix = StandardizedMatrix(X, InOrder(), 1)
-    wide = X.astype(object)  # Python's integers know no bound
+    wide = X.astype(object)  # Python's integers, which do not overflow
     n, total, squares = len(X), wide.sum(axis=0), (wide**2).sum(axis=0)
     assert matrix.mean.tolist() == [t / n for t in total]
     variance = [(n * q - t * t) / n**2 for q, t in zip(squares, total, strict=True)]
     assert matrix.scale.tolist() == [1.0, *np.sqrt(np.array(variance[1:], float))]
+
+
+@pytest.fixture(params=[LogisticLoss, SoftmaxLoss])
+def problem(request):
+    """Return a problem of 3 classes and a point in float64, away from the optimum."""
+    X, y = data(n_samples=700)
+    matrix = StandardizedMatrix(X, InOrder(), 1)
+    problem = LogisticProblem(matrix, one_hot(y) == 1, request.param(), 0.5)
+    coef = np.random.default_rng(5).normal(scale=0.5, size=(3, matrix.n_columns))
+    scores = matrix.scores(coef, float)
+    _, residuals, _ = problem.loss.evaluate(scores, problem.targets)
+    return problem, Point(coef, scores, residuals, np.zeros(3))
+
+
+def test_derivatives_of_the_line_search_match_finite_differences(problem):
+    problem, point = problem
+    rng = np.random.default_rng(6)
+    coefs = rng.normal(size=(2, *point.coef.shape))
+    directions = [Direction(c, problem.X.scores(c, float)) for c in coefs]
+    subspace = SubspaceObjective(problem, point, directions)
+    weights, step = rng.normal(size=(2, 2, 3))
+    at = subspace.evaluate(weights)
+    low, high = (subspace.evaluate(weights + h * step) for h in (-1e-5, 1e-5))
+    by_problem = step.reshape(1, -1) if problem.loss.coupled else step.T
+    slope = (high.objective - low.objective) / 2e-5
+    expected = (at.gradient * by_problem).sum(axis=1)
+    np.testing.assert_allclose(slope, expected, rtol=1e-6)
+    change = (high.gradient - low.gradient) / 2e-5
+    product = np.einsum("pij,pj->pi", at.hessian, by_problem)
+    np.testing.assert_allclose(change, product, rtol=1e-6, atol=1e-6)
+
+
+def test_the_gradient_matches_finite_differences(problem):
+    problem, point = problem
+    step = np.random.default_rng(7).normal(size=point.coef.shape)
+    along = [Direction(step, problem.X.scores(step, float))]
+    at = SubspaceObjective(problem, point, along).evaluate(np.zeros((1, 3)))
+    products = (problem.gradient(point, float) * step).sum(axis=1)
+    np.testing.assert_allclose(at.gradient.ravel(), products, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_a_sampled_hessian_is_near_the_exact_one(dtype):
+    """In each direction within a factor of 2, from a tenth of the rows."""
+    X, y = data(n_samples=40_000, n_classes=3)
+    matrix = StandardizedMatrix(X[:, :5].astype(dtype), InOrder(), 1)
+    problem = LogisticProblem(matrix, one_hot(y) == 1, SoftmaxLoss(), 0.5)
+    p = softmax([1.0, 0.0, -1.0])  # of all samples, by the intercepts
+    R = matrix.to_blocks(p - one_hot(y))
+    point = Point(np.zeros((3, matrix.n_columns)), R, R, np.zeros(1))
+    preconditioner = SharedBlock(cholesky(0.1 * matrix.gram()))
+    sampler = HessianSampler(problem)
+    pairs = [(1, 0), (2, 0), (2, 1)]
+    of_classes = sampler.class_grams([0, 2], point, preconditioner)
+    of_pairs = sampler.pair_grams(pairs, point, preconditioner)
+    assert sampler.n_rows == int(int(4000 * 1.05) * 1.05)
+    weights = [p[c] * (1 - p[c]) for c in (0, 2)] + [p[c] * p[d] for c, d in pairs]
+    exact = 0.5 * matrix.gram()
+    for gram, weight in zip(of_classes + of_pairs, weights, strict=True):
+        ratios = eigvalsh(gram, weight * exact)
+        assert 0.5 < ratios.min() <= ratios.max() < 2
 
 
 FIT = """
@@ -343,7 +409,7 @@ def test_no_thread_precision_or_kernel_changes_a_prediction_on_mnist(multi_class
         return np.array(json.loads(output))
 
     best = predictions("float64", 2, 1e-10, "Haswell")
-    tol = 1e-6  # of the solvers; the pipeline's is smaller
+    tol = 1e-6  # the solvers' default; the pipeline's is smaller
     for dtype, n_threads, kernel in (
         ("uint8", 2, "Haswell"),
         ("uint8", 1, "Sandybridge"),

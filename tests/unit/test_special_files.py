@@ -1,4 +1,4 @@
-"""What is read must be a file: a FIFO, a device or a folder is one message, at once."""
+"""All that is read must be a file: a FIFO, a device or a folder is one error, at once."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def fifo(path):
 
 def bound_socket(path):
     with socket.socket(socket.AF_UNIX) as one:
-        one.bind(os.path.relpath(path))  # an address is short
+        one.bind(os.path.relpath(path))  # an address has at most 108 bytes
 
 
 def folder(path):
@@ -46,7 +46,7 @@ def circle(path):
 
 
 def huge(path):
-    """A gigabyte of zero bytes, that takes no room."""
+    """A gigabyte of zero bytes in a sparse file."""
     with path.open("wb") as file:
         file.truncate(2**30)
 
@@ -65,7 +65,7 @@ TEXTS = [*KINDS, long_text, no_utf8]
 
 @contextmanager
 def at_once():
-    """Fail where reading waits for a writer, or goes on without an end."""
+    """Fail if reading waits for a writer or does not end."""
 
     def stop(*_):
         pytest.fail("waits")
@@ -88,7 +88,7 @@ def refused(read, path, named=None):
 
 
 @pytest.mark.parametrize("kind", TEXTS)
-def test_params_that_are_no_file_are_refused(tmp_path, monkeypatch, kind):
+def test_params_that_are_not_a_file_are_refused(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "params.yaml"
     kind(path)
@@ -133,30 +133,30 @@ READERS = {
     "images": ("images.npy", lambda path: dataset.load_split(path.parent)),
     "a model": ("model.npz", serialization.load),
     "data of your own": ("own.npz", readers.read),
-    "a picture": ("picture.png", image_input.read_rgb),
-    "a picture's size": ("picture.png", image_input.image_size),
+    "an image": ("image.png", image_input.read_rgb),
+    "an image's size": ("image.png", image_input.image_size),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("name", "read"), READERS.values(), ids=READERS)
-def test_what_a_stage_reads_must_be_a_file(tmp_path, monkeypatch, name, read, kind):
+def test_inputs_of_a_stage_must_be_regular_files(tmp_path, monkeypatch, name, read, kind):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / name
     kind(path)
     if name == ".dvcignore" and kind in (dangling, circle):
-        pytest.skip("is none, to DVC as well")
+        pytest.skip("DVC ignores it as well")
     refused(lambda: read(path), path)
 
 
 @pytest.mark.parametrize("kind", [fifo, folder, device, dangling])
-def test_an_idx_file_that_is_none_is_missing(tmp_path, kind):
+def test_an_idx_file_that_is_not_a_file_is_missing(tmp_path, kind):
     kind(tmp_path / "train-images-idx3-ubyte")
     refused(lambda: readers.read(tmp_path), tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read all")
-def test_what_may_not_be_read_is_refused(tmp_path):
+def test_a_file_without_permission_is_refused(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(PARAMS.read_text())
     path.chmod(0)

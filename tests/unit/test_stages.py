@@ -16,7 +16,7 @@ from digits.models import preprocessing, serialization
 from digits.models.decision import Threshold
 from digits.models.linear import standardise
 from digits.models.training_log import TrainingLog
-from stages import download, filter, train  # noqa: A004 (the stage is named after what it does)
+from stages import download, filter, train  # noqa: A004 (the name of the stage)
 from tests.helpers.project import PARAMS, generate, options
 
 
@@ -64,13 +64,13 @@ def test_a_subset_is_labels_names_or_all(tiny, subset, labels):
         ({"classes": ["cat", "dig"]}, "classes: .* no class 'dig'; did you mean 'dog'?"),
     ],
 )
-def test_a_subset_of_what_is_not_there_is_refused(tiny, subset, expected):
+def test_a_subset_of_unknown_classes_is_refused(tiny, subset, expected):
     named = replace(tiny, names=("cat", "dog", "bird"))
     with pytest.raises(InputError, match=expected):
         filter.subset_labels(Subset.model_validate(subset), named)
 
 
-def test_a_file_of_ones_own_must_be_mnist_if_it_is_called_so(tmp_path, tiny):
+def test_your_own_file_must_be_mnist_if_it_is_named_so(tmp_path, tiny):
     np.savez(tmp_path / "own.npz", x_train=tiny.train.images, y_train=tiny.train.labels,
              x_test=tiny.test.images, y_test=tiny.test.labels)  # fmt: skip
     assert download.fetch("custom", "own.npz", tmp_path) is not None
@@ -78,19 +78,19 @@ def test_a_file_of_ones_own_must_be_mnist_if_it_is_called_so(tmp_path, tiny):
         download.fetch("mnist", "own.npz", tmp_path)
 
 
-def test_the_data_that_is_there_is_taken_only_with_its_names(tmp_path, as_mnist):
+def test_existing_data_is_used_only_with_its_names(tmp_path, as_mnist):
     dataset.save(tmp_path, as_mnist)
     assert download.load_existing("mnist", tmp_path) is not None
     dataset.save(tmp_path, replace(as_mnist, names=tuple("abcdefghij")))
     assert download.load_existing("mnist", tmp_path) is None
 
 
-def test_download_asks_the_mirrors_if_the_source_is_auto(tmp_path, tiny, monkeypatch):
+def test_download_uses_the_mirrors_if_the_source_is_auto(tmp_path, tiny, monkeypatch):
     monkeypatch.setattr(mirrors, "fetch", lambda _name: tiny)
     assert download.fetch("mnist", "auto", tmp_path) is tiny
 
 
-def test_the_pictures_show_training_images(tmp_path, tiny, monkeypatch):
+def test_the_figures_show_training_images(tmp_path, tiny, monkeypatch):
     shown = []
     monkeypatch.setattr(mirrors, "fetch", lambda _name: tiny)
     monkeypatch.setattr(
@@ -115,7 +115,7 @@ def test_the_pictures_show_training_images(tmp_path, tiny, monkeypatch):
         ("multinomial_logistic", (1, 3, 8), 3),
     ],
 )
-def test_a_variant_learns_its_digits(tiny, model, digits, n_outputs):
+def test_a_variant_learns_its_classes(tiny, model, digits, n_outputs):
     data = filter.keep_classes(tiny, digits)
     fitted = train.train(
         data.train, LINEAR if model == "linear_regression" else logistic(model)
@@ -130,7 +130,7 @@ def test_a_variant_learns_its_digits(tiny, model, digits, n_outputs):
 
 @pytest.mark.parametrize("solver", ["fast", "scikit_learn"])
 def test_the_softmax_of_two_digits_is_at_its_own_optimum(tiny, solver):
-    """Of two classes the solvers fit one problem, whose penalty is another."""
+    """For two classes the solvers fit one problem, with a different penalty."""
     data = filter.keep_classes(tiny, (3, 8))
     block = options("multinomial_logistic", C=0.3, max_iter=1000, tol=1e-10, solver=solver)
     fitted = train.train(data.train, block)
@@ -176,7 +176,7 @@ def test_a_saved_model_scores_as_the_fitted_one(tmp_path, tiny):
     )
 
 
-def test_a_preprocessed_variant_sees_images_as_it_learned_them(tmp_path, tiny):
+def test_a_preprocessed_variant_predicts_on_preprocessed_images(tmp_path, tiny):
     block = options("linear_regression", preprocess="deskew")
     serialization.save(train.train(tiny.train, block), tmp_path / "model.npz")
     upright = preprocessing.deskew(tiny.train.images)

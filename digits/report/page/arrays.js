@@ -1,39 +1,36 @@
-// What the page holds: plain values as JSON, arrays as one deflated block in base64.
+// The arrays of the page as typed arrays, and the test images among them.
 
-const page = JSON.parse(document.getElementById("content").textContent);
-
-const ARRAY_TYPES = {
-  uint8: Uint8Array,
-  uint32: Uint32Array,
-  float32: Float32Array,
-  float64: Float64Array,
-};
-
-async function inflate(text) {
-  const letters = atob(text);
-  const packed = new Uint8Array(letters.length);
-  for (let i = 0; i < letters.length; i += 1) packed[i] = letters.charCodeAt(i);
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Response(stream).arrayBuffer();
+/**
+ * @param {string} name as in the payload's layout
+ * @returns {Uint8Array | Uint32Array | Float32Array | Float64Array}
+ */
+function typedArray(name) {
+  const [type, start, length] = payload.layout[name];
+  return new ARRAY_TYPES[type](arrayBytes, start, length);
 }
 
-const block = await inflate(document.getElementById("block").textContent);
+// A test image is identified by its number in the test split, from 0.
+const labels = typedArray("labels");
+const includedImages = typedArray("included_images"); // numbers, ascending
+const { height, width } = payload.dataset;
+const imageBytes = /** @type {Uint8Array} */ (typedArray("images"));
+const imagePlace = new Map(Array.from(includedImages, (image, place) => [image, place]));
 
-function heldArray(name) {
-  const [type, start, length] = page.layout[name];
-  return new ARRAY_TYPES[type](block, start, length);
-}
+/**
+ * @param {number} image
+ * @returns {boolean} whether this page includes the test image
+ */
+const isIncluded = (image) => imagePlace.has(image);
 
-// A test image is named by its number in the test split, from 0.
-const labels = heldArray("labels");
-const kept = heldArray("kept"); // the numbers of the images on this page, ascending
-const { height, width } = page.dataset;
-const imageBytes = heldArray("images");
-const placeOfImage = new Map(Array.from(kept, (image, place) => [image, place]));
-
-/** The grey values of a test image, or undefined if this page does not hold it. */
+/**
+ * The grey values of a test image that this page includes, row by row.
+ *
+ * @param {number} image
+ * @returns {Uint8Array}
+ */
 function pixelsOf(image) {
-  const place = placeOfImage.get(image);
-  if (place === undefined) return undefined;
-  return imageBytes.subarray(place * height * width, (place + 1) * height * width);
+  const place = imagePlace.get(image);
+  if (place === undefined) throw new RangeError(`this page does not include image ${image}`);
+  const size = height * width;
+  return imageBytes.subarray(place * size, (place + 1) * size);
 }

@@ -1,47 +1,51 @@
-// The address's fragment leads to a section; what the page offers to tests and consoles.
+// The address's fragment leads to a section; an interface for tests and consoles.
 
 for (const link of document.querySelectorAll("a[href^='#']")) {
   link.addEventListener("click", (event) => {
     event.preventDefault();
-    const at = link.getAttribute("href").slice(1);
-    choose({ at });
-    goTo(at);
+    const section = link.getAttribute("href")?.slice(1) ?? "";
+    setState({ section });
+    goTo(section);
   });
 }
 
-function show() {
-  choose(readFragment());
-  if (state.at) goTo(state.at);
-}
-addEventListener("hashchange", show);
-if (state.at) goTo(state.at);
+addEventListener("hashchange", () => {
+  setState(stateFromAddress());
+  if (state.section) goTo(state.section);
+});
+if (state.section) goTo(state.section);
+
+/** @param {number | number[]} image a test image's number, or grey values */
+const greyValues = (image) =>
+  (typeof image === "number" ? pixelsOf(image) : Uint8Array.from(image));
 
 /**
- * What can be asked of the page from outside, such as a browser's console:
- *
- *   variants                   the names of the variants; those whose weights are here can be asked
- *   images(variant)            the numbers of its test images in the test split
- *   pixels(image)              a test image's grey values
- *   scores(variant, image)     its scores, computed from the weights, of a test image by
- *                              number or of any grey values
- *   answer(variant, image)     the label it decides on
- *   normalForm(grey, high, wide)  a drawing in the data's form
- *   seen()                     the grey values that the models see on the drawing area
+ * @param {string} name
+ * @param {number | number[]} image
+ * @returns {number[]}
  */
-const given = (image) => (typeof image === "number" ? pixelsOf(image) : image);
+const scoresFor = (name, image) => scoresOf(variantOf(name), greyValues(image));
+
+// What tests, and a browser's console, can call. Only the variants whose weights are on the
+// page have scores and predictions.
 window.digits = Object.freeze({
   variants: variants.map((variant) => variant.name),
+  /** @param {string} name @returns {number[]} the numbers of a variant's test images */
   images: (name) => variantOf(name).images,
+  /** @param {number} image @returns {number[]} the grey values of a test image */
   pixels: (image) => Array.from(pixelsOf(image)),
-  scores: (name, image) => scoresOf(variantOf(name), given(image)),
-  answer: (name, image) => {
+  scores: scoresFor,
+  /** @param {string} name @param {number | number[]} image @returns {number} a label */
+  predict: (name, image) => {
     const variant = variantOf(name);
-    return variant.digits[decide(variant, scoresOf(variant, given(image)))];
+    return variant.classes[predictedClass(variant, scoresFor(name, image))];
   },
-  normalForm: (grey, high, wide) => {
-    const framed = normalForm(Uint8Array.from(grey), high, wide);
-    return framed && Array.from(framed);
+  /** @param {number[]} grey @param {number} high @param {number} wide */
+  toImageFormat: (grey, high, wide) => {
+    const image = toImageFormat(Uint8Array.from(grey), high, wide);
+    return image && Array.from(image);
   },
-  seen: () => (asked.length && seen ? Array.from(seen) : null),
+  /** @returns {number[] | null} the grey values that the models classify now */
+  modelInput: () => (runnable.length && modelInput ? Array.from(modelInput) : null),
 });
 setTimeout(fillNext);

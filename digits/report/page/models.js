@@ -1,99 +1,140 @@
-// A model's scores and decision, as in digits/models/. Of most models that are not linear in
-// the pixels, only what they answered is here.
+// The variants: their scores and predictions. Most models that are not linear in the pixels
+// cannot be run on this page; it has only what they predicted.
 
-// Classes are known by their labels, which are numbers, and shown by their names.
-const { names, noun } = page.dataset;
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
 
-/** What a class is called. A name from right to left turns nothing that stands beside it. */
+/**
+ * The name of a class. One that is written from right to left is isolated, so that it does
+ * not reorder the text around it.
+ *
+ * @param {number | string} label
+ * @returns {string}
+ */
 function nameOf(label) {
-  const name = names[label];
+  const name = payload.dataset.names[Number(label)];
   return RIGHT_TO_LEFT.test(name) ? `\u2068${name}\u2069` : name;
 }
 
-/** A class within a sentence. */
-const oneOf = (label) => (noun === "digit" ? `a ${nameOf(label)}` : nameOf(label));
-const capital = (text) => text[0].toUpperCase() + text.slice(1);
+/**
+ * The part of a variant that is computed here. Rows are those of the variant's own test
+ * images; classes are class indices.
+ *
+ * @typedef {object} VariantData
+ * @property {DecisionRule} rule
+ * @property {string[]} names of the classes
+ * @property {number[]} images the number of each row's test image
+ * @property {Map<number, number>} rowOf the row of a test image
+ * @property {Uint8Array} actual the class of each row
+ * @property {Uint8Array} predicted
+ * @property {number[]} mistakes the rows that are misclassified, the worst first
+ * @property {Record<string, Float32Array>} arrays the model's weights; empty without a type
+ * @property {Float64Array | null} testScores of each row, if the rule has thresholds
+ */
 
-const variants = page.variants.map((variant) => {
-  const field = (name) => heldArray(`${variant.name}/${name}`);
-  const images = Array.from(labels.keys()).filter((i) => variant.digits.includes(labels[i]));
+/** @typedef {PayloadVariant & VariantData} Variant */
+
+/**
+ * @param {PayloadVariant} variant
+ * @returns {Variant}
+ */
+function withData(variant) {
+  const { name, classes, model_type: modelType } = variant;
+  const rule = DECISIONS[variant.decision];
+  /** @param {string} part */
+  const array = (part) => typedArray(`${name}/${part}`);
+  const images = Array.from(labels.keys()).filter((image) => classes.includes(labels[image]));
+  const weights = modelType ? payload.model_arrays[modelType] : [];
   return {
     ...variant,
-    names: variant.digits.map(nameOf),
-    images, // the numbers of its test images
-    place: new Map(images.map((image, row) => [image, row])),
-    actual: Uint8Array.from(images, (image) => variant.digits.indexOf(labels[image])),
-    predicted: field("predicted"), // class indices
-    worst: field("worst"), // rows of its misclassified images, the worst first
-    ...Object.fromEntries((page.arrays[variant.kind] ?? []).map((name) => [name, field(name)])),
-    testScores: variant.decision === "threshold" ? field("scores") : undefined,
+    rule,
+    names: classes.map(nameOf),
+    images,
+    rowOf: new Map(images.map((image, row) => [image, row])),
+    actual: Uint8Array.from(images, (image) => classes.indexOf(labels[image])),
+    predicted: /** @type {Uint8Array} */ (array("predicted")),
+    mistakes: Array.from(array("mistakes")),
+    arrays: Object.fromEntries(weights.map((part) =>
+      [part, /** @type {Float32Array} */ (array(part))])),
+    testScores: rule.hasThresholds ? /** @type {Float64Array} */ (array("scores")) : null,
   };
-});
+}
 
+const variants = payload.variants.map(withData);
+
+/**
+ * @param {string} name
+ * @returns {Variant} the first one if there is none of this name
+ */
 const variantOf = (name) => variants.find((variant) => variant.name === name) ?? variants[0];
 
-/** The variants whose weights are here, so that they can answer. */
-const asked = variants.filter((variant) => variant.kind);
-/** Those that give evidence, too. */
-const linear = asked.filter((variant) => variant.kind === "linear");
-const linearOf = (name) => linear.find((variant) => variant.name === name) ?? linear.at(-1);
+/** The variants whose models can be run on this page. */
+const runnable = variants.filter((variant) => variant.model_type);
+const linear = runnable.filter((variant) => variant.model_type === "linear");
 
-/** Weight × standardised pixel, for one of a variant's outputs. */
+/**
+ * @param {string} name
+ * @returns {Variant} the last linear one if this one is not linear
+ */
+const linearOf = (name) =>
+  linear.find((variant) => variant.name === name) ?? linear[linear.length - 1];
+
+/**
+ * Weight × standardized pixel, for one of a linear variant's outputs.
+ *
+ * @param {Variant} variant
+ * @param {Uint8Array} pixels
+ * @param {number} output
+ * @returns {Float64Array}
+ */
 function evidence(variant, pixels, output) {
-  const { mean, scale, coef } = variant;
+  const { mean, scale, coef } = variant.arrays;
   const start = output * pixels.length;
   return Float64Array.from(pixels, (pixel, i) => (coef[start + i] * (pixel - mean[i])) / scale[i]);
 }
 
-/** A variant's scores for an image: one, or one for each of its classes. */
+/**
+ * @param {Variant} variant whose model can be run
+ * @param {Uint8Array} pixels
+ * @returns {number[]} one score, or one for each class
+ */
 function scoresOf(variant, pixels) {
-  if (variant.kind === "lenet5") return networkScores(variant, pixels);
-  return Array.from(variant.intercept, (intercept, output) =>
+  if (variant.model_type === "lenet5") return lenet5Scores(variant.arrays, pixels);
+  return Array.from(variant.arrays.intercept, (intercept, output) =>
     evidence(variant, pixels, output).reduce((sum, value) => sum + value, intercept));
 }
 
-/** The class index between whose thresholds a score lies. */
-function cut(score, cuts) {
-  let index = 0;
-  while (index < cuts.length && score > cuts[index]) index += 1;
-  return index;
-}
+/**
+ * @param {Variant} variant
+ * @param {number[]} scores
+ * @returns {number} the class index
+ */
+const predictedClass = (variant, scores) => variant.rule.predict(scores, variant.thresholds);
 
-function decide(variant, scores, cuts = variant.cuts) {
-  if (variant.decision === "threshold") return cut(scores[0], cuts);
-  if (variant.decision === "sigmoid") return scores[0] > 0 ? 1 : 0;
-  return scores.indexOf(Math.max(...scores));
-}
-
-const sigmoid = (score) => 1 / (1 + Math.exp(-score));
-
-/** A probability for each class, or undefined if the decision gives none. */
-function probabilitiesOf(variant, scores) {
-  if (["threshold", "largest"].includes(variant.decision)) return undefined;
-  if (variant.decision === "sigmoid") return [sigmoid(-scores[0]), sigmoid(scores[0])];
-  const highest = Math.max(...scores);
-  const parts = variant.decision === "softmax"
-    ? scores.map((score) => Math.exp(score - highest))
-    : scores.map(sigmoid);
-  const sum = parts.reduce((a, b) => a + b);
-  // A model of each class may find all of them as good as impossible.
-  return sum > 0 ? parts.map((part) => part / sum) : scores.map((s) => Number(s === highest));
-}
-
-/** The confusion matrix: counts[actual][predicted]. */
+/**
+ * The confusion matrix: counts by actual and predicted class.
+ *
+ * @param {Variant} variant
+ * @param {Uint8Array} predicted
+ * @returns {number[][]}
+ */
 function confusionOf(variant, predicted) {
-  const counts = variant.digits.map(() => variant.digits.map(() => 0));
-  predicted.forEach((answer, row) => { counts[variant.actual[row]][answer] += 1; });
+  const counts = variant.classes.map(() => variant.classes.map(() => 0));
+  predicted.forEach((index, row) => { counts[variant.actual[row]][index] += 1; });
   return counts;
 }
 
-/** Accuracy, and of each class precision, recall and support; 0 where nothing divides. */
-function reportOf(counts) {
-  const sum = (values) => values.reduce((a, b) => a + b, 0);
-  const right = sum(counts.map((row, i) => row[i]));
+/** @param {number[]} values */
+const sum = (values) => values.reduce((a, b) => a + b, 0);
+
+/**
+ * The number of correct predictions, and each class's precision, recall and support; 0
+ * where the denominator is 0.
+ *
+ * @param {number[][]} counts a confusion matrix
+ */
+function classificationReport(counts) {
   return {
-    right,
+    correct: sum(counts.map((row, i) => row[i])),
     total: sum(counts.map(sum)),
     classes: counts.map((row, i) => ({
       precision: row[i] / Math.max(sum(counts.map((other) => other[i])), 1),

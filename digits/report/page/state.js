@@ -1,80 +1,136 @@
-// What the reader chose. It is kept in the address's fragment, so that a view can be shared:
-// #at=confusion&variant=multinomial&cell=4-9. What is as at the start is left out.
+// What the user chose. It is kept in the address's fragment, so that a view can be shared:
+// #section=confusion&variant=multinomial&cell=4-9. Values as at the start are left out.
 
-const shown = linear.at(-1) ?? variants.at(-1); // whose evidence is shown
-const firstMistake = shown.images[shown.worst[0] ?? 0];
-const lines = variants.filter((variant) => variant.decision === "threshold");
+/** @typedef {Record<string, string>} State */
 
-const START = {
-  at: "", // a section
-  variant: variants.at(-1).name, // in confusion, weights and mistakes
-  cell: "", // actual-predicted, in the confusion matrix
-  line: lines[0]?.name ?? "", // the variant whose thresholds are shown
-  linecell: "", // actual-predicted, in the live confusion matrix
-  image: String(firstMistake), // whose evidence is shown
-  compare: "", // label-label
-  actual: "", // filters of the mistakes
-  predicted: "",
-  given: "", // on the drawing area: noise-<seed> or image-<number>
-  ...Object.fromEntries(lines.map((line) => [`cuts.${line.name}`, line.cuts.join(" ")])),
+/** @typedef {Variant & { histogram: ScoreHistogram, testScores: Float64Array }} ThresholdVariant */
+
+const thresholdVariants = /** @type {ThresholdVariant[]} */ (
+  variants.filter((variant) => variant.rule.hasThresholds));
+
+/**
+ * @param {string} name
+ * @returns {ThresholdVariant} the first one if there is none of this name
+ */
+const thresholdVariantOf = (name) =>
+  thresholdVariants.find((variant) => variant.name === name) ?? thresholdVariants[0];
+
+/** @param {Variant} variant */
+const thresholdsKey = (variant) => `thresholds.${variant.name}`;
+
+/** @returns {State} */
+function startState() {
+  const explained = linear.at(-1) ?? variants[variants.length - 1];
+  const thresholds = thresholdVariants.map((variant) =>
+    [thresholdsKey(variant), variant.thresholds.join(" ")]);
+  return {
+    section: "", // the id of a section
+    variant: variants[variants.length - 1].name, // in confusion, weights and mistakes
+    cell: "", // <actual label>-<predicted label>, in the confusion matrix
+    thresholdVariant: thresholdVariants[0]?.name ?? "", // whose thresholds are shown
+    thresholdCell: "", // as `cell`, in the confusion matrix under the thresholds
+    image: String(explained.images[explained.mistakes[0] ?? 0]), // whose evidence is shown
+    compare: "", // <label>-<label>, in the evidence
+    actual: "", // labels that filter the mistakes
+    predicted: "",
+    drawing: "", // what is put on the drawing area: noise-<seed> or image-<number>
+    ...Object.fromEntries(thresholds),
+  };
+}
+
+const START = startState();
+
+/** @param {string} value */
+const isPair = (value) => /^(\d+-\d+)?$/.test(value);
+
+/**
+ * Whether a value from an address is one that the page could have written, for the keys for
+ * which not all text is.
+ *
+ * @type {Record<string, (value: string) => boolean>}
+ */
+const VALID = {
+  variant: (value) => variants.some(({ name }) => name === value),
+  thresholdVariant: (value) =>
+    value === "" || thresholdVariants.some(({ name }) => name === value),
+  image: (value) => isIncluded(Number(value)),
+  cell: isPair,
+  thresholdCell: isPair,
+  compare: isPair,
+  ...Object.fromEntries(thresholdVariants.map((variant) =>
+    [thresholdsKey(variant), (value) => areThresholds(variant, value)])),
 };
 
-/** The known values of an address's fragment; what is missing is as at the start. */
-function readFragment() {
+/**
+ * @param {Variant} variant
+ * @param {string} text
+ * @returns {boolean} whether the text is thresholds, as many as the variant has, ascending
+ */
+function areThresholds(variant, text) {
+  const thresholds = text.split(" ").map(Number);
+  return thresholds.length === variant.thresholds.length
+    && thresholds.every(Number.isFinite)
+    && thresholds.every((threshold, i) => i === 0 || thresholds[i - 1] <= threshold);
+}
+
+/** @returns {State} of the address's fragment; what is missing or wrong is as at the start */
+function stateFromAddress() {
   const text = location.hash.slice(1);
-  if (!text.includes("=")) return { ...START, at: text };
+  if (!text.includes("=")) return { ...START, section: text };
   const found = new URLSearchParams(text);
-  const chosen = Object.fromEntries(Object.keys(START).map((key) => [key, found.get(key) ?? START[key]]));
-  return Object.fromEntries(Object.entries(chosen).map(([key, value]) =>
-    [key, isValid(key, value) ? value : START[key]]));
+  return Object.fromEntries(Object.entries(START).map(([key, start]) => {
+    const value = found.get(key);
+    return [key, value !== null && (VALID[key]?.(value) ?? true) ? value : start];
+  }));
 }
 
-function isValid(key, value) {
-  if (key === "variant") return variants.some((variant) => variant.name === value);
-  if (key === "line") return value === "" || lines.some((line) => line.name === value);
-  if (key === "image") return placeOfImage.has(Number(value));
-  if (key.startsWith("cuts.")) {
-    const cuts = value.split(" ").map(Number);
-    const line = lines.find((other) => key === `cuts.${other.name}`);
-    return cuts.length === line.cuts.length && cuts.every(Number.isFinite)
-      && cuts.every((value, i) => i === 0 || cuts[i - 1] <= value);
-  }
-  if (["cell", "linecell", "compare"].includes(key)) return /^(\d+-\d+)?$/.test(value);
-  return true;
-}
-
-let state = readFragment();
+let state = stateFromAddress();
+/** @type {{ keys: string[], show: (state: State) => void }[]} */
 const listeners = [];
-let writing;
+/** @type {number | undefined} */
+let addressTimer;
 
-/** Call `show(state)` now and whenever one of `keys` changes. */
-function whenChanged(keys, show) {
+/**
+ * Call `show` now, and again whenever one of these keys changes.
+ *
+ * @param {string[]} keys
+ * @param {(state: State) => void} show
+ */
+function onChange(keys, show) {
   listeners.push({ keys, show });
   show(state);
 }
 
-function choose(changes) {
+/** @param {Record<string, string>} changes */
+function setState(changes) {
   const before = state;
   state = { ...state, ...changes };
   const changed = Object.keys(state).filter((key) => state[key] !== before[key]);
   for (const { keys, show } of listeners) {
     if (keys.some((key) => changed.includes(key))) show(state);
   }
-  clearTimeout(writing); // browsers refuse many changes of the address in a row
-  writing = setTimeout(writeFragment, 150);
+  clearTimeout(addressTimer); // browsers refuse many changes of the address in a row
+  addressTimer = setTimeout(writeAddress, 150);
 }
 
-function writeFragment() {
+function writeAddress() {
   const chosen = Object.entries(state).filter(([key, value]) => value !== START[key]);
   const text = new URLSearchParams(chosen).toString();
   history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
 }
 
-const cutsOf = (line) => state[`cuts.${line.name}`].split(" ").map(Number);
+/** @param {Variant} variant one with thresholds */
+const thresholdsOf = (variant) => state[thresholdsKey(variant)].split(" ").map(Number);
 
-/** [actual, predicted] class indices of a cell's name, or undefined if there is none. */
+/** @typedef {[actual: number, predicted: number]} Cell of a confusion matrix: class indices */
+
+/**
+ * @param {Variant} variant
+ * @param {string} name `<label>-<label>`
+ * @returns {Cell | undefined} undefined if the variant has no such cell
+ */
 function cellOf(variant, name) {
   if (!name) return undefined;
-  const cell = name.split("-").map((digit) => variant.digits.indexOf(Number(digit)));
-  return cell.includes(-1) ? undefined : cell;
+  const [first, second] = name.split("-").map((label) => variant.classes.indexOf(Number(label)));
+  return first < 0 || second < 0 ? undefined : [first, second];
 }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# The page reads every array where a number of 8 bytes may lie.
+# Each array starts at a multiple of 8 bytes, the size of the largest element.
 ALIGNMENT = 8
 
 
@@ -14,8 +14,9 @@ ALIGNMENT = 8
 class Packed:
     """Arrays in one block.
 
-    layout: for each array its type, where it begins and how many elements it has
-    text: the block, deflated (zlib's format), in base64
+    Attributes:
+        layout: For each array its type, its start in bytes, and its number of elements.
+        text: The block, deflated (zlib's format), in base64.
     """
 
     layout: dict[str, tuple[str, int, int]]
@@ -27,9 +28,9 @@ def pack(arrays: dict[str, np.ndarray]) -> Packed:
     layout, block = {}, bytearray()
     for name, array in arrays.items():
         block += bytes(-len(block) % ALIGNMENT)
-        little = array.dtype.newbyteorder("<")
+        little_endian = array.dtype.newbyteorder("<")
         layout[name] = (str(array.dtype), len(block), array.size)
-        block += np.ascontiguousarray(array, dtype=little).tobytes()
+        block += np.ascontiguousarray(array, dtype=little_endian).tobytes()
     return Packed(layout, base64.b64encode(deflate(bytes(block))).decode("ascii"))
 
 

@@ -1,0 +1,84 @@
+// Images and weights on canvases, a canvas pixel for each pixel of the image.
+
+/**
+ * @param {string} className
+ * @param {(data: Uint8ClampedArray) => void} paint sets red, green, blue and opacity of each
+ *   pixel
+ * @returns {HTMLCanvasElement}
+ */
+function paintedCanvas(className, paint) {
+  const canvas = element("canvas", { width, height, className });
+  canvas.ariaHidden = "true"; // the text next to it says what it shows
+  const context = canvas.getContext("2d");
+  if (context) {
+    const image = context.createImageData(width, height);
+    paint(image.data);
+    context.putImageData(image, 0, 0);
+  }
+  return canvas;
+}
+
+/**
+ * An image, its ink as opacity: the style sheet gives it the colour that fits the theme.
+ *
+ * @param {Uint8Array} pixels
+ */
+function imageCanvas(pixels) {
+  return paintedCanvas("ink", (data) => {
+    pixels.forEach((grey, i) => { data[4 * i + 3] = grey; });
+  });
+}
+
+/**
+ * @param {string} name of a custom property of the style sheet
+ * @returns {number[]} red, green, blue
+ */
+const colourOf = (name) =>
+  getComputedStyle(document.documentElement).getPropertyValue(name).trim().split(" ").map(Number);
+
+/**
+ * Values from -limit to limit in a diverging colour map: negative ones in the colour
+ * "against", positive ones in the colour "for".
+ *
+ * @param {ArrayLike<number>} values
+ * @param {number} limit
+ */
+function divergingCanvas(values, limit) {
+  const [against, zero, favour] = ["--against", "--zero", "--for"].map(colourOf);
+  return paintedCanvas("", (data) => {
+    Array.from(values).forEach((value, i) => {
+      const share = Math.min(Math.abs(value) / limit, 1);
+      const end = value < 0 ? against : favour;
+      for (let c = 0; c < 3; c += 1) data[4 * i + c] = zero[c] + share * (end[c] - zero[c]);
+      data[4 * i + 3] = 255;
+    });
+  });
+}
+
+/**
+ * The quantile of the absolute values, without zeros.
+ *
+ * @param {ArrayLike<number>} values
+ * @param {number} share from 0 to 1
+ */
+function absoluteQuantile(values, share) {
+  const sizes = Float64Array.from(values, Math.abs).filter((size) => size > 0).sort();
+  return sizes[Math.floor(share * (sizes.length - 1))] || 1;
+}
+
+/**
+ * Show the colour scale of a diverging colour map.
+ *
+ * @param {HTMLElement} container
+ * @param {number} limit
+ * @param {[low: string, high: string]} ends what the ends mean
+ * @param {string} note
+ */
+function showColourScale(container, limit, [low, high], note) {
+  container.replaceChildren(
+    element("span", {}, `${low} −${limit.toPrecision(2)}`),
+    element("span", { className: "ramp" }),
+    element("span", {}, `+${limit.toPrecision(2)} ${high}`),
+    element("span", { className: "note" }, note),
+  );
+}

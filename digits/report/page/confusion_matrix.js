@@ -1,0 +1,68 @@
+// A confusion matrix whose cells are buttons.
+
+/**
+ * Make one.
+ *
+ * @param {HTMLElement} container
+ * @param {Variant} variant
+ * @param {string} caption
+ * @param {(cell: string) => void} onCell called with `<actual label>-<predicted label>`
+ * @returns {(counts: number[][], cell: string) => void} fills it and marks the chosen cell
+ */
+function confusionMatrix(container, { classes, names }, caption, onCell) {
+  const many = classes.length > payload.few_classes;
+  const cells = classes.map((actual, i) => classes.map((predicted, j) =>
+    element("button", { type: "button", value: `${actual}-${predicted}`,
+      className: i === j ? "cell correct" : "cell wrong" })));
+  const columnHeads = names.map((name) =>
+    element("th", { scope: "col", title: name }, element("span", {}, name)));
+  const corner = element("td", { className: "corner" }, "actual ↓", element("br"), "predicted →");
+  const rows = cells.map((row, i) => element("tr", {},
+    element("th", { scope: "row", title: names[i] }, names[i]),
+    ...row.map((button) => element("td", {}, button))));
+  const table = element("table", { className: many ? "matrix many" : "matrix" },
+    element("caption", { className: "hidden" }, caption),
+    element("thead", {}, element("tr", {}, corner, ...columnHeads)),
+    element("tbody", {}, ...rows));
+  container.replaceChildren(table);
+  const resetTabStop = rovingTabindex(table, () => classes.length);
+  table.addEventListener("click", (event) => {
+    const button = clickedButton(event);
+    if (button) onCell(button.value);
+  });
+
+  return (counts, cell) => {
+    const totals = counts.map(sum);
+    cells.forEach((row, i) => row.forEach((button, j) => {
+      const count = counts[i][j];
+      button.textContent = many && !count ? "" : formatCount(count);
+      button.ariaLabel = `actual ${names[i]}, predicted ${names[j]}: ${plural(count, "image")}`;
+      if (many) button.title = button.ariaLabel;
+      button.ariaPressed = String(button.value === cell);
+      // A power below 1, so that rare mistakes are visible.
+      const share = (count / Math.max(totals[i], 1)) ** 0.4;
+      button.style.setProperty("--share", share.toFixed(3));
+      button.classList.toggle("none", count === 0);
+    }));
+    resetTabStop();
+  };
+}
+
+/**
+ * Show the images of a cell, and their number in the title above them.
+ *
+ * @param {Variant} variant
+ * @param {Uint8Array} predicted the class index of each row
+ * @param {Cell} cell
+ * @param {HTMLElement} title
+ * @param {ShowImages} showImages
+ */
+function showCell(variant, predicted, [i, j], title, showImages) {
+  const images = variant.images.filter((_, row) =>
+    variant.actual[row] === i && predicted[row] === j);
+  showImages(images, (image) => ({ label: imageLabel(variant, image, i, j), caption: "" }));
+  const missing = images.length - images.filter(isIncluded).length;
+  title.textContent = `Actual ${variant.names[i]}, predicted ${variant.names[j]}: `
+    + plural(images.length, "image")
+    + (missing ? ` (${formatCount(missing)} of them not included in this page)` : "");
+}

@@ -1,0 +1,44 @@
+// A variant's confusion matrix, and the images of a cell.
+
+/**
+ * @param {Variant} variant
+ * @returns {Cell} the one with most mistakes, or the first one if there are no mistakes
+ */
+function worstCell(variant) {
+  /** @type {Cell} */
+  let worst = [0, 0];
+  let most = 0;
+  variant.confusion.forEach((row, i) => row.forEach((count, j) => {
+    if (i !== j && count > most) [worst, most] = [[i, j], count];
+  }));
+  return worst;
+}
+
+/**
+ * @param {Variant} variant
+ * @param {Cell} cell
+ */
+const cellName = (variant, [i, j]) => `${variant.classes[i]}-${variant.classes[j]}`;
+
+fillLater("confusion", () => {
+  const showImages = imageButtons(byId("cell-images"));
+  const select = byId("confusion-variant", HTMLSelectElement);
+  /** @type {Variant | undefined} */
+  let shown;
+  /** @type {ReturnType<typeof confusionMatrix>} */
+  let showMatrix;
+  select.addEventListener("change", () =>
+    setState({ variant: select.value, cell: "", compare: "" }));
+  onChange(["variant", "cell"], (chosen) => {
+    const variant = variantOf(chosen.variant);
+    select.value = variant.name;
+    if (shown !== variant) {
+      showMatrix = confusionMatrix(byId("confusion-matrix"), variant,
+        `Confusion matrix of ${variant.name}`, (cell) => setState({ cell, section: "confusion" }));
+      shown = variant;
+    }
+    const cell = cellOf(variant, chosen.cell) ?? worstCell(variant);
+    showMatrix(variant.confusion, cellName(variant, cell));
+    showCell(variant, variant.predicted, cell, byId("cell-title"), showImages);
+  });
+});

@@ -1,0 +1,190 @@
+// Elements of the page, and how numbers are written.
+
+/**
+ * The element with this id; an error if there is none of this type.
+ *
+ * @template {HTMLElement} [T=HTMLElement]
+ * @param {string} id
+ * @param {new () => T} [type]
+ * @returns {T}
+ */
+function byId(id, type) {
+  const found = document.getElementById(id);
+  if (!(found instanceof (type ?? HTMLElement))) throw new Error(`no element #${id} of this type`);
+  return /** @type {T} */ (found);
+}
+
+/**
+ * A new element with properties, attributes ("aria-label", "data-x") and children.
+ *
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, unknown>} [properties]
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
+function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (name.includes("-") || name === "role") made.setAttribute(name, String(value));
+    else Object.assign(made, { [name]: value });
+  }
+  made.append(...children);
+  return made;
+}
+
+/**
+ * A new SVG element with attributes and children.
+ *
+ * @template {keyof SVGElementTagNameMap} K
+ * @param {K} tag
+ * @param {Record<string, string | number>} [attributes]
+ * @param {...(Node | string)} children
+ * @returns {SVGElementTagNameMap[K]}
+ */
+function svg(tag, attributes = {}, ...children) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, String(value));
+  made.append(...children);
+  return made;
+}
+
+/**
+ * @param {Event} event
+ * @returns {HTMLButtonElement | null} the button that was clicked
+ */
+const clickedButton = ({ target }) =>
+  (target instanceof Element ? target.closest("button") : null);
+
+/**
+ * @param {HTMLSelectElement} select
+ * @param {[value: string | number, text: string][]} entries
+ */
+function setOptions(select, entries) {
+  select.replaceChildren(...entries.map(([value, text]) => element("option", { value }, text)));
+}
+
+/** @type {(count: number) => string} */
+const formatCount = new Intl.NumberFormat("en").format;
+
+/**
+ * @param {number} count
+ * @param {string} word in the singular
+ */
+const plural = (count, word) => `${formatCount(count)} ${word}${count === 1 ? "" : "s"}`;
+
+/**
+ * @param {number} share from 0 to 1
+ * @param {number} [places]
+ */
+const percent = (share, places = 2) => `${(100 * share).toFixed(places)}%`;
+
+/**
+ * A number with a true minus sign.
+ *
+ * @param {number} value
+ * @param {number} [places]
+ * @param {"" | "+"} [plus] what a positive number begins with
+ */
+function signed(value, places = 2, plus = "") {
+  const text = Math.abs(value).toFixed(places);
+  if (Number(text) === 0) return text;
+  return (value < 0 ? "−" : plus) + text;
+}
+
+/**
+ * @param {number} value
+ * @param {number} low
+ * @param {number} high
+ */
+const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
+
+/**
+ * Make many buttons one tab stop: arrow keys, Home and End move among them (a "roving
+ * tabindex").
+ *
+ * @param {HTMLElement} container
+ * @param {() => number} columns how many buttons there are in a row
+ * @returns {() => void} to be called when the buttons have changed
+ */
+function rovingTabindex(container, columns) {
+  const all = () => [...container.querySelectorAll("button")];
+  /** @param {Element | undefined} stop */
+  const setStop = (stop) => {
+    for (const button of all()) button.tabIndex = button === stop ? 0 : -1;
+  };
+  container.addEventListener("focusin", ({ target }) => {
+    if (target instanceof HTMLButtonElement) setStop(target);
+  });
+  container.addEventListener("keydown", (event) => {
+    const buttons = all();
+    const at = buttons.findIndex((button) => button === document.activeElement);
+    const last = buttons.length - 1;
+    /** @type {Record<string, number>} */
+    const targets = {
+      ArrowRight: at + 1,
+      ArrowLeft: at - 1,
+      ArrowDown: at + columns(),
+      ArrowUp: at - columns(),
+      Home: 0,
+      End: last,
+    };
+    if (at < 0 || !(event.key in targets)) return;
+    event.preventDefault();
+    buttons[clamp(targets[event.key], 0, last)].focus();
+  });
+  return () => setStop(all().find((button) => button.ariaPressed === "true") ?? all()[0]);
+}
+
+/**
+ * Call `draw` when the theme changes and, given an element, when its width does.
+ *
+ * @param {() => void} draw
+ * @param {HTMLElement} [sized]
+ */
+function onRedraw(draw, sized) {
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+  if (!sized) return;
+  let before = sized.clientWidth;
+  new ResizeObserver(() => {
+    if (sized.clientWidth !== before) {
+      before = sized.clientWidth;
+      draw();
+    }
+  }).observe(sized);
+}
+
+/**
+ * Functions that fill sections further down: they are called one at a time, once the first
+ * sections are there.
+ *
+ * @type {(() => void)[]}
+ */
+const waiting = [];
+
+/**
+ * @param {string} id of a section, which may not be on the page
+ * @param {() => void} fill
+ */
+function fillLater(id, fill) {
+  if (document.getElementById(id)) waiting.push(fill);
+}
+
+function fillNext() {
+  waiting.shift()?.();
+  if (waiting.length) setTimeout(fillNext);
+  else document.documentElement.dataset.ready = "";
+}
+
+/**
+ * Scroll to a section, and move the focus to its heading for screen readers.
+ *
+ * @param {string} id
+ */
+function goTo(id) {
+  const section = document.getElementById(id);
+  if (!section?.matches("section")) return;
+  while (waiting.length) waiting.shift()?.(); // or those above would move the section
+  section.scrollIntoView();
+  section.querySelector("h2")?.focus({ preventScroll: true });
+}

@@ -1,0 +1,91 @@
+// What Python hands over: plain values as JSON, and arrays as one compressed block.
+// The scripts of this folder are put into one module, in the order of index.html.jinja:
+// each uses what the ones above it define.
+
+/**
+ * Written by `payload` in digits/report/content.py. A class is known by its label, a number
+ * from 0 to 99, or within a variant by its index among the variant's classes.
+ *
+ * @typedef {object} Payload
+ * @property {DatasetInfo} dataset
+ * @property {ImageFormat} image_format
+ * @property {LeNet5Sizes} lenet5
+ * @property {number} few_classes with more, the cells of a confusion matrix are small
+ * @property {Record<string, ArrayLayout>} layout where each array is in the block
+ * @property {Record<string, string[]>} model_arrays the arrays of each type of model
+ * @property {PayloadVariant[]} variants in the order of params.yaml
+ */
+
+/**
+ * @typedef {object} DatasetInfo
+ * @property {string[]} names the names of all classes, by label
+ * @property {number} height of an image, in pixels
+ * @property {number} width
+ */
+
+/**
+ * The constants of the format to which a drawing is converted.
+ *
+ * @typedef {object} ImageFormat
+ * @property {number} box the longer side of the ink, as a share of the image's
+ * @property {number} ink what counts as ink, as a share of the brightest grey value
+ * @property {number} centre_offset pixels from the image's centre to the centre of mass
+ * @property {boolean} centred whether the ink is cropped and centred, as in MNIST
+ */
+
+/**
+ * @typedef {object} LeNet5Sizes
+ * @property {number} min_side the side of the padded image, in pixels, at least
+ * @property {number} min_padding pixels on each side, at least
+ */
+
+/** @typedef {[type: keyof typeof ARRAY_TYPES, start: number, length: number]} ArrayLayout */
+
+/**
+ * @typedef {object} PayloadVariant
+ * @property {string} name
+ * @property {"linear" | "lenet5" | null} model_type null: the model cannot be run on this page
+ * @property {keyof typeof DECISIONS} decision
+ * @property {number[]} classes the labels, ascending
+ * @property {number[]} thresholds ascending; empty for all decisions but `threshold`
+ * @property {number[][]} confusion counts of test images, by actual and predicted class
+ * @property {ScoreHistogram | null} histogram of the decision `threshold`
+ */
+
+/**
+ * @typedef {object} ScoreHistogram
+ * @property {number} low the lower end of the first bin
+ * @property {number} high the upper end of the last bin
+ * @property {number[][]} counts images by actual class and bin; the first and the last bin
+ *   hold all images that are outside
+ */
+
+const ARRAY_TYPES = {
+  uint8: Uint8Array,
+  uint32: Uint32Array,
+  float32: Float32Array,
+  float64: Float64Array,
+};
+
+/**
+ * @param {string} id of a script element that holds data
+ * @returns {string}
+ */
+function dataText(id) {
+  return document.getElementById(id)?.textContent ?? "";
+}
+
+/**
+ * Decompress base64 text in zlib's format.
+ *
+ * @param {string} text
+ * @returns {Promise<ArrayBuffer>}
+ */
+async function inflate(text) {
+  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Response(stream).arrayBuffer();
+}
+
+/** @type {Payload} */
+const payload = JSON.parse(dataText("payload"));

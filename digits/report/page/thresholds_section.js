@@ -1,0 +1,181 @@
+// Linear regression: the scores of each class's images, and thresholds that can be moved.
+
+const THRESHOLD_STEP = 0.01;
+
+/** @param {number} value */
+const roundToStep = (value) =>
+  Number((Math.round(value / THRESHOLD_STEP) * THRESHOLD_STEP).toFixed(2));
+
+/**
+ * The range of the sliders: for two classes from 0 to 1, their indices, for more that of
+ * the histogram.
+ *
+ * @param {ThresholdVariant} variant
+ * @returns {[low: number, high: number]}
+ */
+function thresholdRange({ thresholds, histogram: { low, high } }) {
+  if (thresholds.length > 1) return [low, high];
+  return [Math.min(0, Math.floor(thresholds[0])), Math.max(1, Math.ceil(thresholds[0]))];
+}
+
+/**
+ * @param {ThresholdVariant} variant
+ * @param {number[]} thresholds
+ */
+function setThresholds(variant, thresholds) {
+  setState({ [thresholdsKey(variant)]: thresholds.join(" "), section: "thresholds" });
+}
+
+/**
+ * Move one threshold, not past its neighbours.
+ *
+ * @param {ThresholdVariant} variant
+ * @param {number} index
+ * @param {number} value
+ */
+function setThreshold(variant, index, value) {
+  const thresholds = thresholdsOf(variant);
+  const low = thresholds[index - 1] ?? -Infinity;
+  const high = thresholds[index + 1] ?? Infinity;
+  thresholds[index] = clamp(roundToStep(value), low, high);
+  setThresholds(variant, thresholds);
+}
+
+/**
+ * @param {Variant} variant
+ * @param {Record<number, { precision: number, recall: number, support: number }>} classes
+ * @returns {HTMLTableElement} precision, recall and number of images of each class
+ */
+function classReportTable({ names }, classes) {
+  /** @param {string} text */
+  const cell = (text) => element("td", { className: "number" }, text);
+  const heads = ["Precision", "Recall", "Images"].map((name) =>
+    element("th", { scope: "col", className: "number" }, name));
+  const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name),
+    cell(classes[i].precision.toFixed(4)), cell(classes[i].recall.toFixed(4)),
+    cell(formatCount(classes[i].support))));
+  return element("table", {},
+    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Class"), ...heads)),
+    element("tbody", {}, ...rows));
+}
+
+/**
+ * A slider for each threshold.
+ *
+ * @param {HTMLElement} container
+ * @param {ThresholdVariant} variant
+ * @returns {(thresholds: number[]) => void} moves the sliders
+ */
+function thresholdSliders(container, variant) {
+  const { names } = variant;
+  const [min, max] = thresholdRange(variant);
+  const sliders = names.slice(1).map((name, index) => {
+    const input = element("input", { type: "range", id: `threshold-${index}`, min, max,
+      step: THRESHOLD_STEP });
+    input.addEventListener("input", () =>
+      setThreshold(variant, index, input.valueAsNumber));
+    const label = element("label", { htmlFor: input.id }, `${names[index]} below, ${name} above`);
+    return { input, label, output: element("output", { htmlFor: input.id }) };
+  });
+  container.replaceChildren(...sliders.map(({ input, label, output }) =>
+    element("div", {}, label, input, output)));
+  container.classList.toggle("single", sliders.length === 1);
+
+  return (thresholds) => sliders.forEach(({ input, output }, index) => {
+    const value = thresholds[index];
+    if (document.activeElement !== input || input.valueAsNumber !== roundToStep(value)) {
+      input.value = String(value);
+    }
+    output.textContent = signed(value);
+  });
+}
+
+/**
+ * Draw the scores and, for two classes, the accuracy at each threshold.
+ *
+ * @param {ThresholdVariant} variant
+ * @returns {(thresholds: number[]) => void} moves the thresholds in both
+ */
+function thresholdPlots(variant) {
+  const range = thresholdRange(variant);
+  const moveRidges = scoreRidges(byId("ridges"), variant, (index, score) =>
+    setThreshold(variant, index, clamp(score, ...range)));
+  const curve = byId("accuracy-curve");
+  curve.replaceChildren();
+  if (variant.classes.length > 2) return moveRidges;
+  const moveDot = accuracyCurve(curve, variant, range);
+  return (thresholds) => {
+    moveRidges(thresholds);
+    moveDot(thresholds);
+  };
+}
+
+fillLater("thresholds", () => {
+  const select = byId("threshold-variant", HTMLSelectElement);
+  const [cellTitle, cellImages] = [byId("threshold-cell-title"), byId("threshold-cell-images")];
+  const showImages = imageButtons(cellImages);
+  /** @type {ThresholdVariant | undefined} */
+  let shown;
+  /** @type {ReturnType<typeof confusionMatrix>} */
+  let showMatrix;
+  /** @type {(thresholds: number[]) => void} */
+  let moveSliders;
+  /** @type {(thresholds: number[]) => void} */
+  let movePlots;
+
+  /** @param {ThresholdVariant} variant */
+  function showVariant(variant) {
+    shown = variant;
+    select.value = variant.name;
+    showMatrix = confusionMatrix(byId("threshold-matrix"), variant,
+      `Confusion matrix of ${variant.name} at these thresholds`,
+      (cell) => setState({ thresholdCell: cell, section: "thresholds" }));
+    moveSliders = thresholdSliders(byId("threshold-sliders"), variant);
+  }
+
+  /**
+   * @param {ThresholdVariant} variant
+   * @param {Uint8Array} predicted
+   */
+  function showResults(variant, predicted) {
+    const counts = confusionOf(variant, predicted);
+    const { correct, total, classes } = classificationReport(counts);
+    showMatrix(counts, state.thresholdCell);
+    byId("class-report").replaceChildren(classReportTable(variant, classes));
+    byId("threshold-result").textContent = `Accuracy ${percent(correct / total)}: `
+      + `${plural(total - correct, "error")} in ${plural(total, "image")}`;
+    const cell = cellOf(variant, state.thresholdCell);
+    if (cell) showCell(variant, predicted, cell, cellTitle, showImages);
+    else {
+      cellTitle.textContent = "";
+      cellImages.replaceChildren();
+    }
+  }
+
+  function redraw() {
+    const variant = thresholdVariantOf(state.thresholdVariant);
+    movePlots = thresholdPlots(variant);
+    movePlots(thresholdsOf(variant));
+  }
+
+  select.addEventListener("change", () =>
+    setState({ thresholdVariant: select.value, thresholdCell: "" }));
+  byId("thresholds-reset").addEventListener("click", () => {
+    const variant = thresholdVariantOf(state.thresholdVariant);
+    setThresholds(variant, variant.thresholds);
+  });
+  const keys = ["thresholdVariant", "thresholdCell", ...thresholdVariants.map(thresholdsKey)];
+  onChange(keys, (chosen) => {
+    const variant = thresholdVariantOf(chosen.thresholdVariant);
+    const thresholds = thresholdsOf(variant);
+    const isNew = shown !== variant;
+    if (isNew) showVariant(variant);
+    moveSliders(thresholds);
+    showResults(variant, Uint8Array.from(variant.testScores, (score) =>
+      classBetween(score, thresholds)));
+    if (isNew) redraw(); // only now is the width of the plots known
+    else movePlots(thresholds);
+  });
+  onRedraw(redraw, byId("ridges"));
+  onRedraw(redraw, byId("accuracy-curve"));
+});

@@ -1,0 +1,36 @@
+"""The stages of dvc.yaml, and what it declares for one name."""
+
+from pathlib import Path
+
+import yaml
+
+from tests.helpers.project import ROOT
+
+STAGES = ("check", "download", "filter", "train", "evaluate", "report")
+SUBSET = "binary"
+VARIANT = "linear_binary"
+NAME = {
+    "check": None,
+    "download": None,
+    "filter": SUBSET,
+    "train": VARIANT,
+    "evaluate": VARIANT,
+    "report": None,
+}
+MODEL = "linear_regression"
+
+
+def declared(stage: str, model: str = MODEL, folder: Path = ROOT) -> dict[str, list[str]]:
+    """Return a stage's entries in dvc.yaml, with its templates filled in for one name."""
+    block = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"][stage]
+    block = block.get("do", block)
+    entries = {}
+    for key in ("params", "deps", "outs", "metrics", "plots"):
+        entries[key] = [
+            (entry if isinstance(entry, str) else next(iter(entry)))
+            .replace("${key}", str(NAME.get(stage)))
+            .replace("${item.subset}", SUBSET)
+            .replace("${item.train.model}", model)
+            for entry in block.get(key, [])
+        ]
+    return entries

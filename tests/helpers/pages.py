@@ -1,0 +1,79 @@
+"""Report pages of variants with random weights."""
+
+from functools import cache
+
+import numpy as np
+
+from digits.data import dataset
+from digits.data.dataset import DIGITS
+from digits.models.decision import RULES
+from digits.models.linear import LinearModel
+from digits.report import content, graph, render
+from digits.report.content import Result
+from tests.helpers.project import ROOT, options
+
+MODELS = {
+    "threshold": "linear_regression",
+    "sigmoid": "logistic_regression",
+    "one_vs_rest": "one_vs_rest_logistic",
+    "softmax": "multinomial_logistic",
+}
+
+
+def result(name, decision, classes, split, seed=0):
+    """Return a variant with random weights, and its predictions for the images."""
+    rng = np.random.default_rng(seed)
+    kept = dataset.select(split, classes)
+    rule = RULES[decision]
+    n_outputs = rule.n_outputs(len(classes))
+    n_pixels = kept.images[0].size
+    model = LinearModel(
+        mean=rng.random(n_pixels),
+        scale=rng.random(n_pixels) + 9,
+        coef=rng.normal(size=(n_outputs, n_pixels)),
+        intercept=rng.normal(size=n_outputs),
+        classes=np.array(classes, np.uint8),
+        decision=rule,
+    )
+    thresholds = tuple(i + 0.5 for i in range(rule.n_thresholds(len(classes))))
+    scores = model.scores(kept.images)
+    train = (
+        options("linear_regression")
+        if decision == "threshold"
+        else options(MODELS[decision], C=1.0, max_iter=9, tol=0.1)
+    )
+    return Result(
+        name=name,
+        subset="some",
+        train=train,
+        thresholds=thresholds,
+        classes=model.classes,
+        decision=rule,
+        model=model,
+        scores=scores,
+        actual=kept.labels,
+        predicted=model.classes[rule.predict(scores, thresholds)],
+    )
+
+
+@cache
+def stages():
+    return graph.nodes(ROOT / "dvc.yaml")
+
+
+def page_of(results, split, *, parameters=(("dataset.name", "custom"),), **described):
+    """Return the page of some variants, as the stage makes it."""
+    dataset_info = {
+        "name": "custom", "title": "Own", "source": "data/own", "names": DIGITS,
+        "n_train": 1,
+    }  # fmt: skip
+    payload, text = content.payload(results, split, dataset_info | described)
+    return render.render(
+        {
+            "payload": payload,
+            "packed_arrays": text,
+            "sha256": {"x_test": "0" * 64},
+            "parameters": parameters,
+            "stages": stages(),
+        }
+    )
