@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.pipeline.test_dvc import COMPARISONS, VARIANTS
+from tests.helpers.dvc_yaml import COMPARISONS, VARIANTS
 
 
 @pytest.fixture(scope="module")

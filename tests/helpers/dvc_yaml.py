@@ -1,4 +1,4 @@
-"""The stages of dvc.yaml, and what it declares for one name."""
+"""The stages, variants and plots of the project, and what dvc.yaml declares for a name."""
 
 from pathlib import Path
 
@@ -18,6 +18,19 @@ NAME = {
     "report": None,
 }
 MODEL = "linear_regression"
+VARIANTS = {
+    "linear_binary",
+    "logistic_binary",
+    "linear_digits",
+    "one_vs_rest",
+    "multinomial",
+}
+
+COMPARISONS = {
+    "Confusion matrices of all variants, in test images": "confusion.csv",
+    "Learning curves of all variants": "training/curve.csv",
+    "Scores of all variants for the test images of each actual class": "scores.csv",
+}
 
 
 def declared(stage: str, model: str = MODEL, folder: Path = ROOT) -> dict[str, list[str]]:

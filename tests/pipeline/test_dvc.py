@@ -13,17 +13,9 @@ import pytest
 import yaml
 
 from digits import pipeline
-from tests.helpers.dvc_yaml import STAGES
+from tests.helpers.dvc_yaml import COMPARISONS, STAGES, VARIANTS
 from tests.helpers.params import GOOD, MISTAKES
 from tests.helpers.project import ROOT, Project
-
-VARIANTS = {
-    "linear_binary",
-    "logistic_binary",
-    "linear_digits",
-    "one_vs_rest",
-    "multinomial",
-}
 
 
 def metrics_diff(project, *revisions):
@@ -361,13 +353,6 @@ def test_the_page_of_plots_needs_no_network(done, tmp_path):
     markup = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)  # Vega itself
     assert len(markup) < len(page) - 700_000
     assert not re.search(r'<(script|link|img)[^>]+(src|href)="(?!data:|static/)', markup)
-
-
-COMPARISONS = {
-    "Confusion matrices of all variants, in test images": "confusion.csv",
-    "Learning curves of all variants": "training/curve.csv",
-    "Scores of all variants for the test images of each actual class": "scores.csv",
-}
 
 
 def compared(project):

@@ -54,11 +54,11 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path):
-    """A disk of 8 MB. Skip the test if none can be mounted, but fail in CI."""
+    """A disk of 12 MB. Skip the test if none can be mounted, but fail in CI."""
     folder = tmp_path / "disk"
     folder.mkdir()
     small = Disk(folder)
-    if not shutil.which("mount") or not small.mount(f"size=8m,uid={os.geteuid()}"):
+    if not shutil.which("mount") or not small.mount(f"size=12m,uid={os.geteuid()}"):
         message = "a small disk can't be mounted here: it takes root, or sudo"
         if os.environ.get("CI"):
             pytest.fail(message)
