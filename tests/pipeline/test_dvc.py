@@ -248,7 +248,7 @@ WITH_DVC = (
     "bool for a number",
     "misspelt key",
     "no dataset",
-    "digit twice",
+    "label twice",
     "a class that is not there",
     "no such subset",
     "no such model",
