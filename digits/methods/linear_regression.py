@@ -14,9 +14,7 @@ from digits.models.training_log import TrainingLog
 class Options(TrainBlock):
     """Ordinary least squares on the class index."""
 
-    summary = (
-        "Least squares on the class's number as if it were a quantity; the score is cut"
-    )
+    summary = "Least squares on the class number as a quantity; thresholds give the class"
     needs_thresholds = True
 
     model: Literal["linear_regression"]

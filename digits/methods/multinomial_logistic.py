@@ -12,7 +12,7 @@ from digits.models.training_log import TrainingLog
 class Options(logistic.LogisticBlock):
     """L2-regularised softmax regression."""
 
-    summary = "One softmax model over all its classes; the largest probability wins"
+    summary = "One softmax model over all classes; the largest probability wins"
 
     model: Literal["multinomial_logistic"]
 

@@ -25,7 +25,7 @@ EXACT_PIXELS = 1024
 class Options(TrainBlock):
     """The nearest training images vote."""
 
-    summary = "The training images that are nearest vote"
+    summary = "A majority vote of the nearest training images"
 
     model: Literal["nearest_neighbours"]
     # the neighbours are found one by one, each in a pass over all training images

@@ -13,7 +13,7 @@ from digits.models.training_log import TrainingLog
 class Options(TrainBlock):
     """Least squares on one-hot labels."""
 
-    summary = "Least squares on one number for each class, 1 if it is that, else 0"
+    summary = "Least squares on one-hot labels; the largest score wins"
 
     model: Literal["one_hot_regression"]
 

@@ -12,7 +12,7 @@ from digits.models.training_log import TrainingLog
 class Options(logistic.LogisticBlock):
     """One L2-regularised logistic model for each class."""
 
-    summary = "A yes-or-no logistic model for each class; the largest score wins"
+    summary = "A binary logistic model for each class; the largest score wins"
 
     model: Literal["one_vs_rest_logistic"]
 

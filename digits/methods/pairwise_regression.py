@@ -15,7 +15,7 @@ from digits.models.training_log import TrainingLog
 class Options(TrainBlock):
     """Least squares of each class against each other, with votes."""
 
-    summary = "Least squares between each two classes; the lines vote"
+    summary = "Least squares for each pair of classes; a majority vote decides"
 
     model: Literal["pairwise_regression"]
 

@@ -21,7 +21,7 @@ from digits.parallel import map_row_blocks, sum_tuples
 class Options(TrainBlock):
     """Least squares on principal components and their products of two."""
 
-    summary = "Least squares on principal components and their products of two"
+    summary = "Least squares on principal components and their pairwise products"
 
     model: Literal["principal_quadratic"]
     # as many as the largest images have pixels, 64 by 64

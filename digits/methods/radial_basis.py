@@ -24,7 +24,7 @@ from digits.models.training_log import TrainingLog
 class Options(TrainBlock):
     """Least squares on the nearness to centres."""
 
-    summary = "Least squares on the nearness to centres that k-means found"
+    summary = "Least squares on radial basis functions with centres from k-means"
 
     model: Literal["radial_basis"]
     centres: Annotated[int, Field(ge=1, le=100_000)] = Field(

@@ -33,7 +33,7 @@ BLOCK_ROWS = 500  # images that are scored at a time
 class Options(TrainBlock):
     """Support vector machines of each two classes, with a Gaussian kernel."""
 
-    summary = "A Gaussian support vector machine between each two classes; they vote"
+    summary = "A Gaussian SVM for each pair of classes; a majority vote decides"
 
     model: Literal["support_vectors"]
     # Coefficients are at most C, and the kernel is accurate to seven digits.
