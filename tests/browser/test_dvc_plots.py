@@ -4,6 +4,8 @@ import pytest
 
 from tests.helpers.dvc_yaml import COMPARISONS, VARIANTS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def page(done, chromium, tmp_path_factory):

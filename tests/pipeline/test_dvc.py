@@ -383,6 +383,7 @@ def test_what_is_compared_is_what_the_stages_of_dvc_yaml_write():
         assert f"metrics/${{key}}/{table}" in written
 
 
+@pytest.mark.slow
 def test_a_new_variant_is_in_the_plots_and_a_removed_one_is_not(project):
     project.edit(
         "  logistic_binary:\n",

@@ -43,10 +43,10 @@ def test_the_hash_of_a_folder_is_that_of_dvc(done):
 
 CASES = [
     "data/models/multinomial.npz",
-    "plots.yaml",
     *(
         pytest.param(path, marks=pytest.mark.slow)
         for path in (
+            "plots.yaml",
             "params.schema.json",
             "data/raw/train/images.npy",
             "metrics/one_vs_rest.json",
