@@ -63,7 +63,8 @@ class HttpMirror:
 
     Attributes:
         name: Its name in messages.
-        checksums: The checksum of each file, such as `md5:…`, by its URL.
+        checksums: The checksum of each file, such as `md5:…`, by its URL, which ends with
+            the file's name: `.npz`, or one of `readers.IDX_NAMES`, gzipped or not.
         silence_limit: After how many seconds without a byte to give up.
         size_limit: How many bytes a file may have.
     """

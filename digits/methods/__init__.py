@@ -1,6 +1,6 @@
 """A module for each model, named as `train.model` in params.yaml.
 
-This package is the registry: a module in it is a model, and nothing else lists the models.
+This package is the registry: a module in it is a model, and no other code lists the models.
 A module has
 
 - `Options`, a subclass of `digits.config.blocks.TrainBlock`: the parameters, each number
@@ -17,10 +17,14 @@ Things to know:
 - `data.y` has class indices from 0, not labels.
 - The model's decision rule, one of `digits.models.decision`, says how many scores an image
   has. `Largest`, the default, takes one for each class, also for two classes; there
-  scikit-learn's linear classifiers fit a single one, s, which becomes -s and s.
+  scikit-learn's linear classifiers fit a single one, s, which becomes -s and s. The
+  `coef_` of some, such as `RidgeClassifier`, then has one dimension: use `np.atleast_2d`.
 - A `LinearModel` on the pixels as they are has a `mean` of 0 and a `scale` of 1.
 - A library that is slow to import is imported in `fit`.
-- `fit` checks parameters whose limits depend on the data, and raises `InputError`.
+- The result has the same bits on any number of threads. Matrix products and most solvers of
+  other libraries need `threadpool_limits(1)` for that, as in `radial_basis`.
+- `fit` checks parameters whose limits depend on the data, and raises `InputError` with a
+  message that begins with the parameter, such as `train.k: `.
 """
 
 import importlib
