@@ -1,15 +1,17 @@
 """Start a program: `stages` and `digits.commands` call this before importing libraries."""
 
 import os
+import shutil
 import sys
 
-# On a full disk Python can leave a file of byte code cut short, and every later start then
+# On a full disk Python can leave a file of byte code truncated, and every later start then
 # fails: https://github.com/python/cpython/issues/126606
-sys.dont_write_bytecode = True
+if shutil.disk_usage(__file__).free < 16 * 2**20:
+    sys.dont_write_bytecode = True
 
-from digits import memory  # noqa: E402 (its byte code would be written)
-from digits.errors import InputError  # noqa: E402
-from digits.memory import MIB  # noqa: E402
+from digits import memory
+from digits.errors import InputError
+from digits.memory import MIB
 
 
 def begin(status: int) -> None:

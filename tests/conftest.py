@@ -47,19 +47,6 @@ sys.addaudithook(note)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_make_collect_report():
-    """Let pytest save the byte code of test modules, which takes seconds to compile.
-
-    The project's programs, which test modules import, turn this off.
-    """
-    sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
-
-
-def pytest_collection_finish():
-    sys.dont_write_bytecode = True
-
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Mark tests as `long` by their fixtures, for `make test-fast`."""
     for item in items:

@@ -138,7 +138,7 @@ def make(root: Path, data: Dataset, *, lenet5: bool = False) -> Project:
         shutil.copytree(
             ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__")
         )
-        compileall.compile_dir(root / name, quiet=1)  # stages read byte code, write none
+        compileall.compile_dir(root / name, quiet=1)  # once for all copies
     for name in FILES:
         shutil.copy(ROOT / name, root / name)
     (root / ".dvc/config").write_text(config_without_remotes())
