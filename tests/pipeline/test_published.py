@@ -310,7 +310,7 @@ def test_a_variant_runs_in_the_folder_under_dvc(project):
     images = np.load(project.root / "data/raw/test/images.npy")
     Image.fromarray(images[row]).save(project.root / "seven.png")
     (answer,) = json.loads(project.run(*ask, "--variant", "one_hot").stdout)
-    assert answer["variants"]["one_hot"]["digit"] == expected
+    assert answer["variants"]["one_hot"]["class"] == expected
     np.testing.assert_allclose(answer["variants"]["one_hot"]["scores"], scores, atol=1e-9)
     (project.root / "published/data/models/one_hot.npz").unlink()
     result = project.run(*ask, check=False)
