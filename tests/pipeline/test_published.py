@@ -316,7 +316,7 @@ def test_a_variant_runs_in_the_folder_under_dvc(project):
     result = project.run(*ask, check=False)
     assert (result.returncode, result.stdout) == (2, "")
     assert "`dvc --cd published repro` trains it" in result.stderr
-    assert "`dvc --cd published pull` gets it" in result.stderr
+    assert "`dvc --cd published pull` fetches it" in result.stderr
 
 
 @pytest.mark.slow
@@ -333,7 +333,7 @@ def test_an_experiment_runs_in_a_temporary_folder(ran):
 def test_its_plots_have_the_roots_templates_and_page(ran):
     ran.run("dvc", "--cd", "published", "plots", "show")
     page = (ran.root / "published/dvc_plots/index.html").read_text()
-    assert "Confusion of one_hot" in page
+    assert "Confusion matrix of one_hot" in page
     assert len(page) > 700_000  # with Vega in it
     assert not ran.run("git", "status", "--porcelain").stdout
 
@@ -398,7 +398,7 @@ VERIFY = ("python", "-m", "digits", "verify", "--in", "published")
 
 @pytest.mark.slow
 def test_damage_is_found_and_repaired(ran):
-    assert "as published/dvc.lock says" in ran.run(*VERIFY).stdout
+    assert "match published/dvc.lock" in ran.run(*VERIFY).stdout
     folder = ran.root / "published"
     model, metrics = folder / "data/models/one_hot.npz", folder / "metrics/one_hot.json"
     whole = model.read_bytes(), metrics.read_bytes()
