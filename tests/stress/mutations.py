@@ -96,7 +96,7 @@ MUTATIONS = [
     ),
     (
         "stages/report.py",
-        'np.array_equal(held["actual"], actual)',
+        'np.array_equal(arrays["actual"], actual)',
         "True",
         "damaged_inputs",
     ),
