@@ -16,7 +16,7 @@ Function = TypeVar("Function", bound=Callable[..., object])
 METRICS: dict[str, Better] = {}
 
 
-def gives(**better: Better) -> Callable[[Function], Function]:
+def directions(**better: Better) -> Callable[[Function], Function]:
     """Declare the metrics that a function returns, and whether higher or lower is better.
 
     Args:
@@ -77,7 +77,7 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return numerator / np.maximum(denominator, 1)
 
 
-@gives(
+@directions(
     accuracy="higher",
     errors="lower",
     precision_macro="higher",
@@ -100,7 +100,7 @@ def scalars(counts: np.ndarray) -> dict[str, float]:
     }
 
 
-@gives(log_loss="lower")
+@directions(log_loss="lower")
 def log_loss(log_probabilities: np.ndarray, actual: np.ndarray) -> float:
     """Return the mean of -log p(actual class), in nats.
 
@@ -111,7 +111,7 @@ def log_loss(log_probabilities: np.ndarray, actual: np.ndarray) -> float:
     return float(-log_probabilities[np.arange(len(actual)), actual].mean())
 
 
-@gives(rmse="lower")
+@directions(rmse="lower")
 def rmse(scores: np.ndarray, actual: np.ndarray) -> float:
     """Return the root mean squared error.
 

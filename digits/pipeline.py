@@ -144,12 +144,12 @@ class Output(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Block:
+class StageEntry:
     """An entry under `stages` in dvc.yaml.
 
     Attributes:
         description: One sentence, with `${key}` if it is a template.
-        group: The block of params.yaml for whose members DVC makes a stage each
+        group: The part of params.yaml for whose members DVC makes a stage each
             (`variants` or `subsets`); empty if the entry is a single stage.
         folder: The folder of the stage, relative to that of dvc.yaml.
         deps: What it reads: paths, relative to the folder.
@@ -164,8 +164,8 @@ class Block:
     outputs: tuple[Output, ...]
 
     @classmethod
-    def parse(cls, name: str, entry: dict[str, Any]) -> "Block":
-        """Return the block that an entry of dvc.yaml describes."""
+    def parse(cls, name: str, entry: dict[str, Any]) -> "StageEntry":
+        """Return the entry, parsed."""
         stage, each = entry.get("do", entry), entry.get("foreach")
         outputs = (
             Output(path, options.get("cache", True))
@@ -190,7 +190,7 @@ def _with_options(entry: str | dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return path, options or {}
 
 
-def blocks(path: Path) -> dict[str, Block]:
+def read_entries(path: Path) -> dict[str, StageEntry]:
     """Return the entries under `stages` in a dvc.yaml, by name.
 
     Raises:
@@ -198,7 +198,7 @@ def blocks(path: Path) -> dict[str, Block]:
     """
     entries = read(path).get("stages") or {}
     try:
-        return {name: Block.parse(name, entry) for name, entry in entries.items()}
+        return {name: StageEntry.parse(name, entry) for name, entry in entries.items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}: is not a pipeline that DVC can run ({error}); {_remedy(path)}"
@@ -211,7 +211,7 @@ class Pipeline:
     Attributes:
         root: The folder of the three files.
         params: The content of params.yaml.
-        blocks: The entries under `stages` in dvc.yaml, by name.
+        entries: The entries under `stages` in dvc.yaml, by name.
     """
 
     def __init__(self, root: Path) -> None:
@@ -222,7 +222,7 @@ class Pipeline:
         """
         self.root = root
         self.params = read(root / "params.yaml")
-        self.blocks = blocks(root / "dvc.yaml")
+        self.entries = read_entries(root / "dvc.yaml")
 
     @cached_property
     def lock(self) -> dict[str, Any]:
@@ -261,7 +261,7 @@ class Pipeline:
     @property
     def groups(self) -> set[str]:
         """The groups that dvc.yaml names: `variants` and `subsets`."""
-        return {block.group for block in self.blocks.values() if block.group}
+        return {entry.group for entry in self.entries.values() if entry.group}
 
     def members(self, group: str) -> list[str]:
         """Return the names of a group in params.yaml."""
@@ -271,28 +271,28 @@ class Pipeline:
     def stages(self) -> list[str]:
         """The names of all stages of dvc.yaml with params.yaml, in their order there."""
         return [
-            f"{block.name}@{key}" if key else block.name
-            for block in self.blocks.values()
-            for key in self._keys(block)
+            f"{entry.name}@{key}" if key else entry.name
+            for entry in self.entries.values()
+            for key in self._keys(entry)
         ]
 
-    def _keys(self, block: Block) -> list[str]:
-        return self.members(block.group) if block.group else [""]
+    def _keys(self, entry: StageEntry) -> list[str]:
+        return self.members(entry.group) if entry.group else [""]
 
     def _group_of(self, stage: str) -> str:
         """Return the group of a stage; empty if it has none, or dvc.yaml lacks it."""
-        block = self.blocks.get(stage.partition("@")[0])
-        return block.group if block else ""
+        entry = self.entries.get(stage.partition("@")[0])
+        return entry.group if entry else ""
 
     def _path(self, stage: str, path: str) -> Path:
         """Return where an output of a stage is: it is relative to the stage's folder."""
-        block = self.blocks.get(stage.partition("@")[0])
-        return self.root / (block.folder if block else "") / path
+        entry = self.entries.get(stage.partition("@")[0])
+        return self.root / (entry.folder if entry else "") / path
 
     def in_git(self, stage: str) -> set[str]:
         """Return the outputs of a stage that Git keeps, and not DVC's cache."""
         name, _, key = stage.partition("@")
-        outputs = self.blocks[name].outputs
+        outputs = self.entries[name].outputs
         return {out.path.replace("${key}", key) for out in outputs if not out.cached}
 
     def files_of(self, group: str, key: str) -> list[Path]:
@@ -301,10 +301,10 @@ class Pipeline:
         If one output is in `metrics/${key}/`, all of `metrics/${key}` belongs to it.
         """
         templates = [
-            self._path(block.name, match[1])
-            for block in self.blocks.values()
-            if block.group == group
-            for out in block.outputs
+            self._path(entry.name, match[1])
+            for entry in self.entries.values()
+            if entry.group == group
+            for out in entry.outputs
             if (match := re.match(r"(.*?\$\{key\}[^/]*)(/.*)?", out.path))
         ]
         if group == "variants":
@@ -363,11 +363,11 @@ class Pipeline:
             but: The group and the name of a member whose outputs do not count.
         """
         used = {
-            self._path(block.name, out.path.replace("${key}", key))
-            for block in self.blocks.values()
-            for key in self._keys(block)
-            if (block.group, key) != but
-            for out in block.outputs
+            self._path(entry.name, out.path.replace("${key}", key))
+            for entry in self.entries.values()
+            for key in self._keys(entry)
+            if (entry.group, key) != but
+            for out in entry.outputs
         }
         found = [
             path

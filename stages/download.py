@@ -4,7 +4,7 @@ The network is not used if data/raw already has the arrays of the known data set
 
 reads   params.yaml: dataset; data/own/ if the source is there
 writes  data/raw/{train,test}/{images,labels}.npy, data/raw/classes.json
-        metrics/dataset/summary.json, metrics/dataset/first_digits.png
+        metrics/dataset/summary.json, metrics/dataset/first_images.png
 """
 
 import logging
@@ -69,7 +69,7 @@ def main(params: Params, root: Path) -> None:
             "sha256": dataset.checksums(data),
         },
     )
-    sample_grid.draw(folder / "first_digits.png", *data.train, data.names)
+    sample_grid.draw(folder / "first_images.png", *data.train, data.names)
     for split, part in data.splits.items():
         log.info("%s: %d images of %s", split, len(part.images), part.images.shape[1:])
 

@@ -4,7 +4,7 @@ reads   params.yaml: variants.<variant>.subset and .evaluate;
         data/models/<variant>.npz, data/subsets/<subset>/test/ and classes.json
 writes  metrics/<variant>.json
         metrics/<variant>/confusion.csv, scores.csv, and report.csv with a row per class
-        metrics/<variant>/pictures/: plots of these; of a linear regression on two classes
+        metrics/<variant>/figures/: plots of these; of a linear regression on two classes
             also the threshold sweep, as PNG and CSV
         data/predictions/<variant>.npz: scores, predicted, actual, parameters
 """
@@ -55,7 +55,7 @@ def scalars(
     if undeclared:
         raise InputError(
             f"digits/metrics.py: does not say if higher or lower is better of {undeclared};"
-            " add it to @gives at the function that computes it"
+            " add it to @directions at the function that computes it"
         )
     return {name: round(value, 6) for name, value in values.items()}
 
@@ -264,7 +264,7 @@ def main(params: Params, variant: str, root: Path) -> None:
     histogram = score_histogram(decision, scores, actual, len(model.classes), thresholds)
 
     folder = root / "metrics" / variant
-    figures = folder / "pictures"
+    figures = folder / "figures"
     files.write_json(
         root / "metrics" / f"{variant}.json", scalars(decision, scores, actual, counts)
     )

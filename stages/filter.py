@@ -2,7 +2,7 @@
 
 reads   params.yaml: subsets.<subset>; data/raw/
 writes  data/subsets/<subset>/{train,test}/{images,labels}.npy and classes.json
-        metrics/subsets/<subset>/summary.json and first_digits.png
+        metrics/subsets/<subset>/summary.json and first_images.png
 """
 
 import logging
@@ -66,7 +66,7 @@ def main(params: Params, subset: str, root: Path) -> None:
     dataset.save(root / "data/subsets" / subset, data)
     folder = root / "metrics/subsets" / subset
     files.write_json(folder / "summary.json", dataset.summary(data))
-    sample_grid.draw(folder / "first_digits.png", *data.train, data.names)
+    sample_grid.draw(folder / "first_images.png", *data.train, data.names)
     n_images = (len(split.labels) for split in data.splits.values())
     log.info("%s: %d training and %d test images", subset, *n_images)
 

@@ -177,7 +177,7 @@ def metrics(revisions: list[str]) -> tuple[list[Change], set[Missing]]:
             if name not in METRICS and change.new is not None:
                 raise InputError(
                     f"{path}: whether a higher or a lower {name} is better is undeclared; "
-                    f'add {name}="higher" or "lower" to @gives at the function that '
+                    f'add {name}="higher" or "lower" to @directions at the function that '
                     "computes it, in digits/metrics.py"
                 )
             changes.append(change)
@@ -364,7 +364,7 @@ def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iter
             for c in cells[:N_CELLS]
         )
         folder, _, name = variant.rpartition("/")
-        pictures.append(code(f"{PurePath(root, folder, 'metrics', name, 'pictures')}/"))
+        pictures.append(code(f"{PurePath(root, folder, 'metrics', name, 'figures')}/"))
         if len(cells) > N_CELLS:
             cut.append(f"{len(cells) - N_CELLS} more of {code(variant)}")
     yield table(("variant", "class", before, after, "change"), rows, 2)

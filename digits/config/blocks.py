@@ -1,4 +1,4 @@
-"""What the blocks of `params.yaml` are made of."""
+"""Base classes and shared types of the blocks in `params.yaml`."""
 
 from typing import Annotated, ClassVar, Literal
 

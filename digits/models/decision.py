@@ -22,6 +22,7 @@ class Decision:
         has_single_score: whether an image has one score, not one for each class.
         is_probabilistic: whether probabilities follow from the scores.
         uses_thresholds: whether the user sets the thresholds between the classes.
+        is_normalised: whether the probability of each class is divided by their sum.
     """
 
     name: ClassVar[str]
@@ -29,6 +30,7 @@ class Decision:
     has_single_score: ClassVar[bool] = False
     is_probabilistic: ClassVar[bool] = False
     uses_thresholds: ClassVar[bool] = False
+    is_normalised: ClassVar[bool] = False
 
     def n_outputs(self, n_classes: int) -> int:
         """Return the number of scores of an image."""
@@ -147,6 +149,7 @@ class OneVsRest(Probabilistic):
     """A score for each class, its log-odds against all others."""
 
     name = "one_vs_rest"
+    is_normalised = True
 
     def log_probabilities(self, scores: np.ndarray) -> np.ndarray:
         """Return them normalised to a sum of one, as scikit-learn does."""

@@ -13,8 +13,7 @@ from digits.figures import FEW_CLASSES
 from digits.images import mnist_format
 from digits.methods import lenet5
 from digits.models.base import Model
-from digits.models.decision import Decision, OneVsRest
-from digits.models.logistic import LogisticBlock
+from digits.models.decision import Decision
 from digits.report import notebook_results, packed_arrays
 from digits.report.calibration import Reliability, reliability
 
@@ -115,14 +114,12 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
     values: dict[str, Any] = {
         "name": result.name,
         "subset": result.subset,
-        "model": result.train.model,
         "summary": result.train.summary,
         "preprocess": result.train.preprocess,
         "decision": result.decision.name,
         "model_type": result.model and result.model.model_type,
         "classes": classes,
         "thresholds": list(result.thresholds),
-        "C": result.train.C if isinstance(result.train, LogisticBlock) else None,
         "n_images": len(actual),
         "accuracy": round(scalars["accuracy"], 6),
         "errors": scalars["errors"],
@@ -145,7 +142,7 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
     if result.decision.is_probabilistic:
         log_probabilities = result.decision.log_probabilities(result.scores)
         values["calibration"] = _calibration(reliability(log_probabilities, actual)) | {
-            "normalized": isinstance(result.decision, OneVsRest)
+            "normalized": result.decision.is_normalised
         }
         values["log_loss"] = round(metrics.log_loss(log_probabilities, actual), 6)
     return values

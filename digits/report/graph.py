@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digits import pipeline
-from digits.pipeline import Block
+from digits.pipeline import StageEntry
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ def nodes(path: Path) -> list[Node]:
     Raises:
         InputError: The file cannot be read.
     """
-    blocks = pipeline.blocks(path)
+    entries = pipeline.read_entries(path)
     after = {
         name: tuple(
             other.name
-            for other in blocks.values()
-            if other is not block and _reads(block, other)
+            for other in entries.values()
+            if other is not entry and _reads(entry, other)
         )
-        for name, block in blocks.items()
+        for name, entry in entries.items()
     }
 
     def depth(name: str) -> int:
@@ -50,19 +50,19 @@ def nodes(path: Path) -> list[Node]:
     found = [
         Node(
             name=name,
-            does=_without_names(block.description, "…"),
+            does=_without_names(entry.description, "…"),
             after=after[name],
             depth=depth(name),
-            each=block.group,
+            each=entry.group,
         )
-        for name, block in blocks.items()
+        for name, entry in entries.items()
     ]
     return sorted(found, key=lambda node: node.depth)
 
 
-def _reads(block: Block, other: Block) -> bool:
+def _reads(entry: StageEntry, other: StageEntry) -> bool:
     """Tell whether a stage reads an output of another one, or a part of it."""
-    read = [_without_names(dep, "*") for dep in block.deps]
+    read = [_without_names(dep, "*") for dep in entry.deps]
     written = [_without_names(out.path, "*") for out in other.outputs]
     return any(_inside(a, b) or _inside(b, a) for a in read for b in written)
 

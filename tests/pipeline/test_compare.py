@@ -56,7 +56,7 @@ CUT_AT_0 = """\
 | --- | --- | ---: | ---: | ---: |
 | `linear_binary` | 0 called 1 | 0 | 8 | +8 |
 
-Pictures: `metrics/linear_binary/pictures/`.
+Pictures: `metrics/linear_binary/figures/`.
 """
 
 
@@ -233,7 +233,7 @@ def test_the_largest_changes_come_first_and_the_others_are_counted():
     shown = compare.markdown(("a" * 40, "b"), changed, None)
     assert shown.count(" called ") == compare.N_CELLS
     assert "| class | `aaaaaaa` | `b` |" in shown
-    assert "Smaller changes: 3 more of `v`. Pictures: `metrics/v/pictures/`." in shown
+    assert "Smaller changes: 3 more of `v`. Pictures: `metrics/v/figures/`." in shown
 
 
 def plots(rows):
@@ -275,7 +275,7 @@ def invented(monkeypatch, new):
 def test_a_new_metric_needs_a_direction_and_is_then_judged(monkeypatch):
     with pytest.raises(
         InputError,
-        match=r"v\.json: whether a higher or a lower invented.*@gives.*metrics\.py",
+        match=r"v\.json: whether a higher or a lower invented.*@directions.*metrics\.py",
     ):
         invented(monkeypatch, 0.5)
     (gone,) = invented(monkeypatch, None)

@@ -85,7 +85,7 @@ def test_tables_agree_with_the_metrics(done, variant):
 
 
 def test_the_threshold_sweep_agrees_with_the_metrics(done):
-    rows = read_csv(done.root / "metrics/linear_binary/pictures/thresholds.csv")
+    rows = read_csv(done.root / "metrics/linear_binary/figures/thresholds.csv")
     accuracy = {
         row["threshold"]: row["value"] for row in rows if row["measure"] == "accuracy"
     }
@@ -380,7 +380,7 @@ def test_plots_compare_all_variants_and_none_is_named_by_hand(done):
 
 
 def test_what_is_compared_is_what_the_stages_of_dvc_yaml_write():
-    blocks = pipeline.blocks(ROOT / "dvc.yaml").values()
+    blocks = pipeline.read_entries(ROOT / "dvc.yaml").values()
     written = {out.path for block in blocks for out in block.outputs}
     for table, _ in pipeline.COMPARED.values():
         assert f"metrics/${{key}}/{table}" in written

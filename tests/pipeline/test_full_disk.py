@@ -27,7 +27,7 @@ STAGES = {
     "evaluate": (
         evaluate.main,
         ["line"],
-        ["data/predictions/line.npz", "metrics/line/pictures", "metrics/line/scores.csv"],
+        ["data/predictions/line.npz", "metrics/line/figures", "metrics/line/scores.csv"],
     ),
     "report": (report.main, [], ["report"]),
 }

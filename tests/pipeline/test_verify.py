@@ -50,8 +50,8 @@ CASES = [
             "params.schema.json",
             "data/raw/train/images.npy",
             "metrics/one_vs_rest.json",
-            "metrics/linear_binary/pictures/scores.png",
-            "metrics/linear_digits/pictures/scores.png",
+            "metrics/linear_binary/figures/scores.png",
+            "metrics/linear_digits/figures/scores.png",
             "report/index.html",
         )
     ),

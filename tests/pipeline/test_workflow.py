@@ -180,20 +180,20 @@ def test_without_a_readable_remote_the_pipeline_computes_the_results(done, tmp_p
 
 def test_changed_figures_are_collected_before_and_after(done, tmp_path):
     project = done.copy(tmp_path / "project")
-    folder = "metrics/multinomial/pictures"
+    folder = "metrics/multinomial/figures"
     whole = (project.root / folder / "scores.png").read_bytes()
     (project.root / "README.md").write_text("x")
     project.commit("Say something")
     (project.root / folder / "scores.png").write_bytes(b"changed here")
     (project.root / folder / "ä new one.png").write_bytes(b"new")
-    (project.root / "metrics/linear_binary/pictures/confusion.png").unlink()
+    (project.root / "metrics/linear_binary/figures/confusion.png").unlink()
     step = "Collect the figures that changed"
     result = run_step(step, project, RUNNER_TEMP=str(tmp_path))
     assert result.returncode == 0, result.stderr
     changed = tmp_path / "changed"
     found = {str(p.relative_to(changed)): p.read_bytes() for p in changed.rglob("*.png")
              if "plots" not in p.parts}  # fmt: skip
-    assert found.pop("before/metrics/linear_binary/pictures/confusion.png")
+    assert found.pop("before/metrics/linear_binary/figures/confusion.png")
     assert found == {
         f"before/{folder}/scores.png": whole,
         f"after/{folder}/scores.png": b"changed here",

@@ -118,11 +118,11 @@ def test_evaluate_refuses_a_metric_without_a_direction(
     monkeypatch.setattr(
         metrics, "scalars", lambda counts: usual(counts) | {"invented": 0.75}
     )
-    with pytest.raises(InputError, match=r"metrics\.py: .* invented; .*@gives"):
+    with pytest.raises(InputError, match=r"metrics\.py: .* invented; .*@directions"):
         evaluate.scalars(Threshold(), scores, actual, counts)
     monkeypatch.setattr(metrics, "METRICS", dict(metrics.METRICS))
 
-    @metrics.gives(invented="higher")
+    @metrics.directions(invented="higher")
     def invented():
         """A metric that a contributor adds."""
 

@@ -74,7 +74,7 @@ def usual(tiny, tmp_path_factory):
     shutil.copy(PARAMS, folder / "params.yaml")
     dataset.save(folder / "data/raw", tiny)
     assert run(folder, "stages.filter", "binary").returncode == 0
-    return (folder / "metrics/subsets/binary/first_digits.png").read_bytes()
+    return (folder / "metrics/subsets/binary/first_images.png").read_bytes()
 
 
 @pytest.mark.long
@@ -85,7 +85,7 @@ def test_settings_of_matplotlib_change_no_figure(folder, usual, name):
     (folder / path).write_text(text, errors="surrogateescape")
     done = run(folder, "stages.filter", "binary", **environment)
     assert done.returncode == 0, done.stderr
-    assert (folder / "metrics/subsets/binary/first_digits.png").read_bytes() == usual
+    assert (folder / "metrics/subsets/binary/first_images.png").read_bytes() == usual
 
 
 @pytest.mark.long

@@ -122,7 +122,7 @@ def named(path):
 
 
 READERS = {
-    "dvc.yaml": ("dvc.yaml", pipeline.blocks),
+    "dvc.yaml": ("dvc.yaml", pipeline.read_entries),
     "dvc.lock": ("dvc.lock", pipeline.read),
     "a fingerprint": ("filter.json", lambda path: fingerprint.difference("filter", path)),
     "a result": ("summary.json", files.read_json),
