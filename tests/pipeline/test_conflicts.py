@@ -116,7 +116,7 @@ def test_staged_conflict_markers_are_removed_from_the_index(project):
     conflict(project, "one", "two")
     project.run("git", "add", "--all")
     (said,) = unlock.unlock(project.root)
-    assert said.endswith("; both sides changed check, report, to be run again")
+    assert said.endswith("; both sides changed check, report, to run again")
     assert unlock.is_whole(project.root / "dvc.lock")
     assert not project.run("git", "diff", "--stat").stdout
     merged = results(project)[1]
@@ -162,7 +162,7 @@ def test_parameters_in_conflict_are_the_users_decision(project):
     assert result.returncode == 1
     last = result.stderr.splitlines()[-1]
     assert last.startswith(
-        "error: params.yaml: has a merge conflict that only you can decide"
+        "error: params.yaml: has a merge conflict that only you can resolve"
     )
     assert "both sides changed" in result.stderr
     assert unlock.is_whole(project.root / "dvc.lock")
