@@ -66,17 +66,19 @@ class Options(TrainBlock):
         description="Number of passes over the training images."
     )
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        description="Images per step; at most as many as there are to train on."
+        description="Images per step; at most the number of images to train on."
     )
     # A step changes each weight by about this much, and weights are of the order of 0.1.
     # float32 rounds away changes below 1e-8 of a weight.
     learning_rate: Annotated[float, Field(ge=1e-10, le=1)] = Field(
-        description="Of AdamW, at its highest: it warms up, then falls along a cosine to 0."
+        description="Peak learning rate of AdamW: linear warm-up, then cosine decay to 0."
     )
     # a step reduces each weight by this share, times the learning rate
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(description="Of AdamW.")
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(
+        description="Weight decay of AdamW."
+    )
     max_shift: Annotated[int, Field(ge=0, le=8)] = Field(
-        description="Most pixels by which an image is shifted at random in each epoch."
+        description="Largest random shift of an image in each direction, in pixels."
     )
     validation_split: Annotated[float, Field(gt=0, lt=1)] = Field(
         description="Share of the training images that is used for validation only."
@@ -452,7 +454,7 @@ def import_keras() -> tuple[Any, Any]:
     except ImportError as error:
         raise InputError(
             "lenet5 is trained with Keras on TensorFlow, which cannot be imported "
-            f"({error}); it exists for Python 3.11 to 3.13, on Linux, Windows and "
+            f"({error}). TensorFlow is available for Python 3.11 to 3.13, on Linux and on "
             "macOS on ARM"
         ) from error
     tensorflow.config.set_visible_devices([], "GPU")  # a build may have CUDA
@@ -500,7 +502,7 @@ OTHER = "other data, parameters, code, libraries or settings, or of another proc
 
 
 class Checkpoint:
-    """The state of a training after an epoch: weights, optimizer and training log.
+    """The state of a training after an epoch: weights, optimiser and training log.
 
     It is used only for the same images, labels, options, code, libraries and processor.
     """
@@ -517,7 +519,7 @@ class Checkpoint:
         """Write the state after an epoch, in place of an earlier one.
 
         Args:
-            state: the variables of the network and the optimizer.
+            state: The variables of the network and the optimiser.
             training_log: its rows are saved.
             epoch: the number of completed epochs.
         """
