@@ -60,7 +60,8 @@ class Evaluate(Block):
         tuple[Threshold, ...] | None, Field(strict=False, max_length=99, fail_fast=True)
     ] = Field(
         default=None,
-        description="Linear regression: one between each two neighbouring classes, ascending.",
+        description="Linear regression: one between each two neighbouring classes, "
+        "ascending.",
     )
 
     @property

@@ -91,8 +91,8 @@ class LeNet5(Model):
     """A trained LeNet-5; its scores are the logits of a softmax.
 
     Attributes:
-        height: of the images that it was trained on.
-        width: of the images that it was trained on.
+        height: Height of the images that it was trained on.
+        width: Width of the images that it was trained on.
         kernel_1: (5, 5, 1, 6) float32, as all arrays.
         bias_1: (6,).
         kernel_2: (5, 5, 6, 16).
@@ -208,9 +208,9 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LeNet
     The result has the weights of the last epoch. Validation images are only measured.
 
     Args:
-        data: the training images.
-        options: the parameters.
-        training_log: records cross-entropy and accuracy after each epoch.
+        data: The training images.
+        options: The parameters.
+        training_log: Log for cross-entropy and accuracy after each epoch.
 
     Raises:
         InputError: The batch size or the learning rate is too large, Keras cannot be
@@ -294,8 +294,8 @@ def split(y: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
 
     Args:
         y: (n_samples,) class indices.
-        share: of the images for validation, the same in each class.
-        seed: of the random choice.
+        share: Share of the images for validation, the same in each class.
+        seed: Seed of the random choice.
 
     Returns:
         training: (n_training,) row indices, ascending.
@@ -315,7 +315,7 @@ def all_shifts_view(images: np.ndarray, max_shift: int) -> np.ndarray:
 
     Args:
         images: (n_samples, height, width) uint8.
-        max_shift: in pixels, in each direction.
+        max_shift: Largest shift in pixels, in each direction.
 
     Returns:
         (n_samples, 2 max_shift + 1, 2 max_shift + 1, height, width) uint8:
@@ -336,10 +336,10 @@ def build_network(keras: Any, shape: tuple[int, ...], n_classes: int, seed: int)
     """Return an untrained Keras model.
 
     Args:
-        keras: the module.
-        shape: height and width of the padded images.
-        n_classes: the number of outputs.
-        seed: of the initial weights.
+        keras: The module.
+        shape: Height and width of the padded images.
+        n_classes: The number of outputs.
+        seed: Seed of the initial weights.
     """
     layers = keras.layers
     seeds = iter(np.random.SeedSequence(seed).generate_state(5).tolist())
@@ -391,12 +391,12 @@ def _make_epoch_fn(
     graph: `network.fit` takes up to twice as long.
 
     Args:
-        keras: the module.
-        tensorflow: the module.
-        network: the model.
-        optimizer: changes the weights of the model.
-        batch_size: images per step.
-        train: whether to change the weights after each batch.
+        keras: The module.
+        tensorflow: The module.
+        network: The model.
+        optimizer: The optimiser of its weights.
+        batch_size: Images per step.
+        train: Whether to change the weights after each batch.
     """
     ops = keras.ops
     loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
@@ -435,8 +435,8 @@ def import_keras() -> tuple[Any, Any]:
     that the weights do not depend on the number of processors or on their load.
 
     Returns:
-        keras: the module.
-        tensorflow: the module.
+        keras: The module.
+        tensorflow: The module.
 
     Raises:
         InputError: One of them cannot be imported.
@@ -520,8 +520,8 @@ class Checkpoint:
 
         Args:
             state: The variables of the network and the optimiser.
-            training_log: its rows are saved.
-            epoch: the number of completed epochs.
+            training_log: The log whose rows are saved.
+            epoch: The number of completed epochs.
         """
         rows = np.array(training_log.rows, dtype="U32")
         values = {f"v{i}": v.numpy() for i, v in enumerate(state)}
@@ -532,8 +532,8 @@ class Checkpoint:
         """Restore the state.
 
         Args:
-            state: the variables, which are assigned.
-            training_log: its rows are replaced.
+            state: The variables, which are assigned.
+            training_log: The log whose rows are replaced.
 
         Returns:
             The number of completed epochs; 0 if there is no checkpoint of this training.

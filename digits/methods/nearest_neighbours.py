@@ -39,7 +39,7 @@ class KNearestNeighbors(Model):
     """The training images; a score is a class's share of the votes.
 
     Attributes:
-        k: number of neighbours.
+        k: Number of neighbours.
         images: (n_training, n_pixels) uint8.
         labels: (n_training,) uint8, class indices.
     """

@@ -81,7 +81,7 @@ def principal_components(X: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]
 
     Args:
         X: (n_samples, n_pixels) uint8.
-        n: at most n_pixels.
+        n: Number of components, at most n_pixels.
 
     Returns:
         mean: (n_pixels,) float64.

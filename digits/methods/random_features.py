@@ -85,8 +85,8 @@ def random_weights(
     Args:
         images: (n_samples, height, width) uint8.
         y: (n_samples,) class indices.
-        n_features: number of features.
-        seed: of the random draws.
+        n_features: Number of features.
+        seed: Seed of the random draws.
 
     Returns:
         (n_features, n_pixels) float32.

@@ -47,9 +47,9 @@ def fit(
     """Fit logistic regression.
 
     Args:
-        data: the training images.
-        options: the parameters.
-        training_log: records the objective, or the final log-loss.
+        data: The training images.
+        options: The parameters.
+        training_log: Log for the objective, or the final log-loss.
         decision: `Sigmoid` fits two classes, `OneVsRest` each class against all others,
             `Softmax` all classes jointly.
     """

@@ -18,6 +18,7 @@ README = PAGES["README.md"]
 PARAMETERS = PAGES["docs/parameters.md"]
 DOCS = "\n".join(PAGES.values())
 OPTIONS = {name: import_module(f"digits.methods.{name}").Options for name in methods.NAMES}
+NONE = "\N{EN DASH}"  # in a table
 GENERATED = ("metrics/", "data/", "report/")  # by the pipeline, or a user's
 
 
@@ -174,7 +175,9 @@ def test_every_message_is_one_of_the_code():
 
 def test_every_model_is_described_as_in_the_report():
     rows = dict(
-        re.findall(r"^\| `(\w+)` \| ([^|]+) \| (?:–|`threshold)", PARAMETERS, re.MULTILINE)
+        re.findall(
+            rf"^\| `(\w+)` \| ([^|]+) \| (?:{NONE}|`threshold)", PARAMETERS, re.MULTILINE
+        )
     )
     assert rows == {name: options.summary for name, options in OPTIONS.items()}
 
