@@ -148,7 +148,7 @@ def test_training_checks_the_memory_before_it_starts(folder, tiny):
         folder, "stages.train", "multinomial", before=f"ulimit -v {limit}; ulimit -t 20;"
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: training: ")
+    assert done.stderr.startswith("error: training needs ")
     assert not (folder / "data/models").exists()
 
 
