@@ -1,4 +1,4 @@
-# Each target first sets up what it needs: an environment in .venv, pinned by hash.
+# Targets first create the environment that they need in .venv, pinned by hash.
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,12 +13,12 @@ endif
 
 # Variables that configure Python, pip and uv are removed, except those that say how to
 # reach a package index.
-REACH := %INDEX %INDEX_URL %INDEX_STRATEGY UV_INDEX_% %FIND_LINKS %ENDPOINT_URL %CONFIG_FILE %CACHE %CACHE_DIR \
+INDEX_SETTINGS := %INDEX %INDEX_URL %INDEX_STRATEGY UV_INDEX_% %FIND_LINKS %ENDPOINT_URL %CONFIG_FILE %CACHE %CACHE_DIR \
   %PROXY %CERT %CERTS %TLS %HOST %TIMEOUT %RETRIES %OFFLINE %KEYRING_PROVIDER %CREDENTIALS_DIR %NO_INPUT \
   %USE_FEATURE %USE_DEPRECATED %LINK_MODE UV_CONCURRENT_%
-unexport $(filter-out PYTHON $(REACH),$(filter PYTHON% PIP_% UV_%,$(.VARIABLES)))
+unexport $(filter-out PYTHON $(INDEX_SETTINGS),$(filter PYTHON% PIP_% UV_%,$(.VARIABLES)))
 
-.PHONY: help setup environment hard repro test test-fast test-slow test-results test-reproduction test-hard \
+.PHONY: help setup environment environment-hard repro test test-fast test-slow test-results test-reproduction test-hard \
   audit check check-js verify format bench lock page screenshots clean
 
 help:  ## list the targets
@@ -26,13 +26,13 @@ help:  ## list the targets
 
 # $(VENV)/complete records the environment's path, Python version and lock file. If one of
 # them changes, for example because the folder was moved, the environment is created again.
-MADE_OF = cat requirements.lock && $(VENV)/bin/python -I -c \
+ENV_STATE = cat requirements.lock && $(VENV)/bin/python -I -c \
   'import os, sys; print(ascii(os.path.realpath("$(VENV)")), sys.implementation.cache_tag)'
-IS_MADE = { $(MADE_OF); } 2>/dev/null | cmp -s - $(VENV)/complete
+ENV_IS_CURRENT = { $(ENV_STATE); } 2>/dev/null | cmp -s - $(VENV)/complete
 
 # Only one make at a time sets up .venv. It holds a lock on file descriptor 9, which is
 # released when the shell and all its child processes have ended.
-define ALONE
+define LOCK_SCRIPT
 import fcntl
 try:
     fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,30 +40,30 @@ except BlockingIOError:
     print("waiting for another make, which sets up .venv", flush=True)
     fcntl.flock(9, fcntl.LOCK_EX)
 endef
-export ALONE
+export LOCK_SCRIPT
 # The Python on PATH outside $(VENV), because the one inside may be broken.
-BASE = PATH="$${PATH\#*:}" $(PYTHON)
-WAIT = $(BASE) -c "$$ALONE" 2>/dev/null
+SYSTEM_PYTHON = PATH="$${PATH\#*:}" $(PYTHON)
+ACQUIRE_LOCK = $(SYSTEM_PYTHON) -c "$$LOCK_SCRIPT" 2>/dev/null
 
-setup:  ## create the environment in .venv (all other targets do this, if needed)
-	@$(IS_MADE) || { $(WAIT); $(IS_MADE) || $(MAKE) --no-print-directory environment; } 9< requirements.lock
+setup:  ## create the environment in .venv (targets that need it do this)
+	@$(ENV_IS_CURRENT) || { $(ACQUIRE_LOCK); $(ENV_IS_CURRENT) || $(MAKE) --no-print-directory environment; } 9< requirements.lock
 
 # A package without a wheel is built only with build dependencies of requirements.lock.
-BUILT := --preview-features build-dependency-hashes --require-build-hashes --build-constraints requirements.lock
-INSTALL := $(VENV)/bin/uv pip install --python $(VENV) --require-hashes $(BUILT) --requirement
+BUILD_FLAGS := --preview-features build-dependency-hashes --require-build-hashes --build-constraints requirements.lock
+INSTALL := $(VENV)/bin/uv pip install --python $(VENV) --require-hashes $(BUILD_FLAGS) --requirement
 
 # uv needs seconds where pip needs minutes, so only uv is installed by pip. uv is pinned as
 # well. Its wheel is downloaded with the user's pip settings, which say where the index is,
 # but installed without them: they may set another target folder.
 environment:
-	@$(BASE) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	  || { echo 'Python 3.11 or newer is needed, and $(PYTHON) is older or missing; set another one: make PYTHON=python3.12' >&2; exit 1; }
-	@$(BASE) -c 'import ensurepip, venv' 2>/dev/null \
+	@$(SYSTEM_PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
 	  || { echo '$(PYTHON) cannot create environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 	@test ! -L $(VENV) \
 	  || { echo '$(VENV) is a symbolic link to an environment that does not match: remove the link' >&2; exit 1; }
 	@rm -f $(VENV)/complete $(VENV)/hard
-	$(BASE) -m venv --clear $(VENV)
+	$(SYSTEM_PYTHON) -m venv --clear $(VENV)
 	sed -n '/^uv==/,/# via/p' requirements.lock | $(VENV)/bin/python -m pip download --quiet --only-binary :all: \
 	  --require-hashes --requirement /dev/stdin --dest $(VENV)
 	PIP_CONFIG_FILE=/dev/null $(VENV)/bin/python -m pip install --quiet --no-index $(VENV)/uv-*.whl
@@ -71,13 +71,13 @@ environment:
 	$(VENV)/bin/uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation --editable .
 	@$(VENV)/bin/dvc --version > /dev/null \
 	  || { echo '$(VENV)/bin/dvc does not run: does a uv.toml set target or prefix?' >&2; exit 1; }
-	@{ $(MADE_OF); } > $(VENV)/complete
+	@{ $(ENV_STATE); } > $(VENV)/complete
 
 # Additional packages for test-hard and audit. Packages that are in both lock files have the
 # same version in both. $(VENV)/complete is moved away meanwhile: if uv is killed, it does not
 # notice a half-installed package later, so the environment must then be created again.
-hard: setup
-	@cmp -s requirements-hard.lock $(VENV)/hard || { $(WAIT); mv $(VENV)/complete $(VENV)/before; \
+environment-hard: setup
+	@cmp -s requirements-hard.lock $(VENV)/hard || { $(ACQUIRE_LOCK); mv $(VENV)/complete $(VENV)/before; \
 	  $(INSTALL) requirements-hard.lock --quiet && cp requirements-hard.lock $(VENV)/hard; \
 	  status=$$?; mv $(VENV)/before $(VENV)/complete; exit $$status; } 9< requirements.lock
 
@@ -125,7 +125,7 @@ verify: setup  ## compare all results with the hashes in dvc.lock; FIX=1 repairs
 	  digits verify --in $$folder $(if $(FIX),--fix) || status=$$?; \
 	done; exit $$status
 
-test-hard: hard  ## run the fault-injection tests: KILLS=200 random kills, STEPS=200 random steps
+test-hard: environment-hard  ## run the fault-injection tests: KILLS=200 random kills, STEPS=200 random steps
 	pytest --numprocesses auto --dist loadfile -m hard
 	python -m tests.stress.mutations $(if $(MUTATIONS),--count $(MUTATIONS))
 	python -m tests.stress.determinism
@@ -133,15 +133,15 @@ test-hard: hard  ## run the fault-injection tests: KILLS=200 random kills, STEPS
 	python -m tests.stress.walks --steps $(or $(STEPS),200)
 
 # --strict: a package that the service does not know is an error.
-audit: hard  ## check the packages for known vulnerabilities, and .github for unsafe settings
+audit: environment-hard  ## check the packages for known vulnerabilities, and .github for unsafe settings
 	zizmor --offline --quiet .github
 	@for lock in requirements.lock requirements-hard.lock; do \
-	  said=$$(pip-audit --strict --disable-pip --require-hashes --requirement $$lock 2>&1) \
-	    && { echo "$$lock: $$said"; continue; }; \
-	  case $$said in \
-	    *'known vulnerabilit'*) echo "$$said";; \
+	  output=$$(pip-audit --strict --disable-pip --require-hashes --requirement $$lock 2>&1) \
+	    && { echo "$$lock: $$output"; continue; }; \
+	  case $$output in \
+	    *'known vulnerabilit'*) echo "$$output";; \
 	    *) echo "$$lock: not audited, the advisory service did not answer:" \
-	      "$$(echo "$$said" | tail -n 1)";; \
+	      "$$(echo "$$output" | tail -n 1)";; \
 	  esac >&2; exit 1; \
 	done
 
@@ -157,9 +157,9 @@ bench: repro  ## run the benchmarks of the solvers and the pipeline (half an hou
 	python benchmarks/large.py
 
 lock: setup  ## update requirements*.lock to the newest versions that pyproject.toml allows
-	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILT) --group dev pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILD_FLAGS) --group dev pyproject.toml --output-file requirements.lock
 	sed -E '/^ +--hash/d; s/ \\$$//' requirements.lock > $(VENV)/constraints
-	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILT) --python-version 3.11 --constraint $(VENV)/constraints --group hard --output-file requirements-hard.lock
+	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILD_FLAGS) --python-version 3.11 --constraint $(VENV)/constraints --group hard --output-file requirements-hard.lock
 
 page:  ## build the page of `dvc plots` for another version of Vega (needs npm)
 	$(PYTHON) .dvc/page/build.py

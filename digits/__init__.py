@@ -1,1 +1,1 @@
-"""What the stages know: importable and testable without DVC."""
+"""The library and the command line of the digits pipeline."""

@@ -44,9 +44,9 @@ def require(what: str, data: int, libraries: int = 0) -> None:
             there[name] = limit
     said = ", ".join(f"{name}: {n_bytes // MIB:,} MiB" for name, n_bytes in there.items())
     raise InputError(
-        f"{what}: needs {(data + libraries) // MIB:,} MiB more memory, of which "
-        f"{data // MIB:,} MiB are written to; reduce what it needs, or raise the limit "
-        f"that is too low ({said})"
+        f"{what} needs {(data + libraries) // MIB:,} MiB more memory "
+        f"({data // MIB:,} MiB of it for data). Reduce the request, or raise the limit "
+        f"that is too low: {said}"
     )
 
 

@@ -18,7 +18,9 @@ def begin(status: int) -> None:
     """Open the streams that are closed; exit with `status` if memory is too little."""
     open_streams()
     try:
-        memory.require("This", (110 + 40 * memory.threads()) * MIB, libraries=170 * MIB)
+        memory.require(
+            "this command", (110 + 40 * memory.threads()) * MIB, libraries=170 * MIB
+        )
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(status)

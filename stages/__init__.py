@@ -1,4 +1,4 @@
-"""The stages: each is a program."""
+"""The stages of the pipeline; run one with `python -m stages.<stage>`."""
 
 from digits import start
 

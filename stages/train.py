@@ -33,9 +33,9 @@ def train(split: Split, options: Train, training_log: TrainingLog | None = None)
     """Preprocess the images and fit the model on class indices.
 
     Args:
-        split: the training images and their labels.
-        options: the variant's block `train` in params.yaml.
-        training_log: records the measures; None records them nowhere.
+        split: The training images and their labels.
+        options: The variant's block `train` in params.yaml.
+        training_log: Log for the measures; None records them nowhere.
 
     Raises:
         InputError: The parameters do not suit the data.
@@ -54,10 +54,10 @@ def refuse_not_finite(
     """Check that the arrays, the scores and the recorded measures are finite.
 
     Args:
-        model: the fitted model.
-        training_log: of its training.
+        model: The fitted model.
+        training_log: Log of its training.
         images: (n_samples, height, width) uint8; the first of them are scored.
-        options: the parameters, for the message.
+        options: The parameters, for the message.
 
     Raises:
         InputError: One of them is not.

@@ -38,12 +38,12 @@ def build_parser(loaded: Collection[str]) -> argparse.ArgumentParser:
     """Return the parser of the command line.
 
     Args:
-        loaded: the subcommands whose arguments are wanted; their modules are imported.
+        loaded: The subcommands whose arguments are added; their modules are imported.
     """
     parser = argparse.ArgumentParser(
         prog="digits",
         description="Commands for this pipeline, in addition to those of DVC.",
-        epilog="`digits COMMAND --help` describes one, with examples.",
+        epilog="Run `digits COMMAND --help` for details and examples.",
     )
     parser.add_argument(
         "--version", action="version", version=f"digits {metadata.version('digits')}"

@@ -31,9 +31,9 @@ examples:
   digits compare --tolerance 0     fail if any metric got worse
   digits compare --in published    the variants of the published table
 
-exit status: 0; 1 if a metric got worse by more than the tolerance; 2 if nothing could be
-compared, for instance because there is no such commit, or a result is damaged. A result
-that is missing is listed, and the others are compared
+exit status: 0 if no metric got worse by more than the tolerance; 1 if one did; 2 if the
+revisions could not be compared, for example because a commit does not exist or a result
+is damaged. Missing results are listed
 """
 STATUS = 2  # of a user's mistake
 
@@ -388,8 +388,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance",
         type=_tolerance,
         metavar="X",
-        help="fail if a metric got worse by more than X, in its own unit, for instance "
-        "0.001 of accuracy or of log loss; `errors` is judged by accuracy",
+        help="fail if a metric got worse by more than X, in its own unit, for example "
+        "0.001 of accuracy or of log loss; `errors` is not checked, because accuracy "
+        "measures the same",
     )
     parser.add_argument("--json", action="store_true", help="print all of it as JSON")
     cli.add_root(parser)

@@ -31,20 +31,20 @@ log = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
-  digits predict seven.png                        the answer of each variant
+  digits predict seven.png                        the prediction of each variant
   digits predict scans/                           all images in a folder
   digits predict --variant multinomial seven.png  one variant, with its scores
   digits predict --json seven.png                 all scores, as JSON
   digits predict --in published seven.png         the models of the published table
 
-exit status: 0; 1 if an image could not be read, the others are classified; 2 if nothing
-could be classified, for instance because no model is trained yet
+exit status: 0 if every image was classified; 1 if an image could not be read (the others
+are classified); 2 if no model can be used, for example because none is trained yet
 """
 STATUS = 2  # of a user's mistake
 
-BATCH = 256  # images in memory at a time
-GAP = "  "
-NUMBER = 7  # width of a score, in columns
+BATCH_SIZE = 256  # images in memory at a time
+COLUMN_GAP = "  "
+SCORE_WIDTH = 7  # width of a score, in columns
 
 
 class Variant:
@@ -66,7 +66,7 @@ class Variant:
         self.values = [*map(int, self.classes)] if self.has_digits else self.classes
 
     @property
-    def knows(self) -> str:
+    def class_summary(self) -> str:
         """The classes that it distinguishes, for a heading."""
         first, last = self.labels[0], self.labels[-1]
         if len(self.classes) == len("01"):
@@ -77,24 +77,28 @@ class Variant:
             return f"{first} to {last}"
         return " or ".join(self.classes)
 
-    def answers(self, images: np.ndarray) -> list[dict[str, Any]]:
-        """Return for each of (n_samples, height, width) images the class and the scores.
+    def predictions(self, images: np.ndarray) -> list[dict[str, Any]]:
+        """Classify images.
 
-        class: the predicted one
-        scores: one for each class, or the one that is cut at thresholds
-        probabilities: of each class, if the model has them
+        Args:
+            images: (n_samples, height, width) uint8.
+
+        Returns:
+            For each image: `class`, the predicted class; `scores`, one for each class, or
+            the one that is compared with thresholds; and `probabilities`, by class, if the
+            model has them.
         """
         scores, decision = self.model.scores(images), self.model.decision
         classes = decision.predict(scores, self.thresholds)
-        answers: list[dict[str, Any]] = [
+        predictions: list[dict[str, Any]] = [
             {"class": self.values[index], "scores": row}
             for index, row in zip(classes, scores.tolist(), strict=True)
         ]
         if decision.is_probabilistic:
-            shares = np.exp(decision.log_probabilities(scores))
-            for answer, row in zip(answers, shares.tolist(), strict=True):
-                answer["probabilities"] = dict(zip(self.classes, row, strict=True))
-        return answers
+            probabilities = np.exp(decision.log_probabilities(scores))
+            for prediction, row in zip(predictions, probabilities.tolist(), strict=True):
+                prediction["probabilities"] = dict(zip(self.classes, row, strict=True))
+        return predictions
 
 
 def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
@@ -117,7 +121,7 @@ def load(checked: Params, names: list[str], root: Path) -> list[Variant]:
     return variants
 
 
-def frame(variants: list[Variant], root: Path) -> tuple[int, int]:
+def image_shape(variants: list[Variant], root: Path) -> tuple[int, int]:
     """Return height and width of the images that the variants were trained on.
 
     Raises:
@@ -133,7 +137,7 @@ def frame(variants: list[Variant], root: Path) -> tuple[int, int]:
     return height, width
 
 
-def find(path: Path) -> list[Path]:
+def image_files(path: Path) -> list[Path]:
     """Return the file itself, or all images in a folder, sorted.
 
     Raises:
@@ -156,7 +160,7 @@ def name_of(file: Path) -> str:
     return printable(os.fsencode(file).decode(errors="backslashreplace"))
 
 
-def wide(text: str) -> int:
+def display_width(text: str) -> int:
     """Return the width of a text in columns of a terminal."""
     return sum(
         0
@@ -173,14 +177,14 @@ class Table:
 
     def __init__(self, files: list[Path], variants: list[Variant], *, scores: bool) -> None:
         self.scores = scores
-        width = max(map(wide, ("file", *map(name_of, files))))
+        width = max(map(display_width, ("file", *map(name_of, files))))
         self.widths = [width]
         above, below = [""], ["file"]
         for variant in variants:
             above += [variant.name]
-            below += [variant.knows]
-            texts = (variant.name, variant.knows, *variant.classes)
-            self.widths += [max(map(wide, texts))]
+            below += [variant.class_summary]
+            texts = (variant.name, variant.class_summary, *variant.classes)
+            self.widths += [max(map(display_width, texts))]
             decision = variant.model.decision
             if scores and decision.uses_thresholds:
                 above += [""]
@@ -188,20 +192,22 @@ class Table:
             elif scores:
                 above += [decision.label, *[""] * (len(variant.classes) - 1)]
                 below += variant.classes
-            self.widths += [max(NUMBER, wide(name)) for name in below[len(self.widths) :]]
+            self.widths += [
+                max(SCORE_WIDTH, display_width(name)) for name in below[len(self.widths) :]
+            ]
         self.heading: list[list[str]] | None = [above, below]
 
-    def row(self, file: Path, answers: dict[str, dict[str, Any]]) -> None:
+    def row(self, file: Path, predictions: dict[str, dict[str, Any]]) -> None:
         """Print the line of an image; before the first one, the heading."""
         for line in self.heading or []:
             self._print(line)
         self.heading = None
         cells = [name_of(file)]
-        for answer in answers.values():
-            cells.append(str(answer["class"]))
+        for prediction in predictions.values():
+            cells.append(str(prediction["class"]))
             if self.scores:
-                probabilities = answer.get("probabilities", {})
-                shown = [*probabilities.values()] or answer["scores"]
+                probabilities = prediction.get("probabilities", {})
+                shown = [*probabilities.values()] or prediction["scores"]
                 cells += (f"{value:.4f}" for value in shown)
         self._print(cells)
 
@@ -210,8 +216,8 @@ class Table:
 
     def _print(self, cells: list[str]) -> None:
         pairs = zip(cells, self.widths, strict=True)
-        padded = (cell + " " * (width - wide(cell)) for cell, width in pairs)
-        print(GAP.join(padded).rstrip())
+        padded = (cell + " " * (width - display_width(cell)) for cell, width in pairs)
+        print(COLUMN_GAP.join(padded).rstrip())
 
 
 class Json:
@@ -220,9 +226,9 @@ class Json:
     def __init__(self) -> None:
         self.separator = "["
 
-    def row(self, file: Path, answers: dict[str, dict[str, Any]]) -> None:
+    def row(self, file: Path, predictions: dict[str, dict[str, Any]]) -> None:
         """Print the element of an image."""
-        element = json.dumps({"file": str(file), "variants": answers})
+        element = json.dumps({"file": str(file), "variants": predictions})
         print(f"{self.separator}\n{element}", end="")
         self.separator = ","
 
@@ -235,40 +241,40 @@ def predict(
     files: list[Path],
     variants: list[Variant],
     printer: Table | Json,
-    see: Callable[[Path], np.ndarray],
+    read_image: Callable[[Path], np.ndarray],
 ) -> bool:
-    """Print the answers for all files, and a line on stderr for each that can't be read.
+    """Print the predictions for all files; a line on stderr for each that can't be read.
 
     Args:
         files: Images.
         variants: The models.
-        printer: Prints the answers.
-        see: Returns the model input of a file, (height, width) uint8, or raises
+        printer: Prints the predictions.
+        read_image: Returns the model input of a file, (height, width) uint8, or raises
             `InputError`.
 
     Returns:
         Whether all could be read.
     """
     complete = True
-    # Answers on a terminal show the progress themselves.
+    # Predictions on a terminal show the progress themselves.
     hidden = True if sys.stdout.isatty() else None
     with tqdm(total=len(files), unit=" images", leave=False, disable=hidden) as bar:
-        for start in range(0, len(files), BATCH):
-            seen = {}
-            for file in files[start : start + BATCH]:
+        for start in range(0, len(files), BATCH_SIZE):
+            images = {}
+            for file in files[start : start + BATCH_SIZE]:
                 try:
-                    seen[file] = see(file)
+                    images[file] = read_image(file)
                 except InputError as error:
                     complete = False
                     bar.clear()
                     log.error("error: %s", error)  # noqa: TRY400 (no traceback)
                 bar.update()
-            if seen:
-                images = np.stack(list(seen.values()))
-                columns = [variant.answers(images) for variant in variants]
+            if images:
+                stacked = np.stack(list(images.values()))
+                columns = [variant.predictions(stacked) for variant in variants]
                 names = [variant.name for variant in variants]
-                for file, *answers in zip(seen, *columns, strict=True):
-                    printer.row(file, dict(zip(names, answers, strict=True)))
+                for file, *predictions in zip(images, *columns, strict=True):
+                    printer.row(file, dict(zip(names, predictions, strict=True)))
     printer.close()
     return complete
 
@@ -293,13 +299,13 @@ def main(arguments: argparse.Namespace) -> int:
     with cli.naming(root):
         checked = params.load(root / "params.yaml")
         variants = load(checked, arguments.variant, root)
-        shape = frame(variants, root)
+        shape = image_shape(variants, root)
     mnist_like = checked.dataset.name in MNIST_LIKE
     files: dict[Path, None] = {}
     complete = True
     for path in arguments.paths:
         try:
-            files |= dict.fromkeys(find(path))
+            files |= dict.fromkeys(image_files(path))
         except InputError as error:
             complete = False
             log.error("error: %s", error)  # noqa: TRY400 (no traceback)

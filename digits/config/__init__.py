@@ -1,1 +1,1 @@
-"""Parameters, the command line, and the check that inputs stay as they are."""
+"""Parameters, command-line helpers, code fingerprints and the input guard."""

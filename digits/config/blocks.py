@@ -10,10 +10,14 @@ Solver = Literal["fast", "scikit_learn"]
 Ridge = Annotated[
     # features lie between 0 and 1: a millionth of any score is left by the highest
     float,
-    Field(ge=0, le=1e6, description="Penalty on squared coefficients, of the mean error."),
+    Field(
+        ge=0,
+        le=1e6,
+        description="Penalty on squared coefficients, relative to the mean squared error.",
+    ),
 ]
 # scikit-learn takes 32 bits
-Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="Of what is drawn at random.")]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1, description="Seed of the random numbers.")]
 # Scores are near the class indices, which are below 100.
 Threshold = Annotated[float, Field(ge=-1e6, le=1e6)]
 
@@ -28,7 +32,8 @@ class TrainBlock(Block):
     """The parameters of every model; `model` selects the block.
 
     Attributes:
-        summary: A sentence about the model without a full stop, for the page and the docs.
+        summary: A sentence about the model without a full stop, for the report and the
+            documentation.
         most_classes: The most classes that the model can distinguish; None: any number.
         needs_thresholds: Whether `evaluate` turns its score into a class by thresholds.
     """
@@ -55,7 +60,8 @@ class Evaluate(Block):
         tuple[Threshold, ...] | None, Field(strict=False, max_length=99, fail_fast=True)
     ] = Field(
         default=None,
-        description="Linear regression: ascending, one between each two classes.",
+        description="Linear regression: one between each two neighbouring classes, "
+        "ascending.",
     )
 
     @property

@@ -1,1 +1,1 @@
-"""Images to classify: reading an image file, and bringing it to the data's format."""
+"""Read image files and convert them to the format of the training images."""

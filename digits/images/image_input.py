@@ -57,7 +57,7 @@ def load(path: Path, shape: tuple[int, int], *, mnist_like: bool) -> np.ndarray:
     grey = to_grey(colours)
     framed = _find_digit(colours, grey, shape) if mnist_like else fit_to_frame(grey, shape)
     if framed is None:
-        raise InputError(f"{path}: there is nothing on it")
+        raise InputError(f"{path}: the image is empty, or its ink is too faint")
     return framed
 
 

@@ -6,7 +6,7 @@ Cortes and Burges, "The MNIST database of handwritten digits". In the 10,000 tes
 that is the middle of the pixel just below and to the right of the frame's centre: 14.5,
 not 14.
 
-The report page does the same in `digits/report/page/normal_form.js`, with the constants
+The report page does the same in `digits/report/page/mnist_format.js`, with the constants
 of this module; a test in a browser compares the two.
 """
 

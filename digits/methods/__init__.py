@@ -5,7 +5,7 @@ A module has
 
 - `Options`, a subclass of `digits.config.blocks.TrainBlock`: the parameters, each number
   with a lowest and a highest value; `model: Literal["<module's name>"]`; and `summary`, a
-  sentence for the page and the docs.
+  sentence for the report and the documentation.
 - `fit(data, options, training_log)`: takes a `digits.models.base.TrainingSet`, the
   `Options` and a `digits.models.training_log.TrainingLog`, and returns the fitted model.
   It records at least one measure in the log.

@@ -66,17 +66,19 @@ class Options(TrainBlock):
         description="Number of passes over the training images."
     )
     batch_size: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        description="Images per step; at most as many as there are to train on."
+        description="Images per step; at most the number of images to train on."
     )
     # A step changes each weight by about this much, and weights are of the order of 0.1.
     # float32 rounds away changes below 1e-8 of a weight.
     learning_rate: Annotated[float, Field(ge=1e-10, le=1)] = Field(
-        description="Of AdamW, at its highest: it warms up, then falls along a cosine to 0."
+        description="Peak learning rate of AdamW: linear warm-up, then cosine decay to 0."
     )
     # a step reduces each weight by this share, times the learning rate
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(description="Of AdamW.")
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = Field(
+        description="Weight decay of AdamW."
+    )
     max_shift: Annotated[int, Field(ge=0, le=8)] = Field(
-        description="Most pixels by which an image is shifted at random in each epoch."
+        description="Largest random shift of an image in each direction, in pixels."
     )
     validation_split: Annotated[float, Field(gt=0, lt=1)] = Field(
         description="Share of the training images that is used for validation only."
@@ -89,8 +91,8 @@ class LeNet5(Model):
     """A trained LeNet-5; its scores are the logits of a softmax.
 
     Attributes:
-        height: of the images that it was trained on.
-        width: of the images that it was trained on.
+        height: Height of the images that it was trained on.
+        width: Width of the images that it was trained on.
         kernel_1: (5, 5, 1, 6) float32, as all arrays.
         bias_1: (6,).
         kernel_2: (5, 5, 6, 16).
@@ -206,9 +208,9 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LeNet
     The result has the weights of the last epoch. Validation images are only measured.
 
     Args:
-        data: the training images.
-        options: the parameters.
-        training_log: records cross-entropy and accuracy after each epoch.
+        data: The training images.
+        options: The parameters.
+        training_log: Log for cross-entropy and accuracy after each epoch.
 
     Raises:
         InputError: The batch size or the learning rate is too large, Keras cannot be
@@ -292,8 +294,8 @@ def split(y: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarra
 
     Args:
         y: (n_samples,) class indices.
-        share: of the images for validation, the same in each class.
-        seed: of the random choice.
+        share: Share of the images for validation, the same in each class.
+        seed: Seed of the random choice.
 
     Returns:
         training: (n_training,) row indices, ascending.
@@ -313,7 +315,7 @@ def all_shifts_view(images: np.ndarray, max_shift: int) -> np.ndarray:
 
     Args:
         images: (n_samples, height, width) uint8.
-        max_shift: in pixels, in each direction.
+        max_shift: Largest shift in pixels, in each direction.
 
     Returns:
         (n_samples, 2 max_shift + 1, 2 max_shift + 1, height, width) uint8:
@@ -334,10 +336,10 @@ def build_network(keras: Any, shape: tuple[int, ...], n_classes: int, seed: int)
     """Return an untrained Keras model.
 
     Args:
-        keras: the module.
-        shape: height and width of the padded images.
-        n_classes: the number of outputs.
-        seed: of the initial weights.
+        keras: The module.
+        shape: Height and width of the padded images.
+        n_classes: The number of outputs.
+        seed: Seed of the initial weights.
     """
     layers = keras.layers
     seeds = iter(np.random.SeedSequence(seed).generate_state(5).tolist())
@@ -389,12 +391,12 @@ def _make_epoch_fn(
     graph: `network.fit` takes up to twice as long.
 
     Args:
-        keras: the module.
-        tensorflow: the module.
-        network: the model.
-        optimizer: changes the weights of the model.
-        batch_size: images per step.
-        train: whether to change the weights after each batch.
+        keras: The module.
+        tensorflow: The module.
+        network: The model.
+        optimizer: The optimiser of its weights.
+        batch_size: Images per step.
+        train: Whether to change the weights after each batch.
     """
     ops = keras.ops
     loss_fn = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
@@ -433,8 +435,8 @@ def import_keras() -> tuple[Any, Any]:
     that the weights do not depend on the number of processors or on their load.
 
     Returns:
-        keras: the module.
-        tensorflow: the module.
+        keras: The module.
+        tensorflow: The module.
 
     Raises:
         InputError: One of them cannot be imported.
@@ -452,7 +454,7 @@ def import_keras() -> tuple[Any, Any]:
     except ImportError as error:
         raise InputError(
             "lenet5 is trained with Keras on TensorFlow, which cannot be imported "
-            f"({error}); it exists for Python 3.11 to 3.13, on Linux, Windows and "
+            f"({error}). TensorFlow is available for Python 3.11 to 3.13, on Linux and on "
             "macOS on ARM"
         ) from error
     tensorflow.config.set_visible_devices([], "GPU")  # a build may have CUDA
@@ -500,7 +502,7 @@ OTHER = "other data, parameters, code, libraries or settings, or of another proc
 
 
 class Checkpoint:
-    """The state of a training after an epoch: weights, optimizer and training log.
+    """The state of a training after an epoch: weights, optimiser and training log.
 
     It is used only for the same images, labels, options, code, libraries and processor.
     """
@@ -517,9 +519,9 @@ class Checkpoint:
         """Write the state after an epoch, in place of an earlier one.
 
         Args:
-            state: the variables of the network and the optimizer.
-            training_log: its rows are saved.
-            epoch: the number of completed epochs.
+            state: The variables of the network and the optimiser.
+            training_log: The log whose rows are saved.
+            epoch: The number of completed epochs.
         """
         rows = np.array(training_log.rows, dtype="U32")
         values = {f"v{i}": v.numpy() for i, v in enumerate(state)}
@@ -530,8 +532,8 @@ class Checkpoint:
         """Restore the state.
 
         Args:
-            state: the variables, which are assigned.
-            training_log: its rows are replaced.
+            state: The variables, which are assigned.
+            training_log: The log whose rows are replaced.
 
         Returns:
             The number of completed epochs; 0 if there is no checkpoint of this training.

@@ -14,7 +14,7 @@ from digits.models.training_log import TrainingLog
 class Options(TrainBlock):
     """Ordinary least squares on the class index."""
 
-    summary = "Least squares on the class number as a quantity; thresholds give the class"
+    summary = "Least squares on the class index; thresholds turn the score into a class"
     needs_thresholds = True
 
     model: Literal["linear_regression"]

@@ -30,7 +30,7 @@ class Options(TrainBlock):
     model: Literal["nearest_neighbours"]
     # the neighbours are found one by one, each in a pass over all training images
     k: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        description="Number of neighbours; at most as many as training images."
+        description="Number of neighbours; at most the number of training images."
     )
 
 
@@ -39,7 +39,7 @@ class KNearestNeighbors(Model):
     """The training images; a score is a class's share of the votes.
 
     Attributes:
-        k: number of neighbours.
+        k: Number of neighbours.
         images: (n_training, n_pixels) uint8.
         labels: (n_training,) uint8, class indices.
     """

@@ -26,7 +26,7 @@ class Options(TrainBlock):
     model: Literal["principal_quadratic"]
     # as many as the largest images have pixels, 64 by 64
     components: Annotated[int, Field(ge=1, le=4096)] = Field(
-        description="How many components; at most as many as there are pixels."
+        description="Number of principal components; at most the number of pixels."
     )
 
 
@@ -81,7 +81,7 @@ def principal_components(X: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]
 
     Args:
         X: (n_samples, n_pixels) uint8.
-        n: at most n_pixels.
+        n: Number of components, at most n_pixels.
 
     Returns:
         mean: (n_pixels,) float64.

@@ -45,7 +45,7 @@ class RBFNetwork(FeatureModel):
 
     Attributes:
         centres: (n_centres, n_pixels) uint8.
-        sigma: the standard deviation of the Gaussians, in grey values.
+        sigma: The standard deviation of the Gaussians, in grey values.
     """
 
     model_type: ClassVar[str] = "radial_basis"
@@ -72,7 +72,7 @@ def gaussians(X: np.ndarray, centres: np.ndarray, sigma: float) -> np.ndarray:
     Args:
         X: (n_samples, n_pixels) uint8.
         centres: (n_centres, n_pixels) uint8.
-        sigma: in grey values, positive.
+        sigma: Standard deviation of the Gaussians, in grey values; positive.
 
     Returns:
         (n_samples, n_centres) float64, from 0 to 1.
@@ -86,8 +86,8 @@ def cluster(X: np.ndarray, n: int, seed: int) -> np.ndarray:
 
     Args:
         X: (n_samples, n_pixels) uint8.
-        n: number of centres.
-        seed: of the random initial centres.
+        n: Number of centres.
+        seed: Seed of the random initial centres.
 
     Returns:
         (n, n_pixels) uint8.

@@ -26,7 +26,7 @@ from digits.models.training_log import TrainingLog
 class Options(TrainBlock):
     """Least squares on random features, each with a receptive field."""
 
-    summary = "Least squares on random features, each of a part of the image"
+    summary = "Least squares on random features with receptive fields"
 
     model: Literal["random_features"]
     features: Annotated[int, Field(ge=1, le=100_000)] = Field(
@@ -85,8 +85,8 @@ def random_weights(
     Args:
         images: (n_samples, height, width) uint8.
         y: (n_samples,) class indices.
-        n_features: number of features.
-        seed: of the random draws.
+        n_features: Number of features.
+        seed: Seed of the random draws.
 
     Returns:
         (n_features, n_pixels) float32.

@@ -51,7 +51,7 @@ class PairwiseSVM(Model):
     """A fitted support vector machine for each pair of classes.
 
     Attributes:
-        gamma: of the kernel of pixels from 0 to 1.
+        gamma: Parameter of the kernel of pixels from 0 to 1.
         vectors: (n_vectors, n_pixels) uint8, the support vectors of all pairs.
         coef: (n_pairs, n_vectors) float64, 0 unless a vector supports the pair.
         intercept: (n_pairs,) float64.
@@ -90,7 +90,7 @@ def kernel(X: np.ndarray, Y: np.ndarray, gamma: float) -> np.ndarray:
     Args:
         X: (n, n_pixels) uint8.
         Y: (m, n_pixels) uint8.
-        gamma: positive.
+        gamma: Parameter of the kernel, positive.
 
     Returns:
         (n, m) float32.
@@ -109,13 +109,13 @@ def fit_pair(
     Args:
         X: (n_samples, n_pixels) uint8.
         signs: (n_samples,) +1 for the first class, -1 for the second.
-        C: inverse strength of the penalty.
-        gamma: of the kernel.
+        C: Inverse strength of the penalty.
+        gamma: Parameter of the kernel.
 
     Returns:
         vectors: (n_vectors,) the rows of X that are support vectors.
         coef: (n_vectors,) float64.
-        intercept: a number.
+        intercept: A number.
 
     Raises:
         InputError: No solution is found.

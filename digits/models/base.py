@@ -38,11 +38,11 @@ class Model(ABC):
 
     Attributes:
         model_type: `linear`, or the name of the module in `digits.methods`.
-        pixel_array: the name of an array whose last axis is the pixels.
+        pixel_array: The name of an array whose last axis is the pixels.
         classes: (n_classes,) uint8, the label of each class, ascending.
-        decision: how scores become a class.
-        preprocess: what is done to images first; a name in `preprocessing.NAMES`.
-        parameters: the parameters that it was fitted with, as JSON.
+        decision: The rule by which scores become a class.
+        preprocess: The preprocessing of images, a name in `preprocessing.NAMES`.
+        parameters: The parameters that it was fitted with, as JSON.
     """
 
     model_type: ClassVar[str]

@@ -51,9 +51,9 @@ def require_memory(n_features: int, data: TrainingSet, requested: str) -> None:
     """Check that this number of features of the training images fits into memory.
 
     Args:
-        n_features: of an image.
-        data: the training images.
-        requested: the parameter that sets the number of features, and its value.
+        n_features: Number of features of an image.
+        data: The training images.
+        requested: The parameter that sets the number of features, and its value.
 
     Raises:
         InputError: It does not.
@@ -76,11 +76,11 @@ def solve(
     """Fit the coefficients by ridge regression on one-hot labels.
 
     Args:
-        features: returns the features of pixels, as `FeatureModel.features`.
-        data: the training images.
-        ridge: weight of the penalty, at least 0.
-        training_log: records the mean squared error.
-        requested: the parameter that sets the number of features, and its value.
+        features: Function from pixels to features, as `FeatureModel.features`.
+        data: The training images.
+        ridge: Weight of the penalty, at least 0.
+        training_log: Log for the mean squared error.
+        requested: The parameter that sets the number of features, and its value.
 
     Returns:
         coef: (n_classes, n_features) float64.

@@ -28,12 +28,12 @@ class LogisticBlock(TrainBlock):
         description="Inverse strength of the penalty."
     )
     max_iter: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
-        description="Most iterations."
+        description="Maximum number of iterations."
     )
     # float64 can prove about 1e-26: the bound is the square of a gradient's rounding
     tol: Annotated[float, Field(ge=1e-24, lt=1)] = Field(
-        description="fast: stop when the objective is proven to be at most this far, "
-        "relative to it, above the optimum. scikit_learn: its own tol."
+        description="fast: stop when the objective is proven to be within this relative "
+        "distance of the optimum. scikit_learn: scikit-learn's own tol."
     )
     solver: Solver = Field(default="fast", description="Both find the same model.")
 
@@ -47,9 +47,9 @@ def fit(
     """Fit logistic regression.
 
     Args:
-        data: the training images.
-        options: the parameters.
-        training_log: records the objective, or the final log-loss.
+        data: The training images.
+        options: The parameters.
+        training_log: Log for the objective, or the final log-loss.
         decision: `Sigmoid` fits two classes, `OneVsRest` each class against all others,
             `Softmax` all classes jointly.
     """

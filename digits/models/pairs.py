@@ -15,7 +15,7 @@ def select(y: np.ndarray, pair: tuple[int, int]) -> tuple[np.ndarray, np.ndarray
 
     Args:
         y: (n_samples,) class indices.
-        pair: two class indices.
+        pair: Two class indices.
 
     Returns:
         rows: (n_pair,) indices of the images of both classes, ascending.
@@ -33,7 +33,7 @@ def votes(margins: np.ndarray, n_classes: int) -> np.ndarray:
 
     Args:
         margins: (n_samples, n_pairs), positive for the first class of the pair.
-        n_classes: at least 2.
+        n_classes: Number of classes, at least 2.
 
     Returns:
         (n_samples, n_classes) float64.

@@ -92,10 +92,10 @@ def check_parameters(path: Path, found: str, expected: str, stage: str) -> None:
     """Check that a result was made with the present parameters.
 
     Args:
-        path: of the result, for the message.
-        found: the parameters in the result, as `Variant.text` returns them.
-        expected: the present parameters.
-        stage: the stage that makes the result.
+        path: Path of the result, for the message.
+        found: The parameters in the result, as `Variant.text` returns them.
+        expected: The present parameters.
+        stage: The stage that makes the result.
 
     Raises:
         InputError: The parameters differ.

@@ -9,7 +9,7 @@ class TrainingLog:
     """What was measured during a training, and where the training may be checkpointed.
 
     Attributes:
-        checkpoint_dir: a folder for an unfinished training. It need not exist, and stays
+        checkpoint_dir: A folder for an unfinished training. It need not exist, and stays
             when the training is killed.
         rows: (step, measure, split, value) of each measurement.
     """

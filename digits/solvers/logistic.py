@@ -148,7 +148,7 @@ class _LogisticOptimizer:
 
     Attributes:
         problem, tol, max_iter: As given.
-        point: Where the optimizer is.
+        point: Where the optimiser is.
         gradient: ∇f there, (n_outputs, n_columns) float64.
         gap: Bounds on (f - f*) / f*, (n_problems,).
         last_step: The last step; None at the start, and where its scores are not known in

@@ -193,7 +193,7 @@ class StandardizedMatrix:
     def gram(self) -> np.ndarray:
         """Return XᵀX, (n_columns, n_columns) float64.
 
-        Of bytes all sums are exact; only the centring and the scaling are rounded.
+        For bytes all sums are exact; only the centring and the scaling are rounded.
         """
         products, total = self._byte_gram() if self.is_bytes else self._float_gram()
         products -= np.outer(total, total / self.n_samples)
@@ -292,7 +292,7 @@ class StandardizedMatrix:
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the index and the rows of the blocks, TILE_BLOCKS at a time.
 
-        Of bytes these are the raw pixels, else the standardised columns that vary, with
+        For bytes these are the raw pixels, else the standardised columns that vary, with
         rows of zeros at the end. The same array is filled each time.
         """
         columns = self.X.shape[1] if self.is_bytes else self.n_columns - 1

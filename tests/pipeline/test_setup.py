@@ -416,16 +416,18 @@ def test_make_waits_for_processes_of_a_killed_make(top, tmp_path):
 def test_packages_of_the_hard_tests_are_added_and_a_kill_is_noticed(top, copy):
     lock = copy / "requirements-hard.lock"
     lock.write_text(f"nothing==1 --hash=sha256:{'0' * 64}\n")
-    assert run(top, copy, "hard").returncode  # it fails, and leaves nothing half-installed
+    assert run(
+        top, copy, "environment-hard"
+    ).returncode  # it fails, and leaves nothing half-installed
     assert fits(top, copy)
     shutil.copy(copy / "requirements.lock", lock)
-    assert run(top, copy, "hard").returncode == 0
+    assert run(top, copy, "environment-hard").returncode == 0
     assert fits(top, copy)
-    assert run(top, copy, "hard").stdout == ""
+    assert run(top, copy, "environment-hard").stdout == ""
     lock.write_text("dvc==1\n")
     with (copy / "Makefile").open("a") as file:
         file.write("\nINSTALL = kill -9 $$$$;\n")
-    assert run(top, copy, "hard").returncode
+    assert run(top, copy, "environment-hard").returncode
     assert not fits(top, copy)
 
 

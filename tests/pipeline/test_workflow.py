@@ -258,11 +258,11 @@ def test_the_hard_tests_change_no_version():
 def test_build_requirements_are_pinned():
     """Build code runs at install; tests/pipeline/test_setup.py tests that uv checks it."""
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", "")
-    (built,) = re.findall("(?m)^BUILT := (.*)", makefile)
+    (built,) = re.findall("(?m)^BUILD_FLAGS := (.*)", makefile)
     assert "--require-build-hashes --build-constraints requirements.lock" in built
     lines = re.findall(r"(?m)^.*\b(?:pip|uv) (?:install|download|pip).*", makefile)
     kinds = [
-        re.search("BUILT|only-binary :all:|no-(index|build-isolation)", line)
+        re.search("BUILD_FLAGS|only-binary :all:|no-(index|build-isolation)", line)
         for line in lines
     ]
     assert len(lines) == 6

@@ -112,7 +112,9 @@ def blank(shape=(200, 300), noise=0.0):
 )
 def test_an_empty_image_is_refused(tmp_path, picture):
     picture.save(tmp_path / "empty.png")
-    with pytest.raises(InputError, match=r"empty\.png: there is nothing on it$"):
+    with pytest.raises(
+        InputError, match=r"empty\.png: the image is empty, or its ink is too faint$"
+    ):
         load(tmp_path / "empty.png")
 
 

@@ -148,7 +148,7 @@ def test_training_checks_the_memory_before_it_starts(folder, tiny):
         folder, "stages.train", "multinomial", before=f"ulimit -v {limit}; ulimit -t 20;"
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: training: ")
+    assert done.stderr.startswith("error: training needs ")
     assert not (folder / "data/models").exists()
 
 
@@ -187,7 +187,7 @@ def test_the_limit_of_a_control_group_counts(tmp_path, monkeypatch, groups, file
     monkeypatch.setattr(memory, "PROC", tmp_path / "proc")
     monkeypatch.setattr(memory, "CGROUPS", tmp_path)
     memory.require("a test", 40 * MIB, libraries=40 * MIB)
-    with pytest.raises(InputError, match=r"a test: needs 60 MiB.*cgroup: 50 MiB"):
+    with pytest.raises(InputError, match=r"a test needs 60 MiB.*cgroup: 50 MiB"):
         memory.require("a test", 60 * MIB)
 
 

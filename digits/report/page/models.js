@@ -79,7 +79,7 @@ const linearOf = (name) =>
   linear.find((variant) => variant.name === name) ?? linear[linear.length - 1];
 
 /**
- * Weight × standardized pixel, for one of a linear variant's outputs.
+ * Weight × standardised pixel, for one of a linear variant's outputs.
  *
  * @param {Variant} variant
  * @param {Uint8Array} pixels

@@ -18,11 +18,11 @@ function showWeights(variant) {
   const single = intercept.length === 1;
   byId("weight-images").replaceChildren(...Array.from(intercept, (_, output) => {
     const weights = coef.subarray(output * size, (output + 1) * size);
-    const label = single ? `Weights of the only score: ${rule.directions(names, 0).join(", ")}`
+    const label = single ? `Weights of the score: ${rule.directions(names, 0).join(", ")}`
       : `Weights of class ${names[output]}`;
     return element("figure", { role: "img", "aria-label": label },
       divergingCanvas(weights, limit),
-      element("figcaption", {}, single ? "the only score" : names[output]));
+      element("figcaption", {}, single ? "score" : names[output]));
   }));
   const [positive, negative] = single ? rule.directions(names, 0) : ["for", "against"];
   showColourScale(byId("weight-scale"), limit, [negative, positive], WEIGHTS_NOTE);
@@ -85,7 +85,7 @@ function predictionText(variant, image, scores) {
 }
 
 /**
- * The evidence for the only score.
+ * The evidence for the score.
  *
  * @param {Variant} variant
  * @param {Uint8Array} pixels
