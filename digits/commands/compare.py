@@ -391,7 +391,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fail if a metric got worse by more than X, in its own unit, for instance "
         "0.001 of accuracy or of log loss; `errors` is judged by accuracy",
     )
-    parser.add_argument("--json", action="store_true", help="print all of it as JSON")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
     cli.add_root(parser)
 
 
