@@ -21,7 +21,7 @@ from typing import Any
 from digits.config import cli
 from digits.errors import InputError, printable
 from digits.metrics import METRICS
-from digits.pipeline import refuse_anothers
+from digits.pipeline import refuse_foreign_repository
 
 EXAMPLES = """\
 examples:
@@ -404,7 +404,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Compare, print, and return the exit status."""
     os.chdir(arguments.root)  # there DVC works on the project of this folder
     revisions = [name for name in (arguments.A, arguments.B) if name is not None]
-    refuse_anothers(Path())
+    refuse_foreign_repository(Path())
     with cli.naming(arguments.root):
         scores, without_metrics = metrics(revisions)
         in_one = {

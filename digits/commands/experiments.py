@@ -16,7 +16,7 @@ from typing import Any
 from digits.commands.compare import dvc, number
 from digits.errors import InputError, printable
 from digits.metrics import METRICS
-from digits.pipeline import refuse_anothers
+from digits.pipeline import refuse_foreign_repository
 
 EXAMPLES = """\
 examples:
@@ -234,7 +234,7 @@ def show(metric: str, variant: str | None, *, everywhere: bool, as_json: bool) -
     """
     if metric not in METRICS:
         raise InputError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
-    refuse_anothers(Path())
+    refuse_foreign_repository(Path())
     bases: Any = dvc("exp", "show", *["--all-commits"] * everywhere)
     found = [*parse(bases)]
     if variant is not None:

@@ -328,7 +328,7 @@ def remove(root: Path, names: list[str], *, leftovers: bool, dry: bool) -> None:
         return
     lines = describe(project, removal)
     if not dry:
-        with locks.alone(root):
+        with locks.exclusive(root):
             carry_out(project, removal)
     print("would remove:" if dry else "removed:", *lines, sep="\n")
     if not dry:

@@ -378,7 +378,7 @@ def report_left_over(root: Path) -> None:
 
 def verify(root: Path, *, fix: bool) -> int:
     """Check, repair if `fix` is set, and return the exit status."""
-    with locks.alone(root, reads=not fix) as repo:
+    with locks.exclusive(root, read_only=not fix) as repo:
         damage = check(repo, root)
         if damage and fix:
             repair(repo, root, damage)

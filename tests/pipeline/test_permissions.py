@@ -82,14 +82,14 @@ def anothers(monkeypatch):
 
 def test_a_repository_of_another_user_is_refused_with_the_remedy(fresh, anothers):
     with pytest.raises(InputError, match=ANOTHERS) as caught:
-        pipeline.refuse_anothers(fresh.root)
+        pipeline.refuse_foreign_repository(fresh.root)
     assert "`git config --global --add safe.directory " in str(caught.value)
     assert str(fresh.root) in str(caught.value)
 
 
 def test_the_users_own_repository_is_not_refused(fresh, tmp_path):
-    pipeline.refuse_anothers(fresh.root)
-    pipeline.refuse_anothers(tmp_path)  # not in a repository
+    pipeline.refuse_foreign_repository(fresh.root)
+    pipeline.refuse_foreign_repository(tmp_path)  # not in a repository
 
 
 def test_unlock_deletes_nothing_that_git_cannot_restore(fresh, tmp_path, anothers):
