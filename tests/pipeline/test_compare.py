@@ -33,7 +33,7 @@ def run(project, *arguments):
     return project.run("python", "-m", "digits", "compare", *arguments, check=False)
 
 
-CUT_AT_0 = """\
+THRESHOLD_0 = """\
 ### Parameters
 
 | parameter | `HEAD~1` | `HEAD` |
@@ -63,7 +63,7 @@ Figures: `metrics/linear_binary/pictures/`.
 def test_only_one_parameter_and_its_effects_are_shown(changed, tmp_path):
     changed.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))  # has no data
     result = run(Project(tmp_path / "clone"), "HEAD~1", "HEAD")
-    assert (result.returncode, result.stdout, result.stderr) == (0, CUT_AT_0, "")
+    assert (result.returncode, result.stdout, result.stderr) == (0, THRESHOLD_0, "")
 
 
 @pytest.mark.slow
@@ -78,7 +78,7 @@ def test_by_default_the_last_commit_and_the_workspace_are_compared(changed):
 def test_a_metric_worse_by_more_than_the_tolerance_fails(changed):
     result = run(changed, "HEAD~1", "HEAD", "--tolerance", "0.333333")
     assert result.returncode == 1
-    assert result.stdout.startswith(CUT_AT_0[:200])
+    assert result.stdout.startswith(THRESHOLD_0[:200])
     assert "| -0.375 | ↓ worse, **exceeds the tolerance** |" in result.stdout
     assert result.stdout.count("exceeds the tolerance") == 1
     assert result.stdout.endswith("**Worse by more than 0.333333: 1 of the metrics.**\n")
@@ -251,7 +251,7 @@ def plots(rows):
 FIELDS = ("rev", "actual", "predicted", "count")
 
 
-def test_matrices_of_other_digits_are_not_compared(monkeypatch):
+def test_matrices_of_other_classes_are_not_compared(monkeypatch):
     rows = [("HEAD", "0", "1", 3), ("workspace", "3", "8", 5)]
     monkeypatch.setattr(compare, "dvc", lambda *_: plots(rows))
     assert compare.mistakes([], set()) == ([], set())
