@@ -152,8 +152,8 @@ format: setup  ## format the code, and fix what the linter can fix
 bench: repro  ## run the benchmarks of the solvers and the pipeline (half an hour)
 	python benchmarks/solvers.py
 	python benchmarks/pipeline.py
-	python benchmarks/answer.py
-	python benchmarks/lenet.py
+	python benchmarks/response_time.py
+	python benchmarks/lenet5.py
 	python benchmarks/large.py
 
 lock: setup  ## update requirements*.lock to the newest versions that pyproject.toml allows

@@ -18,13 +18,13 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def alone(root: Path, *, reads: bool = False) -> Iterator[Any]:
+def exclusive(root: Path, *, read_only: bool = False) -> Iterator[Any]:
     """Hold both locks of the project at `root`, and yield DVC's `Repo`.
 
     Args:
         root: The folder of the project.
-        reads: Whether the command changes nothing; it then needs no lock where the user may
-            not write.
+        read_only: Whether the command changes nothing; it then needs no lock where the user
+            may not write.
 
     Raises:
         InputError: If another DVC is running (the message names its process), or DVC fails.
@@ -35,25 +35,26 @@ def alone(root: Path, *, reads: bool = False) -> Iterator[Any]:
     from dvc.rwlock import RWLOCK_LOCK, rwlock  # noqa: PLC0415
 
     try:
-        with Repo(str(root)) as repo, ExitStack() as held:
+        with Repo(str(root)) as repo, ExitStack() as stack:
             hardlink = repo.config["core"].get("hardlink_lock", False)
-            listed = rwlock_of(root)
+            rwlock_path = rwlock_of(root)
             try:
-                held.enter_context(lock_repo(repo))
-                with make_lock(str(listed.with_name(RWLOCK_LOCK)), repo.tmp_dir, hardlink):
-                    if is_empty(
-                        listed
-                    ):  # DVC was killed while writing it, and can't read it
-                        listed.unlink()
-                        log.warning("%s: was empty, and was removed", listed)
+                stack.enter_context(lock_repo(repo))
+                with make_lock(
+                    str(rwlock_path.with_name(RWLOCK_LOCK)), repo.tmp_dir, hardlink
+                ):
+                    # DVC was killed while writing it, and can't read it
+                    if is_empty(rwlock_path):
+                        rwlock_path.unlink()
+                        log.warning("%s: was empty, and was removed", rwlock_path)
                 # the name that DVC gives itself, so that it may run stages in this process
                 name = " ".join(sys.argv)
                 everything = [repo.root_dir]
-                held.enter_context(
+                stack.enter_context(
                     rwlock(repo.tmp_dir, repo.fs, name, [], everything, hardlink)
                 )
             except OSError as error:
-                if not reads or error.errno not in (errno.EACCES, errno.EROFS):
+                if not read_only or error.errno not in (errno.EACCES, errno.EROFS):
                     raise
             yield repo
     except DvcException as error:

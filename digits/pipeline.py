@@ -103,7 +103,7 @@ def restore_plots(root: Path) -> bool:
     return True
 
 
-def refuse_anothers(root: Path) -> None:
+def refuse_foreign_repository(root: Path) -> None:
     """Refuse a repository of another user: neither Git nor DVC reads its history.
 
     Raises:

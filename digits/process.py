@@ -29,7 +29,7 @@ _GONE = "the `dvc` that started this stage has ended, so the result is not recor
 _dvc: psutil.Process | None = None
 
 
-def follow(root: Path) -> list[Path]:
+def end_with_dvc(root: Path) -> list[Path]:
     """End with the DVC process that started this stage, and on SIGTERM.
 
     The main thread removes temporary files. If it cannot, as in a long computation in C,

@@ -44,8 +44,8 @@ def main(names: list[str]) -> None:
         for values in ALTERNATIVES[name]:
             options = checked.variants[name].train.model_copy(update=values)
             model = train.train(first, options)
-            called = model.decision.predict(model.scores(last.images))
-            errors = np.count_nonzero(model.classes[called] != last.labels)
+            predicted = model.decision.predict(model.scores(last.images))
+            errors = np.count_nonzero(model.classes[predicted] != last.labels)
             print(f"{name:16} {values}: {errors} errors", flush=True)
 
 

@@ -20,7 +20,7 @@ hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
 
 # Depends on the user's parameters and data: only tests marked `results` may read it.
-THE_USERS = tuple(
+USER_FILES = tuple(
     str(ROOT / name) for name in ("params.yaml", "dvc.lock", "data/", "metrics/", "report/")
 )
 RESULTS = """\
@@ -39,7 +39,7 @@ def note(event, arguments):
         if arguments[1] is None and not os.path.isabs(arguments[0]):  # noqa: PTH117
             return  # `os.open` relative to a folder, as in shutil.rmtree
         path = os.path.abspath(arguments[0])  # noqa: PTH100 (each file that is opened)
-        if path.startswith(THE_USERS):
+        if path.startswith(USER_FILES):
             opened.add(path)
 
 

@@ -20,7 +20,7 @@ from digits.config import cli  # noqa: E402
 COMMANDS = {
     "predict": "classify images with the trained models",
     "compare": "show what changed between two commits, as Markdown",
-    "tried": "list experiments: what each changed, and its metrics",
+    "experiments": "list experiments with their changed parameters and metrics",
     "remove": "remove a variant or a subset, with all its files",
     "verify": "compare all results and the cache with dvc.lock; repair them",
     "unlock": "repair dvc.lock after a kill or a merge conflict",

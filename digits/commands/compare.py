@@ -21,7 +21,7 @@ from typing import Any
 from digits.config import cli
 from digits.errors import InputError, printable
 from digits.metrics import METRICS
-from digits.pipeline import refuse_anothers
+from digits.pipeline import refuse_foreign_repository
 
 EXAMPLES = """\
 examples:
@@ -42,8 +42,8 @@ WITHOUT_TOLERANCE = frozenset({"errors"})
 
 CONFUSION = "confusion.csv"
 N_CELLS = 5  # cells of each confusion matrix that are shown
-DIGITS = 6  # after the decimal point; metrics have no more
-NOTHING = "\N{EN DASH}"
+N_DECIMALS = 6  # after the decimal point; metrics have no more
+EN_DASH = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Change:
     """A parameter, a metric or a cell of a confusion matrix, with its two values.
 
     Attributes:
-        of: The variant, or the file of a parameter that is not in params.yaml.
+        variant: The variant, or the file of a parameter that is not in params.yaml.
         name: Of the parameter, the metric or the cell.
         old: The value in the older revision; None if it is new.
         new: The value in the newer revision; None if it was removed.
     """
 
-    of: str
+    variant: str
     name: str
     old: Any
     new: Any
@@ -66,7 +66,7 @@ class Change:
     def difference(self) -> float | None:
         """The new value minus the old one, if both are numbers."""
         if _is_number(self.old) and _is_number(self.new):
-            return round(self.new - self.old, DIGITS)
+            return round(self.new - self.old, N_DECIMALS)
         return None
 
     @property
@@ -93,7 +93,7 @@ def _is_number(value: object) -> bool:
 class Missing:
     """A result of a variant that a revision has, without this result."""
 
-    of: str
+    variant: str
     path: str
     revision: str
 
@@ -112,8 +112,8 @@ def dvc(*arguments: str) -> Any:
     )
     if result.returncode:
         lines = result.stderr.replace("ERROR: ", "").splitlines()
-        said = (line for line in lines if line and not line.startswith("Having any trou"))
-        raise InputError(f"dvc {' '.join(arguments)}: {'; '.join(said)}")
+        errors = (line for line in lines if line and not line.startswith("Having any trou"))
+        raise InputError(f"dvc {' '.join(arguments)}: {'; '.join(errors)}")
     return json.loads(result.stdout) if result.stdout.strip() else {}
 
 
@@ -129,7 +129,7 @@ def metrics_diff(revisions: list[str]) -> dict[str, Any]:
     logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of what is in `errors`
     try:
         with Repo() as repo:
-            return repo.metrics.diff(*both(revisions))
+            return repo.metrics.diff(*revision_pair(revisions))
     except (DvcException, RevError) as error:
         command = " ".join(("dvc metrics diff", *revisions))
         raise InputError(f"{command}: {error}") from error
@@ -137,9 +137,9 @@ def metrics_diff(revisions: list[str]) -> dict[str, Any]:
 
 def unreadable(path: str, revision: str, reason: object) -> InputError:
     """Return the error for a damaged result."""
-    said = " ".join(str(reason).split())
+    cause = " ".join(str(reason).split())
     return InputError(
-        f"{path} in {revision}: cannot be read ({said}); `dvc repro` regenerates it"
+        f"{path} in {revision}: cannot be read ({cause}); `dvc repro` regenerates it"
     )
 
 
@@ -181,7 +181,7 @@ def metrics(revisions: list[str]) -> tuple[list[Change], set[Missing]]:
                     "computes it, in digits/metrics.py"
                 )
             changes.append(change)
-    return sorted(changes, key=lambda change: (change.of, change.name)), missing
+    return sorted(changes, key=lambda change: (change.variant, change.name)), missing
 
 
 def variant_of(path: PurePath) -> str:
@@ -214,7 +214,7 @@ def mistakes(revisions: list[str], in_one: set[str]) -> tuple[list[Change], set[
         if error["type"] != FileNotFoundError.__name__ or not path:
             raise unreadable(path or "dvc.yaml", error["rev"], error["msg"])
         missing.add(Missing(variant_of(PurePath(path).parent), path, error["rev"]))
-    in_one = in_one | {matrix.of for matrix in missing}
+    in_one = in_one | {matrix.variant for matrix in missing}
     plots = {path: drawn[0] for path, drawn in found.get("data", {}).items() if drawn}
     shown = {name for plot in plots.values() for name in plot["revisions"]}
     if len(shown) == 1:  # DVC shows only one if both are the same commit
@@ -223,18 +223,19 @@ def mistakes(revisions: list[str], in_one: set[str]) -> tuple[list[Change], set[
         variant = variant_of(PurePath(path).parent)
         if PurePath(path).name == CONFUSION and variant not in in_one:
             try:
-                before, after = (_matrix(plot, name) for name in both(revisions))
+                before, after = (_matrix(plot, name) for name in revision_pair(revisions))
             except (KeyError, ValueError) as error:
                 raise InputError(
                     f"{path}: is not a confusion matrix ({error!r})"
                 ) from error
             changes += (
-                Change(variant, " called ".join(cell), count, after[cell])
+                Change(variant, " predicted as ".join(cell), count, after[cell])
                 for cell, count in before.items()
                 if before.keys() == after.keys() and count != after[cell]
                 if len(set(cell)) > 1  # the actual class and another, predicted one
             )
-    return sorted(changes, key=lambda c: (c.of, -abs(c.difference or 0), c.name)), missing
+    changes.sort(key=lambda c: (c.variant, -abs(c.difference or 0), c.name))
+    return changes, missing
 
 
 def _matrix(plot: dict[str, Any], revision: str) -> dict[tuple[str, str], int]:
@@ -248,7 +249,7 @@ def _matrix(plot: dict[str, Any], revision: str) -> dict[tuple[str, str], int]:
     return cells
 
 
-def both(revisions: list[str]) -> tuple[str, str]:
+def revision_pair(revisions: list[str]) -> tuple[str, str]:
     """Return the two revisions that DVC compares."""
     before, after = (*revisions, *("HEAD", "workspace")[len(revisions) :])
     return before, after
@@ -263,14 +264,14 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]], n_text: int)
 def number(value: Any, sign: str = "") -> str:
     """Return a value for a cell: numbers without trailing zeros, text in backquotes."""
     if value is None:
-        return NOTHING
+        return EN_DASH
     if not _is_number(value):
         return code(str(value))
-    rounded = f"{value:{sign}.{DIGITS}f}".rstrip("0").rstrip(".")
+    rounded = f"{value:{sign}.{N_DECIMALS}f}".rstrip("0").rstrip(".")
     return rounded if float(rounded) or not value else f"{value:{sign}g}"
 
 
-def plain(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Return text unchanged if Markdown gives it no meaning, otherwise as code."""
     return text if re.fullmatch(r"[^\W_]+( [^\W_]+)*", text) else code(text)
 
@@ -285,10 +286,11 @@ def verdict(change: Change, tolerance: float | None) -> str:
     if change.old is None or change.new is None:
         return "new" if change.old is None else "removed"
     if not change.worsening:
-        return NOTHING
+        return EN_DASH
     arrow = "↑" if (change.difference or 0) > 0 else "↓"
     word = "worse" if change.worsening > 0 else "better"
-    return f"{arrow} {word}" + (", **too much**" if change.exceeds(tolerance) else "")
+    note = ", **exceeds the tolerance**" if change.exceeds(tolerance) else ""
+    return f"{arrow} {word}{note}"
 
 
 def markdown(
@@ -313,7 +315,7 @@ def markdown(
         parts = [f"No parameter, metric or mistake differs between {before} and {after}."]
     if changed["parameters"]:
         settings = (
-            (code(f"{c.of} {c.name}".strip()), number(c.old), number(c.new))
+            (code(f"{c.variant} {c.name}".strip()), number(c.old), number(c.new))
             for c in changed["parameters"]
         )
         parts += ["### Parameters", table(("parameter", before, after), settings, 1)]
@@ -321,7 +323,7 @@ def markdown(
         header = ("variant", "metric", before, after, "change", "")
         rows = (
             (
-                code(c.of),
+                code(c.variant),
                 code(c.name),
                 number(c.old),
                 number(c.new),
@@ -335,7 +337,10 @@ def markdown(
         parts += ["### Mistakes", *_mistakes(changed["mistakes"], before, after, root)]
     if missing:
         lines = (f"- {code(m.path)} in {_short(m.revision)}" for m in sorted(missing))
-        why = "The variant exists, but this result of it does not, so it was not compared:"
+        why = (
+            "The variant exists in this revision, but this result does not, so it was not "
+            "compared:"
+        )
         parts += ["### Missing", why, "\n".join(lines)]
     n_worse = sum(change.exceeds(tolerance) for change in changed["metrics"])
     if n_worse:
@@ -351,12 +356,12 @@ def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iter
     """Yield a table of the cells that changed most, and the folders of figures."""
     rows: list[tuple[str, ...]] = []
     pictures, cut = [], []
-    for variant, group in groupby(changes, key=lambda change: change.of):
+    for variant, group in groupby(changes, key=lambda change: change.variant):
         cells = list(group)
         rows += (
             (
                 code(variant),
-                plain(c.name),
+                markdown_text(c.name),
                 number(c.old),
                 number(c.new),
                 number(c.difference, "+"),
@@ -367,9 +372,9 @@ def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iter
         pictures.append(code(f"{PurePath(root, folder, 'metrics', name, 'figures')}/"))
         if len(cells) > N_CELLS:
             cut.append(f"{len(cells) - N_CELLS} more of {code(variant)}")
-    yield table(("variant", "class", before, after, "change"), rows, 2)
+    yield table(("variant", "actual and predicted class", before, after, "change"), rows, 2)
     yield (f"Smaller changes: {', '.join(cut)}. " if cut else "") + (
-        f"Pictures: {', '.join(pictures)}."
+        f"Figures: {', '.join(pictures)}."
     )
 
 
@@ -392,7 +397,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "0.001 of accuracy or of log loss; `errors` is not checked, because accuracy "
         "measures the same",
     )
-    parser.add_argument("--json", action="store_true", help="print all of it as JSON")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
     cli.add_root(parser)
 
 
@@ -400,17 +405,17 @@ def main(arguments: argparse.Namespace) -> int:
     """Compare, print, and return the exit status."""
     os.chdir(arguments.root)  # there DVC works on the project of this folder
     revisions = [name for name in (arguments.A, arguments.B) if name is not None]
-    refuse_anothers(Path())
+    refuse_foreign_repository(Path())
     with cli.naming(arguments.root):
         scores, without_metrics = metrics(revisions)
         in_one = {
-            change.of for change in scores if change.old is None or change.new is None
+            change.variant for change in scores if change.old is None or change.new is None
         }
-        confused, without_matrix = mistakes(revisions, in_one)
+        mistake_changes, without_matrix = mistakes(revisions, in_one)
         changed = {
             "parameters": parameters(revisions),
             "metrics": scores,
-            "mistakes": confused,
+            "mistakes": mistake_changes,
         }
     missing = sorted(without_metrics | without_matrix)
     tolerance = arguments.tolerance
@@ -425,5 +430,6 @@ def main(arguments: argparse.Namespace) -> int:
         printed["missing"] = [asdict(result) for result in missing]
         print(json.dumps(printed, indent=2))
     else:
-        print(markdown(both(revisions), changed, tolerance, str(arguments.root), missing))
+        pair = revision_pair(revisions)
+        print(markdown(pair, changed, tolerance, str(arguments.root), missing))
     return int(any(change.exceeds(tolerance) for change in changed["metrics"]))

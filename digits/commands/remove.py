@@ -1,7 +1,8 @@
-"""Remove variants or subsets, with all that belongs to them.
+"""Remove variants or subsets and everything that belongs to them.
 
-That is: the block in params.yaml, its entries under `plots` in dvc.yaml, its stages in
-dvc.lock, and its files under data/ and metrics/. Everything else stays, also comments.
+This removes the block in params.yaml, its entries under `plots` in dvc.yaml, its stages in
+dvc.lock, and its files under data/ and metrics/. Comments outside the block and all other
+files stay.
 Copies stay in DVC's cache until `dvc gc`, and in Git's history.
 """
 
@@ -29,7 +30,7 @@ examples:
   digits remove linear_binary            a variant
   digits remove linear_binary binary     a variant, and the subset it used
   digits remove subsets.digits           if a variant has the same name
-  digits remove --leftovers              the rest of one that was deleted by hand
+  digits remove --leftovers              what is left of a block that was deleted by hand
   digits remove --dry-run linear_binary  only print what would be removed
 
 Then `dvc repro` runs only the stage `report`.
@@ -54,69 +55,69 @@ class Removal:
         return bool(any(self.blocks.values()) or self.stages or self.paths)
 
 
-def plan(found: Pipeline, names: list[str], *, leftovers: bool) -> Removal:
+def plan(project: Pipeline, names: list[str], *, leftovers: bool) -> Removal:
     """Return what is to be removed.
 
     Args:
-        found: The pipeline.
+        project: The project.
         names: Variants or subsets, also as `variants.<name>`.
-        leftovers: Whether to remove also results that no stage makes any more.
+        leftovers: Whether to also remove results that no stage produces any more.
 
     Raises:
         InputError: If a name is unknown or ambiguous, if a remaining variant uses a subset,
             or if no variant or subset would remain.
     """
-    members = dict.fromkeys(_resolve(found, name) for name in names)
+    members = dict.fromkeys(_resolve(project, name) for name in names)
     if leftovers:
-        for group in sorted(found.groups):
-            members |= {(group, name): None for name in found.left_over_members(group)}
-    for group in sorted(found.groups):
-        present = found.members(group)
+        for group in sorted(project.groups):
+            members |= {(group, name): None for name in project.left_over_members(group)}
+    for group in sorted(project.groups):
+        present = project.members(group)
         named = {name for of, name in members if of == group and name in present}
         if named and not set(present) - named:
             raise InputError(
-                f"{found.root / 'params.yaml'}: needs at least one block under {group}, so "
-                f"the last cannot be removed ({', '.join(sorted(named))})"
+                f"{project.root / 'params.yaml'}: needs at least one block under {group}, "
+                f"so the last cannot be removed ({', '.join(sorted(named))})"
             )
     for group, name in members:
         users = [
             variant
-            for variant, block in (found.params.get("variants") or {}).items()
+            for variant, block in (project.params.get("variants") or {}).items()
             if group == "subsets" and ("variants", variant) not in members
             if isinstance(block, dict) and block.get("subset") == name
         ]
         if users:
             raise InputError(
-                f"{found.root / 'params.yaml'}: subset {name} is used by "
+                f"{project.root / 'params.yaml'}: subset {name} is used by "
                 f"{', '.join(users)}; to remove these as well, name them"
             )
     removal = Removal()
     removal.blocks["params.yaml"] = [
-        (group, name) for group, name in members if name in found.members(group)
+        (group, name) for group, name in members if name in project.members(group)
     ]
-    parts = [found.recorded_of(*member) for member in members]
-    parts += [found.left_over()] if leftovers else []
+    parts = [project.recorded_of(*member) for member in members]
+    parts += [project.left_over()] if leftovers else []
     removal.stages = [*dict.fromkeys(stage for stages, _ in parts for stage in stages)]
     removal.paths = [*dict.fromkeys(path for _, paths in parts for path in paths)]
-    own = {path for member in members for path in found.files_of(*member)}
-    removal.blocks["dvc.yaml"] = [*_plots(found, own)]
+    own = {path for member in members for path in project.files_of(*member)}
+    removal.blocks["dvc.yaml"] = [*_plots(project, own)]
     return removal
 
 
-def _resolve(found: Pipeline, name: str) -> tuple[str, str]:
+def _resolve(project: Pipeline, name: str) -> tuple[str, str]:
     """Return the group and the member that a name stands for."""
     of, _, member = name.rpartition(".")
     known = {
         (group, key)
-        for group in found.groups
-        for key in (*found.members(group), *found.left_over_members(group))
+        for group in project.groups
+        for key in (*project.members(group), *project.left_over_members(group))
     }
     meant = sorted(
         (group, key) for group, key in known if key == member and of in ("", group)
     )
     if len(meant) > 1:
         ways = " or ".join(".".join(way) for way in meant)
-        raise InputError(f"{name} is both a variant and a subset; say {ways}")
+        raise InputError(f"{name} is both a variant and a subset; write {ways}")
     if not meant:
         every = sorted({key for _, key in known})
         near = get_close_matches(member, every, n=1)
@@ -125,17 +126,17 @@ def _resolve(found: Pipeline, name: str) -> tuple[str, str]:
     return meant[0]
 
 
-def _plots(found: Pipeline, gone: set[Path]) -> Iterator[Key]:
+def _plots(project: Pipeline, gone: set[Path]) -> Iterator[Key]:
     """Yield the keys of the entries under `plots` in dvc.yaml that show removed files."""
 
     def is_gone(name: Any) -> bool:
-        path = found.root / name
+        path = project.root / name
         return any(path == other or other in path.parents for other in gone)
 
-    plots = found.plots
+    plots = project.plots
     entries = [*enumerate(plots)] if isinstance(plots, list) else [*plots.items()]
-    whole: list[Key] = []
-    parts: list[Key] = []
+    whole_entries: list[Key] = []
+    sources_in_entries: list[Key] = []
     for at, entry in entries:
         named = entry if isinstance(entry, dict) else {entry: None}
         name, options = (
@@ -145,14 +146,17 @@ def _plots(found: Pipeline, gone: set[Path]) -> Iterator[Key]:
         shown = [*sources] if isinstance(sources, dict) else [name]
         lost = [source for source in shown if is_gone(source)]
         if len(lost) == len(shown):
-            whole.append(("plots", at))
+            whole_entries.append(("plots", at))
         else:
             steps = (name,) if isinstance(plots, list) else ()
-            parts += (("plots", at, *steps, "y", source) for source in lost)
-    yield from [("plots",)] if entries and len(whole) == len(entries) else whole + parts
+            sources_in_entries += (("plots", at, *steps, "y", source) for source in lost)
+    if entries and len(whole_entries) == len(entries):
+        yield ("plots",)
+    else:
+        yield from whole_entries + sources_in_entries
 
 
-def carry_out(found: Pipeline, removal: Removal) -> None:
+def carry_out(project: Pipeline, removal: Removal) -> None:
     """Carry out the plan.
 
     The stages in dvc.lock go last: after a kill, they say what is left over.
@@ -160,9 +164,9 @@ def carry_out(found: Pipeline, removal: Removal) -> None:
     Raises:
         InputError: If params.yaml would be invalid; nothing is removed then.
     """
-    root = found.root
+    root = project.root
     texts = {
-        name: without((root / name).read_bytes().decode(), keys)
+        name: remove_keys((root / name).read_bytes().decode(), keys)
         for name, keys in removal.blocks.items()
         if keys
     }
@@ -173,15 +177,15 @@ def carry_out(found: Pipeline, removal: Removal) -> None:
                 try:
                     params.load(temporary)
                 except InputError as error:
-                    said = str(error).replace(str(temporary), str(root / name))
+                    message = str(error).replace(str(temporary), str(root / name))
                     raise InputError(
-                        f"params.yaml would be invalid without it: {said}"
+                        f"params.yaml would be invalid after the removal: {message}"
                     ) from error
     ignored = Ignored(root)
     for path in removal.paths:
         _delete(path, root, ignored)
     if removal.stages:
-        lock = found.lock
+        lock = project.lock
         lock["stages"] = {
             name: stage
             for name, stage in lock["stages"].items()
@@ -204,7 +208,7 @@ def _delete(path: Path, root: Path, ignored: Ignored) -> None:
         folder = folder.parent
 
 
-def without(text: str, keys: list[Key]) -> str:
+def remove_keys(text: str, keys: list[Key]) -> str:
     """Return the text of a YAML file without some of its blocks, otherwise unchanged.
 
     The comments of a block, in it and just above its key, are removed with it.
@@ -213,14 +217,14 @@ def without(text: str, keys: list[Key]) -> str:
     keys = sorted(keys, key=_order, reverse=True)  # a list's last entry first
     for key in keys:
         _pop(expected, key)
-    cut = text
+    edited = text
     try:
         for key in keys:
-            first, last = _lines(cut, key)
-            lines = cut.splitlines(keepends=True)
-            cut = "".join((*lines[:first], *lines[last + 1 :]))
-        if yaml.load(cut, yaml.BaseLoader) == expected:  # noqa: S506 (as above)
-            return cut
+            first, last = _lines(edited, key)
+            lines = edited.splitlines(keepends=True)
+            edited = "".join((*lines[:first], *lines[last + 1 :]))
+        if yaml.load(edited, yaml.BaseLoader) == expected:  # noqa: S506 (as above)
+            return edited
     except yaml.YAMLError:
         pass
     return _rewritten(text, keys)  # in braces on one line, or with references
@@ -292,9 +296,9 @@ def _last_line(node: Any) -> int:
     return int(end.line) - (end.column == 0 and end.line > node.start_mark.line)
 
 
-def listed(found: Pipeline, removal: Removal) -> list[str]:
+def describe(project: Pipeline, removal: Removal) -> list[str]:
     """Return a line for each item that is removed, or would be."""
-    root = found.root
+    root = project.root
     return [
         *(
             f"  {root / name}: {'.'.join(map(str, key))}"
@@ -312,20 +316,20 @@ def remove(root: Path, names: list[str], *, leftovers: bool, dry: bool) -> None:
     Args:
         root: The folder of the project.
         names: Variants or subsets.
-        leftovers: Whether to remove also results that no stage makes any more.
+        leftovers: Whether to also remove results that no stage produces any more.
         dry: Whether only to print the plan.
     """
     if not names and not leftovers:
         raise InputError("name a variant or a subset, or add --leftovers")
-    found = Pipeline(root)
-    removal = plan(found, names, leftovers=leftovers)
+    project = Pipeline(root)
+    removal = plan(project, names, leftovers=leftovers)
     if not removal:
         print("nothing is left over")
         return
-    lines = listed(found, removal)
+    lines = describe(project, removal)
     if not dry:
-        with locks.alone(root):
-            carry_out(found, removal)
+        with locks.exclusive(root):
+            carry_out(project, removal)
     print("would remove:" if dry else "removed:", *lines, sep="\n")
     if not dry:
         then = "next: `dvc repro` (it runs only `report`), then `git add --all`"
@@ -336,7 +340,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="a variant or a subset")
     parser.add_argument(
-        "--leftovers", action="store_true", help="also results that no stage makes any more"
+        "--leftovers",
+        action="store_true",
+        help="also remove results that no stage produces any more",
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="only print what would be removed"

@@ -73,11 +73,12 @@ def unlock(root: Path) -> Iterator[str]:
     Raises:
         InputError: If a file that is not a result has a conflict, or DVC is running.
     """
-    pipeline.refuse_anothers(root)  # Git would not restore a file
+    pipeline.refuse_foreign_repository(root)  # Git would not restore a file
     folders = [root, *(path.parent for path in root.glob("*/.dvc"))]
     for folder in folders:
         if locks.is_empty(locks.rwlock_of(folder)) or not _is_in_order(folder / LOCK):
-            with locks.alone(folder):  # it may have looked truncated while it was written
+            # It may have looked truncated while it was written.
+            with locks.exclusive(folder):
                 yield from _put_in_order(folder / LOCK)
     left = [path for path in _unmerged(root) if in_conflict(root / path)]
     left += [name for name in ("params.yaml", "dvc.yaml") if in_conflict(root / name)]

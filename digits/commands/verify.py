@@ -76,7 +76,7 @@ def md5(path: Path, ignored: Ignored = NOTHING) -> str:
         ignored: Files in the folder that do not count.
     """
     if path.is_dir():
-        return _of_bytes(_listing(path, ignored)) + ".dir"
+        return _md5_of_bytes(_listing(path, ignored)) + ".dir"
     if not path.is_file():
         return "not a file"  # no recorded hash equals this
     with path.open("rb") as file:
@@ -94,7 +94,7 @@ def _new() -> "hashlib._Hash":
     return hashlib.md5(usedforsecurity=False)
 
 
-def _of_bytes(content: bytes) -> str:
+def _md5_of_bytes(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
@@ -126,10 +126,10 @@ def check(repo: Any, root: Path) -> list[Damage]:
         repo: DVC's `Repo`.
         root: The folder of the project.
     """
-    found = [*damages(root, Path(repo.cache.local.path)), *misattributed(repo, root)]
-    for damage in found:
-        print(f"{damage.what:8} {os.path.relpath(damage.where)}  ({damage.note})")
-    return found
+    damage = [*damages(root, Path(repo.cache.local.path)), *misattributed(repo, root)]
+    for one in damage:
+        print(f"{one.what:8} {os.path.relpath(one.where)}  ({one.note})")
+    return damage
 
 
 def damages(root: Path, store: Path) -> Iterator[Damage]:
@@ -159,7 +159,7 @@ def _objects(store: Path, value: str) -> Iterator[tuple[Path, str]]:
     if not path.is_file():
         yield path, "missing"
         return
-    if _of_bytes(content := path.read_bytes()) != value.removesuffix(".dir"):
+    if _md5_of_bytes(content := path.read_bytes()) != value.removesuffix(".dir"):
         yield path, "damaged"
     elif value.endswith(".dir"):
         for entry in json.loads(content):
@@ -178,19 +178,27 @@ def misattributed(repo: Any, root: Path) -> Iterator[Damage]:
     """
     for name, stage in Pipeline(root).recorded.items():
         runs = Path(repo.stage_cache.cache_dir, *_run_key(stage)).glob("*")
-        whole = (run for run in runs if run.suffix != ".tmp")  # DVC was killed writing it
-        gave = [parse_yaml(run.read_text(), run).get("outs") for run in whole]
+        complete_runs = (
+            run
+            for run in runs
+            if run.suffix != ".tmp"  # DVC was killed writing it
+        )
+        recorded_outs = [
+            parse_yaml(run.read_text(), run).get("outs") for run in complete_runs
+        ]
         reason = ""
-        if gave and stage.get("outs") not in gave:
+        if recorded_outs and stage.get("outs") not in recorded_outs:
             reason = "a run with these inputs gave other results"
-        said = {
+        recorded_params = {
             key.rpartition(".")[2]: value
             for values in stage.get("params", {}).values()
             for key, value in values.items()
         }
         for out in stage.get("outs", []):
             made_with = _parameters(root / out["path"])
-            if any(made_with.get(key, value) != value for key, value in said.items()):
+            if any(
+                made_with.get(key, value) != value for key, value in recorded_params.items()
+            ):
                 reason = f"{out['path']} was made with {json.dumps(made_with)}"
         if reason:
             yield Damage(name, root / LOCK, "wrong", f"{name}: {reason}")
@@ -208,13 +216,13 @@ def _parameters(path: Path) -> dict[str, Any]:
     if path.suffix != ".npz" or not path.is_file():
         return {}
     try:
-        held = files.read_npz(path, ["parameters"], among_others=True)
-        return dict(json.loads(str(held["parameters"])))
+        contents = files.read_npz(path, ["parameters"], among_others=True)
+        return dict(json.loads(str(contents["parameters"])))
     except (OSError, ValueError):
         return {}  # it is damaged, which its hash shows
 
 
-def repair(repo: Any, root: Path, found: list[Damage]) -> None:
+def repair(repo: Any, root: Path, damage: list[Damage]) -> None:
     """Repair damage from the other copy of the same bytes, otherwise by running the stage.
 
     Only a stage that runs on the inputs in dvc.lock records a result. Nothing is deleted
@@ -223,17 +231,17 @@ def repair(repo: Any, root: Path, found: list[Damage]) -> None:
     Args:
         repo: DVC's `Repo`, whose locks are held.
         root: The folder of the project.
-        found: The damage.
+        damage: What `check` returned.
     """
     restore_plots(root)  # without it DVC does not start
-    broken = dict.fromkeys(damage.out for damage in found if damage.out)
-    again = dict.fromkeys(damage.stage for damage in found if not damage.out)
+    broken = dict.fromkeys(one.out for one in damage if one.out)
+    again = dict.fromkeys(one.stage for one in damage if not one.out)
     store = Path(repo.cache.local.path)
     ignored = Ignored(root)
     inputs = Inputs(root)
     for out in broken:
         if out.cached:
-            _refill(store, out.md5, root / out.path, ignored)
+            _restore_cache_objects(store, out.md5, root / out.path, ignored)
     for out in broken:
         path = root / out.path
         if out.stage in again or (path.exists() and md5(path, ignored) == out.md5):
@@ -245,10 +253,11 @@ def repair(repo: Any, root: Path, found: list[Damage]) -> None:
             again[out.stage] = None
     for stage in again:
         if reason := inputs.changed(stage):
-            said = f"not repaired: {stage}, because {reason}; `dvc repro` runs it again"
-            print(cli.commands_for(root, said))
+            message = f"not repaired: {stage}, because {reason}; `dvc repro` runs it again"
+            print(cli.commands_for(root, message))
             continue
-        with _aside(store, [out for out in broken if out.stage == stage and out.cached]):
+        outs = [out for out in broken if out.stage == stage and out.cached]
+        with _move_damaged_objects_away(store, outs):
             target = f"{root / 'dvc.yaml'}:{stage}"  # as seen from here
             try:
                 repo.reproduce([target], single_item=True, force=True, run_cache=False)
@@ -257,25 +266,25 @@ def repair(repo: Any, root: Path, found: list[Damage]) -> None:
 
 
 @contextmanager
-def _aside(store: Path, outs: list[Out]) -> Iterator[None]:
+def _move_damaged_objects_away(store: Path, outs: list[Out]) -> Iterator[None]:
     """Move damaged cache objects away, and back unless they were written again.
 
     DVC does not replace an object that is read-only, whatever is in it:
     https://github.com/treeverse/dvc/issues/5978.
     """
-    kept = {}
-    for path, what in [found for out in outs for found in _objects(store, out.md5)]:
+    moved = {}
+    for path, what in [item for out in outs for item in _objects(store, out.md5)]:
         if what == "damaged":
-            kept[path] = path.rename(path.with_name(f".tmp-{os.getpid()}-{path.name}"))
+            moved[path] = path.rename(path.with_name(f".tmp-{os.getpid()}-{path.name}"))
     yield
-    for path, aside in kept.items():
+    for path, aside in moved.items():
         if path.exists():
             aside.unlink()
         else:
             aside.rename(path)
 
 
-def _refill(store: Path, value: str, path: Path, ignored: Ignored) -> None:
+def _restore_cache_objects(store: Path, value: str, path: Path, ignored: Ignored) -> None:
     """Write missing and damaged cache objects if `path` has their bytes.
 
     Args:
@@ -284,16 +293,16 @@ def _refill(store: Path, value: str, path: Path, ignored: Ignored) -> None:
         path: The result in the workspace.
         ignored: Files in a folder that do not count.
     """
-    held: dict[str, Path | bytes] = {}
+    contents: dict[str, Path | bytes] = {}
     if path.is_dir():
-        held = {md5(file): file for file in ignored.files(path)}
+        contents = {md5(file): file for file in ignored.files(path)}
         listing = _listing(path, ignored)
-        held[f"{_of_bytes(listing)}.dir"] = listing
+        contents[f"{_md5_of_bytes(listing)}.dir"] = listing
     elif path.is_file():
-        held = {md5(path): path}
+        contents = {md5(path): path}
     for _ in range(2):  # the content of a folder is known once its own object is repaired
         for target, _what in list(_objects(store, value)):
-            content = held.get(target.parent.name + target.name)
+            content = contents.get(target.parent.name + target.name)
             if content is None:
                 continue
             with files.replacing(target) as temporary:
@@ -320,7 +329,7 @@ class Inputs:
         record = self.pipeline.recorded[stage]
         return next(
             chain(
-                filter(None, map(self._of_dep, record.get("deps", []))),
+                filter(None, map(self._changed_dep, record.get("deps", []))),
                 (
                     f"{key} in {file} has changed"
                     for file, values in record.get("params", {}).items()
@@ -331,7 +340,7 @@ class Inputs:
             None,
         )
 
-    def _of_dep(self, dep: dict[str, Any]) -> str | None:
+    def _changed_dep(self, dep: dict[str, Any]) -> str | None:
         name = PurePath(dep["path"])
         path = self.pipeline.root / name
         if not path.exists() or md5(path, self.ignored) != dep.get("md5"):
@@ -359,30 +368,30 @@ def report_left_over(root: Path) -> None:
     """Print results that nothing needs any more, and how to remove them."""
     stages, paths = Pipeline(root).left_over()
     if stages or paths:
-        print("left over, no longer in params.yaml and dvc.yaml:")
+        print("left over (not in params.yaml or dvc.yaml):")
         if stages:
             print(f"  in dvc.lock: {', '.join(stages)}")
         for path in paths:
             print(f"  {os.path.relpath(path, root)}")
-        print(cli.commands_for(root, "to remove it: `digits remove --leftovers`"))
+        print(cli.commands_for(root, "to remove them: `digits remove --leftovers`"))
 
 
 def verify(root: Path, *, fix: bool) -> int:
     """Check, repair if `fix` is set, and return the exit status."""
-    with locks.alone(root, reads=not fix) as repo:
-        found = check(repo, root)
-        if found and fix:
-            repair(repo, root, found)
+    with locks.exclusive(root, read_only=not fix) as repo:
+        damage = check(repo, root)
+        if damage and fix:
+            repair(repo, root, damage)
             left = check(repo, root)
-            print(f"{len(found) - len(left)} of {len(found)} repaired")
-            found = left
-    if not found:
+            print(f"{len(damage) - len(left)} of {len(damage)} repaired")
+            damage = left
+    if not damage:
         n, lock = len(recorded(root)), root / LOCK
         print(f"all {n} results and the cache match {lock}")
     elif not fix:
         print(cli.commands_for(root, "to repair it: `digits verify --fix`"))
     report_left_over(root)
-    return bool(found)
+    return bool(damage)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -60,7 +60,7 @@ def run(
     arguments = parser.parse_args()
     root, start = arguments.root, time.perf_counter()
     with reporting(1), naming(root):
-        inputs = process.follow(root)
+        inputs = process.end_with_dvc(root)
         checked = params.load(root / "params.yaml")
         names = [getattr(arguments, of)] if of else []
         if of:

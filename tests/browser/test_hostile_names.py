@@ -217,8 +217,10 @@ def test_tables_have_the_names_unchanged(named):
 @pytest.mark.slow
 def test_the_comparison_shows_names_as_code_in_its_cells(named):
     said = named.run("python", "-m", "digits", "compare", BRANCH).stdout
-    rows = [line for line in said.splitlines() if " called " in line]
-    assert any(row.startswith(f"| `line` | `a b c {NAMES[7][8:]} called") for row in rows)
+    rows = [line for line in said.splitlines() if " predicted as " in line]
+    assert any(
+        row.startswith(f"| `line` | `a b c {NAMES[7][8:]} predicted as") for row in rows
+    )
     assert {(row.count("|"), row.count("`")) for row in rows} == {(6, 4)}
     assert f"| parameter | `{BRANCH}` | `workspace` |" in said
 

@@ -122,10 +122,10 @@ KINDS = {
 }
 
 
-def save(picture, folder, name="picture"):
+def save(image, folder, name="image"):
     """Save an image as JPEG or PNG, and return the path."""
-    path = folder / f"{name}.{'jpg' if picture.format == 'JPEG' else 'png'}"
-    picture.save(path, **({"quality": 90} if picture.format == "JPEG" else {}))
+    path = folder / f"{name}.{'jpg' if image.format == 'JPEG' else 'png'}"
+    image.save(path, **({"quality": 90} if image.format == "JPEG" else {}))
     return path
 
 

@@ -33,7 +33,7 @@ def run(project, *arguments):
     return project.run("python", "-m", "digits", "compare", *arguments, check=False)
 
 
-CUT_AT_0 = """\
+THRESHOLD_0 = """\
 ### Parameters
 
 | parameter | `HEAD~1` | `HEAD` |
@@ -52,18 +52,18 @@ CUT_AT_0 = """\
 
 ### Mistakes
 
-| variant | class | `HEAD~1` | `HEAD` | change |
+| variant | actual and predicted class | `HEAD~1` | `HEAD` | change |
 | --- | --- | ---: | ---: | ---: |
-| `linear_binary` | 0 called 1 | 0 | 8 | +8 |
+| `linear_binary` | 0 predicted as 1 | 0 | 8 | +8 |
 
-Pictures: `metrics/linear_binary/figures/`.
+Figures: `metrics/linear_binary/figures/`.
 """
 
 
 def test_only_one_parameter_and_its_effects_are_shown(changed, tmp_path):
     changed.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))  # has no data
     result = run(Project(tmp_path / "clone"), "HEAD~1", "HEAD")
-    assert (result.returncode, result.stdout, result.stderr) == (0, CUT_AT_0, "")
+    assert (result.returncode, result.stdout, result.stderr) == (0, THRESHOLD_0, "")
 
 
 @pytest.mark.slow
@@ -78,9 +78,9 @@ def test_by_default_the_last_commit_and_the_workspace_are_compared(changed):
 def test_a_metric_worse_by_more_than_the_tolerance_fails(changed):
     result = run(changed, "HEAD~1", "HEAD", "--tolerance", "0.333333")
     assert result.returncode == 1
-    assert result.stdout.startswith(CUT_AT_0[:200])
-    assert "| -0.375 | ↓ worse, **too much** |" in result.stdout
-    assert result.stdout.count("too much") == 1
+    assert result.stdout.startswith(THRESHOLD_0[:200])
+    assert "| -0.375 | ↓ worse, **exceeds the tolerance** |" in result.stdout
+    assert result.stdout.count("exceeds the tolerance") == 1
     assert result.stdout.endswith("**Worse by more than 0.333333: 1 of the metrics.**\n")
 
 
@@ -90,14 +90,20 @@ def test_an_improvement_never_fails(changed):
     assert result.returncode == 0
     printed = json.loads(result.stdout)
     assert printed["parameters"] == [
-        {"of": "", "name": "variants.linear_binary.evaluate.threshold",
+        {"variant": "", "name": "variants.linear_binary.evaluate.threshold",
          "old": 0.0, "new": 0.49, "change": 0.49}
     ]  # fmt: skip
     assert len(printed["metrics"]) >= 5
     assert all(entry["worsening"] < 0 for entry in printed["metrics"])
     assert not any(entry["too_much"] for entry in printed["metrics"])
     assert printed["mistakes"] == [
-        {"of": "linear_binary", "name": "0 called 1", "old": 8, "new": 0, "change": -8}
+        {
+            "variant": "linear_binary",
+            "name": "0 predicted as 1",
+            "old": 8,
+            "new": 0,
+            "change": -8,
+        }
     ]
 
 
@@ -159,14 +165,14 @@ def test_a_missing_result_is_named_and_the_others_are_compared(project):
     assert shown.returncode == 1
     assert "| `linear_digits` | `accuracy` |" in shown.stdout
     assert "| `multinomial` | `accuracy` | - | 1 | - | new |" in shown.stdout.replace(
-        compare.NOTHING, "-"
+        compare.EN_DASH, "-"
     )
     assert shown.stdout.count(" in `HEAD~2`") == 2
     assert "- `metrics/multinomial.json` in `HEAD~2`\n" in shown.stdout
     back = run(project, "HEAD~1", "HEAD~2", "--json", "--tolerance", "0.001")
     assert back.returncode == 0
     assert json.loads(back.stdout)["missing"] == [
-        {"of": "multinomial", "path": path, "revision": "HEAD~2"}
+        {"variant": "multinomial", "path": path, "revision": "HEAD~2"}
         for path in ("metrics/multinomial.json", "metrics/multinomial/confusion.csv")
     ]
 
@@ -192,12 +198,12 @@ def test_a_tolerance_is_a_number_from_0(text, monkeypatch, capsys):
     ("name", "old", "new", "verdict", "exceeds"),
     [
         ("accuracy", 0.9, 0.899, "↓ worse", False),  # not by more, whatever floats say
-        ("accuracy", 0.9, 0.898, "↓ worse, **too much**", True),
+        ("accuracy", 0.9, 0.898, "↓ worse, **exceeds the tolerance**", True),
         ("recall_macro", 0.9, 0.91, "↑ better", False),
-        ("log_loss", 0.3, 0.302, "↑ worse, **too much**", True),
+        ("log_loss", 0.3, 0.302, "↑ worse, **exceeds the tolerance**", True),
         ("rmse", 0.5, 0.4, "↓ better", False),
         ("errors", 1, 9, "↑ worse", False),  # accuracy judges
-        ("unheard_of", 1, 9, compare.NOTHING, False),
+        ("unheard_of", 1, 9, compare.EN_DASH, False),
         ("accuracy", None, 0.1, "new", False),
         ("accuracy", 0.9, None, "removed", False),
     ],
@@ -218,7 +224,7 @@ def test_each_metric_has_its_better_direction(name, old, new, verdict, exceeds):
         (-0.5, "-0.5"),
         (1e-9, "1e-09"),
         (True, "`True`"),
-        (None, compare.NOTHING),
+        (None, compare.EN_DASH),
         ("[0, 1]", "`[0, 1]`"),
         ("a | b\n`c`", "`a b c `"),
     ],
@@ -228,12 +234,12 @@ def test_a_value_does_not_break_the_table(value, shown):
 
 
 def test_the_largest_changes_come_first_and_the_others_are_counted():
-    cells = [Change("v", f"{i} called 9", 0, 9 - i) for i in range(8)]
+    cells = [Change("v", f"{i} predicted as 9", 0, 9 - i) for i in range(8)]
     changed = {"parameters": [], "metrics": [], "mistakes": cells}
     shown = compare.markdown(("a" * 40, "b"), changed, None)
-    assert shown.count(" called ") == compare.N_CELLS
-    assert "| class | `aaaaaaa` | `b` |" in shown
-    assert "Smaller changes: 3 more of `v`. Pictures: `metrics/v/figures/`." in shown
+    assert shown.count(" predicted as ") == compare.N_CELLS
+    assert "| actual and predicted class | `aaaaaaa` | `b` |" in shown
+    assert "Smaller changes: 3 more of `v`. Figures: `metrics/v/figures/`." in shown
 
 
 def plots(rows):
@@ -245,7 +251,7 @@ def plots(rows):
 FIELDS = ("rev", "actual", "predicted", "count")
 
 
-def test_matrices_of_other_digits_are_not_compared(monkeypatch):
+def test_matrices_of_other_classes_are_not_compared(monkeypatch):
     rows = [("HEAD", "0", "1", 3), ("workspace", "3", "8", 5)]
     monkeypatch.setattr(compare, "dvc", lambda *_: plots(rows))
     assert compare.mistakes([], set()) == ([], set())
@@ -283,4 +289,4 @@ def test_a_new_metric_needs_a_direction_and_is_then_judged(monkeypatch):
     monkeypatch.setitem(METRICS, "invented", "higher")
     (fallen,) = invented(monkeypatch, 0.5)
     assert fallen.exceeds(0.001)
-    assert compare.verdict(fallen, 0.001) == "↓ worse, **too much**"
+    assert compare.verdict(fallen, 0.001) == "↓ worse, **exceeds the tolerance**"

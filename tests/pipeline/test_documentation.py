@@ -109,7 +109,7 @@ def test_every_command_that_is_named_exists(page):
         "digits predit seven.jpg",
         "digits compare --tolerence 1",
         "python -m stages.choose",
-        "python benchmarks/answer.py --round 5",
+        "python benchmarks/response_time.py --round 5",
         "pytest tests/test_metrics.py",
         "git chekout . && dvc checkout",
     ],

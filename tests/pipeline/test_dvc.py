@@ -79,9 +79,9 @@ def test_tables_agree_with_the_metrics(done, variant):
     spread = read_csv(folder / "scores.csv")
     images = [row for row in spread if row["kind"] == "images"]
     assert sum(int(row["count"]) for row in images) == 12 * len(digits)
-    cuts = {float(row["score"]) for row in spread if row["kind"] == "threshold"}
+    thresholds = {float(row["score"]) for row in spread if row["kind"] == "threshold"}
     expected = {"linear_binary": {0.49}, "linear_digits": {i + 0.5 for i in range(9)}}
-    assert cuts == expected.get(variant, {0})
+    assert thresholds == expected.get(variant, {0})
 
 
 def test_the_threshold_sweep_agrees_with_the_metrics(done):
@@ -129,7 +129,7 @@ def three_or_eight(done, tmp_path_factory):
     return project, ran
 
 
-def test_other_digits_re_run_their_two_variants(three_or_eight):
+def test_other_classes_re_run_their_two_variants(three_or_eight):
     project, ran = three_or_eight
     assert ran[:2] == ["check", "filter@binary"]
     assert ran[-1] == "report"
@@ -142,7 +142,7 @@ def test_other_digits_re_run_their_two_variants(three_or_eight):
     assert [row["actual"] for row in rows] == ["3", "3", "8", "8"]
 
 
-def test_tables_and_predictions_name_digits_not_indices(three_or_eight):
+def test_tables_and_predictions_name_classes_not_indices(three_or_eight):
     project, _ = three_or_eight
     folder = project.root / "metrics/linear_binary"
     counts = {

@@ -78,7 +78,7 @@ def test_a_clone_that_pulled_has_nothing_to_run_and_every_command_works(colleagu
     ):
         colleague.run("dvc", *command)
     colleague.run("python", "-m", "digits", "verify")
-    colleague.run("python", "-m", "digits", "tried")
+    colleague.run("python", "-m", "digits", "experiments")
 
 
 def test_a_value_is_changed_compared_committed_and_reverted(colleague):
@@ -119,7 +119,7 @@ def test_experiments_are_tried_kept_shared_and_removed(colleague, team):
     ran = colleague.run("dvc", "exp", "run", "--run-all", "--jobs", "2")
     assert sorted(colleague.stages_run(ran)) == sorted(2 * TOUCHED)
     colleague.run("dvc", "exp", "show")
-    shown = colleague.run("python", "-m", "digits", "tried").stdout
+    shown = colleague.run("python", "-m", "digits", "experiments").stdout
     assert all(re.search(rf"\bC=0\.{digit}\b", shown) for digit in ("05", "1", "2", "3"))
 
     colleague.run("dvc", "exp", "apply", "apart")
@@ -147,7 +147,9 @@ def test_experiments_are_tried_kept_shared_and_removed(colleague, team):
     colleague.run("dvc", "checkout")
     colleague.run("dvc", "exp", "remove", "apart")
     colleague.run("dvc", "exp", "remove", "--all-commits")
-    assert "none yet" in colleague.run("python", "-m", "digits", "tried").stdout.lower()
+    assert (
+        "none yet" in colleague.run("python", "-m", "digits", "experiments").stdout.lower()
+    )
 
 
 def test_with_data_outside_git_a_queued_experiment_runs_only_affected_stages(

@@ -39,7 +39,7 @@ def direct(model, data):
 @pytest.mark.slow
 def test_the_digits_of_scikit_learn_give_its_own_results(digits, tmp_path):
     project = make(tmp_path / "project", digits)
-    cuts = [i + 0.5 for i in range(9)]
+    thresholds = [i + 0.5 for i in range(9)]
     logistic = {"C": 1.0, "max_iter": 2000, "tol": 1e-12}
     write_params(
         project,
@@ -49,7 +49,7 @@ def test_the_digits_of_scikit_learn_give_its_own_results(digits, tmp_path):
             "line": {
                 "subset": "listed",
                 "train": {"model": "linear_regression"},
-                "evaluate": {"thresholds": cuts},
+                "evaluate": {"thresholds": thresholds},
             },
             "softmax": {
                 "subset": "all_of_them",
@@ -62,7 +62,7 @@ def test_the_digits_of_scikit_learn_give_its_own_results(digits, tmp_path):
     line, scores = direct(LinearRegression(), digits)
     softmax, decision = direct(LogisticRegression(tol=1e-10, max_iter=20_000), digits)
     for name, predicted, outputs in (
-        ("line", np.searchsorted(cuts, line), scores[:, None]),
+        ("line", np.searchsorted(thresholds, line), scores[:, None]),
         ("softmax", softmax, decision),
     ):
         with np.load(project.root / f"data/predictions/{name}.npz") as file:

@@ -13,14 +13,14 @@ from digits.errors import InputError
 
 # Then even root may write only where the mode of a file allows it.
 AS_ANYONE = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") * (os.geteuid() == 0)
-VERIFY, PREDICT, COMPARE, REMOVE, TRIED = (
+VERIFY, PREDICT, COMPARE, REMOVE, EXPERIMENTS = (
     ("python", "-m", "digits", name, *arguments)
     for name, *arguments in (
         ("verify",),
         ("predict", "seven.png"),
         ("compare", "HEAD"),
         ("remove", "--dry-run", "multinomial"),
-        ("tried",),
+        ("experiments",),
     )
 )
 ANOTHERS = "the repository belongs to another user"
@@ -59,7 +59,11 @@ def test_commands_that_read_work_in_a_read_only_checkout(read_only):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
-    [TRIED, ("python", "-m", "stages.evaluate", "multinomial"), REMOVE[:3:] + REMOVE[4:]],
+    [
+        EXPERIMENTS,
+        ("python", "-m", "stages.evaluate", "multinomial"),
+        REMOVE[:3:] + REMOVE[4:],
+    ],
 )
 def test_commands_that_write_fail_in_one_line_in_a_read_only_checkout(read_only, command):
     result = run(read_only, *command)
@@ -78,14 +82,14 @@ def anothers(monkeypatch):
 
 def test_a_repository_of_another_user_is_refused_with_the_remedy(fresh, anothers):
     with pytest.raises(InputError, match=ANOTHERS) as caught:
-        pipeline.refuse_anothers(fresh.root)
+        pipeline.refuse_foreign_repository(fresh.root)
     assert "`git config --global --add safe.directory " in str(caught.value)
     assert str(fresh.root) in str(caught.value)
 
 
 def test_the_users_own_repository_is_not_refused(fresh, tmp_path):
-    pipeline.refuse_anothers(fresh.root)
-    pipeline.refuse_anothers(tmp_path)  # not in a repository
+    pipeline.refuse_foreign_repository(fresh.root)
+    pipeline.refuse_foreign_repository(tmp_path)  # not in a repository
 
 
 def test_unlock_deletes_nothing_that_git_cannot_restore(fresh, tmp_path, anothers):
@@ -105,7 +109,7 @@ def test_in_another_users_checkout_files_are_read_and_history_is_refused(project
     assert "results and the cache match dvc.lock" in run(project, *VERIFY).stdout
     assert run(project, *PREDICT).stdout.splitlines()[-1].startswith("seven.png  ")
     assert "  dvc.lock: train@multinomial" in run(project, *REMOVE).stdout
-    for command in (COMPARE, TRIED):
+    for command in (COMPARE, EXPERIMENTS):
         result = run(project, *command)
         assert (result.returncode, result.stdout) == (2, "")
         assert ANOTHERS in result.stderr

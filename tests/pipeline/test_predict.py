@@ -231,9 +231,9 @@ def test_test_images_as_files_get_the_predictions_of_evaluate(
     tmp_path, main, capsys, negative
 ):
     split = dataset.load_split(ROOT / "data/raw/test")
-    for i, image in enumerate(split.images):
-        picture = Image.fromarray(255 - image if negative else image)
-        picture.save(tmp_path / f"{i:05}.png", compress_level=1)
+    for i, pixels in enumerate(split.images):
+        image = Image.fromarray(255 - pixels if negative else pixels)
+        image.save(tmp_path / f"{i:05}.png", compress_level=1)
     assert main("--in", ROOT, "--json", tmp_path) == 0
     predictions = json.loads(capsys.readouterr().out)
     assert len(predictions) == 10_000

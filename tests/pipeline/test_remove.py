@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from digits.commands import remove
-from digits.commands.remove import without
+from digits.commands.remove import remove_keys
 from digits.config import params
 from digits.pipeline import Pipeline
 from tests.helpers.project import ROOT, Project
@@ -213,7 +213,7 @@ b: [1, 2]
     ],
 )
 def test_a_block_is_removed_with_its_comments_and_nothing_else(key, gone):
-    assert without(YAML, [key]) == YAML.replace(gone, "")
+    assert remove_keys(YAML, [key]) == YAML.replace(gone, "")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_block_is_removed_with_its_comments_and_nothing_else(key, gone):
     ],
 )
 def test_other_yaml_styles_are_understood(text):
-    assert yaml.safe_load(without(text, [("a", "x")])) == {"a": {"y": {"p": 2}}}
+    assert yaml.safe_load(remove_keys(text, [("a", "x")])) == {"a": {"y": {"p": 2}}}
 
 
 def test_entries_of_a_list_are_removed():
@@ -233,4 +233,4 @@ def test_entries_of_a_list_are_removed():
         "plots:\n  - one: {y: {f: 1}}\n  # of two\n  - two:\n      y: {g: 1}\n  - three\n"
     )
     keys = [("plots", 0), ("plots", 2)]
-    assert without(text, keys) == "plots:\n  # of two\n  - two:\n      y: {g: 1}\n"
+    assert remove_keys(text, keys) == "plots:\n  # of two\n  - two:\n      y: {g: 1}\n"

@@ -213,7 +213,7 @@ def test_the_comparison_is_passed_on_and_a_worse_metric_fails(done, tmp_path):
     result = run_step("Compare with the base", project, TOLERANCE="0.001", **environment)
     assert result.returncode == 1, result.stderr
     summary = files["GITHUB_STEP_SUMMARY"].read_text()
-    assert "too much" in summary
+    assert "exceeds the tolerance" in summary
     handed = files["GITHUB_OUTPUT"].read_text()
     assert re.fullmatch(r"comparison<<(\w{32})\n(.*)\1\n", handed, re.DOTALL)[2] == summary
 

@@ -18,25 +18,25 @@ ROOT = Path(__file__).parents[2]
 
 # The file, the text to replace, its replacement, and the tests that should fail.
 MUTATIONS = [
-    ("digits/data/mirrors.py", "if actual != self.sha256:", "if False:", "sources"),
+    ("digits/data/mirrors.py", "if actual != self.sha256:", "if False:", "mirrors"),
     (
         "digits/data/mirrors.py",
         "if self._left < 0:",
         "if self._left < -(2**40):",
-        "sources",
+        "mirrors",
     ),
-    ("digits/data/mirrors.py", "if member.size > most:", "if False:", "sources"),
-    ("digits/data/mirrors.py", "if not member.isreg():", "if False:", "sources"),
-    ("digits/data/mirrors.py", '"--ignore-scripts"', '"--foreground-scripts"', "sources"),
-    ("digits/data/mirrors.py", "os.killpg(process.pid, signal.SIGKILL)", "pass", "sources"),
-    ("digits/data/readers.py", "len(values) != length", "len(values) > length", "sources"),
-    ("digits/data/files.py", "if dtype.hasobject:", "if False:", "sources"),
-    ("digits/data/files.py", "or promised != there", "", "sources"),
+    ("digits/data/mirrors.py", "if member.size > most:", "if False:", "mirrors"),
+    ("digits/data/mirrors.py", "if not member.isreg():", "if False:", "mirrors"),
+    ("digits/data/mirrors.py", '"--ignore-scripts"', '"--foreground-scripts"', "mirrors"),
+    ("digits/data/mirrors.py", "os.killpg(process.pid, signal.SIGKILL)", "pass", "mirrors"),
+    ("digits/data/readers.py", "len(values) != length", "len(values) > length", "mirrors"),
+    ("digits/data/files.py", "if dtype.hasobject:", "if False:", "mirrors"),
+    ("digits/data/files.py", "or promised != there", "", "mirrors"),
     (
         "digits/data/files.py",
         "if unpacked > max_unpacked_bytes(path):",
         "if False:",
-        "sources",
+        "mirrors",
     ),
     (
         "digits/data/files.py",
@@ -109,7 +109,7 @@ MUTATIONS = [
         "if reason := '':",
         "verify",
     ),
-    ("digits/locks.py", "held.enter_context(lock_repo(repo))", "pass", "unlock"),
+    ("digits/locks.py", "stack.enter_context(lock_repo(repo))", "pass", "unlock"),
     ("dvc.yaml", "      - fingerprints/download.json\n", "", "dvc_yaml"),
 ]
 

@@ -52,20 +52,20 @@ LARGE = pytest.param((2500, 3500), marks=pytest.mark.long)
 
 @pytest.mark.parametrize("size", [(40, 56), (150, 210), LARGE])
 def test_the_size_of_an_image_file_makes_no_difference(tmp_path, size):
-    picture = drawings.KINDS["dark on light"](drawings.digit(7))
-    assert apart(load(drawings.save(picture.resize(size), tmp_path)), 7) < 0.35
+    image = drawings.KINDS["dark on light"](drawings.digit(7))
+    assert apart(load(drawings.save(image.resize(size), tmp_path)), 7) < 0.35
 
 
 def test_another_digit_looks_different(tmp_path):
-    picture = drawings.KINDS["dark on light"](drawings.digit(4))
-    assert apart(load(drawings.save(picture, tmp_path)), 7) > 0.8
+    image = drawings.KINDS["dark on light"](drawings.digit(4))
+    assert apart(load(drawings.save(image, tmp_path)), 7) > 0.8
 
 
 @pytest.mark.parametrize("convert", [None, "RGB", "RGBA", "LA", "P"])
 @pytest.mark.parametrize("negative", [False, True])
 def test_an_image_in_mnist_format_is_not_changed(tmp_path, formatted, convert, negative):
-    picture = Image.fromarray(255 - formatted if negative else formatted)
-    picture.convert(convert).save(tmp_path / "formatted.png")
+    image = Image.fromarray(255 - formatted if negative else formatted)
+    image.convert(convert).save(tmp_path / "formatted.png")
     np.testing.assert_array_equal(load(tmp_path / "formatted.png"), formatted)
 
 
@@ -100,7 +100,7 @@ def blank(shape=(200, 300), noise=0.0):
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         blank(),
         blank((1, 1)),
@@ -110,8 +110,8 @@ def blank(shape=(200, 300), noise=0.0):
         Image.new("L", FRAME),
     ],
 )
-def test_an_empty_image_is_refused(tmp_path, picture):
-    picture.save(tmp_path / "empty.png")
+def test_an_empty_image_is_refused(tmp_path, image):
+    image.save(tmp_path / "empty.png")
     with pytest.raises(
         InputError, match=r"empty\.png: the image is empty, or its ink is too faint$"
     ):

@@ -81,8 +81,8 @@ def test_each_row_of_scores_has_its_class_its_counts_and_all_thresholds(figures)
         assert edges.tolist() == [0, 0.5, 1]
         np.testing.assert_allclose((values - floor) / max(values - floor), row / max(row))
         assert floor < height < max(values)
-    cuts = [tuple(line[:, 0]) for line in axes.collections[-1].get_segments()]
-    assert sorted(cuts) == [(0.3, 0.3)] * 2 + [(0.6, 0.6)] * 2
+    thresholds = [tuple(line[:, 0]) for line in axes.collections[-1].get_segments()]
+    assert sorted(thresholds) == [(0.3, 0.3)] * 2 + [(0.6, 0.6)] * 2
 
 
 def test_the_lines_of_the_sweep_have_the_right_labels(figures):

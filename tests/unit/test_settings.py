@@ -106,7 +106,7 @@ def test_a_stage_works_or_reports_an_error_with_any_streams_closed(folder, close
 
 @pytest.mark.parametrize(
     "command",
-    but_the_first_slow(["remove", "predict", "compare", "tried", "verify"]),
+    but_the_first_slow(["remove", "predict", "compare", "experiments", "verify"]),
 )
 def test_a_command_without_stderr_reports_errors_on_stdout(tmp_path, command):
     words = {"predict": ["x.png"], "remove": ["x"]}.get(command, [])

@@ -27,13 +27,13 @@ def logistic(model):
 LINEAR = options("linear_regression")
 
 
-def test_filter_keeps_every_image_of_the_digits_and_no_other(tiny):
+def test_filter_keeps_every_image_of_the_classes_and_no_other(tiny):
     kept = filter.keep_classes(tiny, (8, 3))
     assert [len(split.labels) for split in kept.splits.values()] == [60, 24]
     assert set(kept.train.labels) == {3, 8}
 
 
-def test_filter_refuses_a_digit_without_training_images(tiny):
+def test_filter_refuses_a_class_without_training_images(tiny):
     without = Dataset(dataset.select(tiny.train, tuple(range(9))), tiny.test)
     with pytest.raises(InputError, match=r"no training image of 9"):
         filter.keep_classes(without, (0, 9))
@@ -129,7 +129,7 @@ def test_a_variant_learns_its_classes(tiny, model, digits, n_outputs):
 
 
 @pytest.mark.parametrize("solver", ["fast", "scikit_learn"])
-def test_the_softmax_of_two_digits_is_at_its_own_optimum(tiny, solver):
+def test_the_softmax_of_two_classes_is_at_its_own_optimum(tiny, solver):
     """For two classes the solvers fit one problem, with a different penalty."""
     data = filter.keep_classes(tiny, (3, 8))
     block = options("multinomial_logistic", C=0.3, max_iter=1000, tol=1e-10, solver=solver)

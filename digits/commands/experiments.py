@@ -1,6 +1,6 @@
-"""List the experiments: what each changed, and its metrics, the best first.
+"""List experiments with their changed parameters and metrics, the best first.
 
-Experiments come from `dvc exp run`, directly or by the queue. Each is compared with the
+Experiments come from `dvc exp run`, directly or from the queue. Each is compared with the
 commit that it started from, and only the variants that it changed are shown.
 `dvc exp show` shows everything.
 """
@@ -16,33 +16,33 @@ from typing import Any
 from digits.commands.compare import dvc, number
 from digits.errors import InputError, printable
 from digits.metrics import METRICS
-from digits.pipeline import refuse_anothers
+from digits.pipeline import refuse_foreign_repository
 
 EXAMPLES = """\
 examples:
   dvc exp run -S variants.multinomial.train.C=0.1    try a value
-  digits tried                           the experiments since the last commit
-  digits tried --sort log_loss           the lowest log loss first
-  digits tried --variant lenet5 --all    of one variant, from all commits
+  digits experiments                                 the experiments since the last commit
+  digits experiments --sort log_loss                 the lowest log loss first
+  digits experiments --variant lenet5 --all          of one variant, from all commits
 
 exit status: 0; 2 if DVC cannot list the experiments
 """
 STATUS = 2  # of a user's mistake
 
-TO_KEEP = """\
+HINTS = """\
 keep one:    dvc exp apply NAME (to the working tree), dvc exp branch NAME BRANCH
 remove one:  dvc exp remove NAME
 """
 
 SHOWN = ("accuracy", "log_loss", "rmse")
 N_COLUMNS = 100
-FEWEST = 20  # width of the changes, however wide the other columns are
+MIN_CHANGES_WIDTH = 20  # width of the changes, however wide the other columns are
 
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Tried:
+class Experiment:
     """An experiment: its changes and its results.
 
     Attributes:
@@ -69,24 +69,28 @@ def flat(value: Any, path: str = "") -> Values:
     return {key: part for found in inner for key, part in found.items()}
 
 
-def tried(bases: list[dict[str, Any]]) -> Iterator[Tried]:
+def parse(bases: list[dict[str, Any]]) -> Iterator[Experiment]:
     """Yield the experiments in what `dvc exp show --json` prints, each once."""
     for base in bases:
-        found: dict[str, Tried] = {}
-        for experiment in base.get("experiments") or []:
-            last = experiment["revs"][0]
-            name = experiment["name"] or last["name"] or last["rev"][:7]
-            state = (experiment["executor"] or {}).get("state") or "success"
+        found: dict[str, Experiment] = {}
+        for entry in base.get("experiments") or []:
+            last = entry["revs"][0]
+            name = entry["name"] or last["name"] or last["rev"][:7]
+            state = (entry["executor"] or {}).get("state") or "success"
             if last["error"]:
                 state = "failed"
-            one = _one(name, base, last, "done" if state == "success" else state)
+            experiment = _experiment(
+                name, base, last, "done" if state == "success" else state
+            )
             # DVC lists an experiment twice while it is storing it.
-            if name not in found or one.state == "done":
-                found[name] = one
+            if name not in found or experiment.state == "done":
+                found[name] = experiment
         yield from found.values()
 
 
-def _one(name: str, base: dict[str, Any], last: dict[str, Any], state: str) -> Tried:
+def _experiment(
+    name: str, base: dict[str, Any], last: dict[str, Any], state: str
+) -> Experiment:
     was, now = base["data"] or {}, last["data"] or {}
     title = base["name"] or base["rev"][:7]
     old, new = (flat(_params(data)) for data in (was, now))
@@ -95,12 +99,12 @@ def _one(name: str, base: dict[str, Any], last: dict[str, Any], state: str) -> T
         for key in dict.fromkeys((*old, *new))
         if new and old.get(key) != new.get(key)
     }
-    of = {key.split(".")[1] for key in changed if key.startswith("variants.")}
+    variants = {key.split(".")[1] for key in changed if key.startswith("variants.")}
     before, after = _metrics(was), _metrics(now) if state == "done" else {}
     metrics = {
         variant: values
         for variant, values in after.items()
-        if variant in of or values != before.get(variant)
+        if variant in variants or values != before.get(variant)
     }
     deps, other = (data.get("deps") or {} for data in (was, now))
     for path in other:
@@ -109,7 +113,7 @@ def _one(name: str, base: dict[str, Any], last: dict[str, Any], state: str) -> T
                 changed["data/own"] = (None, None)
             elif not PurePath(path).is_relative_to("data") and path != "params.yaml":
                 changed["code"] = (None, None)
-    return Tried(name, title, state, changed, metrics)
+    return Experiment(name, title, state, changed, metrics)
 
 
 def _params(data: dict[str, Any]) -> Values:
@@ -140,50 +144,50 @@ def short_names(names: set[str]) -> dict[str, str]:
     }
 
 
-def changes(one: Tried, names: dict[str, str]) -> str:
+def changes(experiment: Experiment, names: dict[str, str]) -> str:
     """Return a short text of what an experiment changed."""
     said = {}
-    for key, (old, new) in one.changed.items():
+    for key, (old, new) in experiment.changed.items():
         if (old, new) == (None, None):
             said[key] = key
         elif old is None or new is None:
             block = ".".join(key.split(".")[:2])
             said[block] = f"{'+' if old is None else '-'}{block.rpartition('.')[2]}"
-    for key, (old, new) in one.changed.items():
+    for key, (old, new) in experiment.changed.items():
         if old is not None and new is not None:
             said[key] = f"{names[key]}={new:g}" if _is_float(new) else f"{names[key]}={new}"
-    return ", ".join(said.values()) or ("?" if one.state == "running" else "nothing")
+    return ", ".join(said.values()) or ("?" if experiment.state == "running" else "nothing")
 
 
 def _is_float(value: object) -> bool:
     return isinstance(value, float)
 
 
-def ordered(experiments: list[Tried], metric: str) -> list[Tried]:
+def ordered(experiments: list[Experiment], metric: str) -> list[Experiment]:
     """Return the finished experiments, the best by a metric first, then all others."""
     sign = -1 if METRICS[metric] == "higher" else 1
 
-    def key(one: Tried) -> tuple[bool, float, str]:
-        values = [sign * of[metric] for of in one.metrics.values() if metric in of]
-        return not values, min(values, default=0.0), one.state
+    def key(experiment: Experiment) -> tuple[bool, float, str]:
+        scores = [sign * v[metric] for v in experiment.metrics.values() if metric in v]
+        return not scores, min(scores, default=0.0), experiment.state
 
     return sorted(experiments, key=key)
 
 
-def table(experiments: list[Tried], metric: str) -> str:
+def table(experiments: list[Experiment], metric: str) -> str:
     """Return a table of width `N_COLUMNS`, with a row for each variant of an experiment."""
-    names = short_names({key for one in experiments for key in one.changed})
-    have = {name for one in experiments for of in one.metrics.values() for name in of}
+    names = short_names({key for e in experiments for key in e.changed})
+    have = {k for e in experiments for values in e.metrics.values() for k in values}
     columns = [name for name in dict.fromkeys((metric, *SHOWN)) if name in have]
-    several = len({one.base for one in experiments}) > 1
+    several = len({e.base for e in experiments}) > 1
     rows = [("experiment", *["from"] * several, "changed", "variant", *columns)]
-    for one in experiments:
-        first = (one.name, *[one.base] * several, changes(one, names))
+    for experiment in experiments:
+        first = (experiment.name, *[experiment.base] * several, changes(experiment, names))
         results = [
-            (variant, *(number(of[name]) if name in of else "" for name in columns))
-            for variant, of in one.metrics.items()
+            (variant, *(number(values[name]) if name in values else "" for name in columns))
+            for variant, values in experiment.metrics.items()
         ]
-        what = one.state if one.state != "done" else "no variant changed"
+        what = experiment.state if experiment.state != "done" else "no variant changed"
         for i, cells in enumerate(results or [(f"({what})", *[""] * len(columns))]):
             rows.append((*(first if i == 0 else [""] * len(first)), *cells))
     rows = [tuple(map(printable, row)) for row in rows]
@@ -191,7 +195,7 @@ def table(experiments: list[Tried], metric: str) -> str:
     long = 1 + several
     over = sum(widths) + 2 * (len(widths) - 1) - N_COLUMNS
     if over > 0:
-        widths[long] = max(FEWEST, widths[long] - over)
+        widths[long] = max(MIN_CHANGES_WIDTH, widths[long] - over)
     return "\n".join(
         "  ".join(
             _cut(cell, width).rjust(width)
@@ -230,28 +234,28 @@ def show(metric: str, variant: str | None, *, everywhere: bool, as_json: bool) -
     """
     if metric not in METRICS:
         raise InputError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
-    refuse_anothers(Path())
+    refuse_foreign_repository(Path())
     bases: Any = dvc("exp", "show", *["--all-commits"] * everywhere)
-    found = [*tried(bases)]
+    found = [*parse(bases)]
     if variant is not None:
         known = {name for base in bases for name in _metrics(base["data"] or {})}
-        known |= {name for one in found for name in one.metrics}
+        known |= {name for e in found for name in e.metrics}
         if variant not in known:
             raise InputError(
                 f"there is no variant {variant!r}; there are {', '.join(sorted(known))}"
             )
         found = [
-            replace(one, metrics={k: v for k, v in one.metrics.items() if k == variant})
-            for one in found
-            if variant in one.metrics
-            or any(key.startswith(f"variants.{variant}.") for key in one.changed)
+            replace(e, metrics={k: v for k, v in e.metrics.items() if k == variant})
+            for e in found
+            if variant in e.metrics
+            or any(key.startswith(f"variants.{variant}.") for key in e.changed)
         ]
     found = ordered(found, metric)
     if as_json:
-        print(json.dumps([asdict(one) for one in found], indent=2))
+        print(json.dumps([asdict(e) for e in found], indent=2))
     elif found:
-        print(table(found, metric), TO_KEEP, sep="\n\n", end="")
-        if any(one.state == "failed" for one in found):
+        print(table(found, metric), HINTS, sep="\n\n", end="")
+        if any(e.state == "failed" for e in found):
             print("see why:     dvc queue logs NAME")
     else:
         print(f"no experiments yet; for example: {example(bases)}")
@@ -269,9 +273,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--variant", metavar="NAME", help="only experiments that changed this variant"
     )
     parser.add_argument(
-        "--all", action="store_true", help="of all commits, not only of the last one"
+        "--all", action="store_true", help="experiments of all commits, not only of HEAD"
     )
-    parser.add_argument("--json", action="store_true", help="print all of it as JSON")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
 
 
 def main(arguments: argparse.Namespace) -> int:

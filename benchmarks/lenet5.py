@@ -1,7 +1,7 @@
 """Train LeNet-5 with five seeds, on MNIST as `make repro` stored it.
 
-    python benchmarks/lenet.py              writes benchmarks/lenet.md
-    python benchmarks/lenet.py --seeds 2
+    python benchmarks/lenet5.py              writes benchmarks/lenet5.md
+    python benchmarks/lenet5.py --seeds 2
 
 Each training runs in a separate process, and is timed from the start of Python to the
 saved model. The first seed is trained again on one processor, and must give the same bytes.
@@ -129,7 +129,7 @@ def main(n_seeds: int) -> None:
         f"Seed 0 again, on one processor: {same}, in {alone:.1f} s.",
         "",
     ]
-    (ROOT / "benchmarks/lenet.md").write_text("\n".join(lines))
+    (ROOT / "benchmarks/lenet5.md").write_text("\n".join(lines))
     print("\n".join(lines))
     sys.exit(again != first)
 

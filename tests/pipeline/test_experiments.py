@@ -1,14 +1,14 @@
-"""`digits tried` prints a readable row for each experiment, whatever its state."""
+"""`digits experiments` prints a readable row for each experiment, whatever its state."""
 
 import copy
 import json
 
 import pytest
 
-from digits.commands import tried
+from digits.commands import experiments
 from digits.errors import InputError
 
-TRIED = ("python", "-m", "digits", "tried")
+EXPERIMENTS = ("python", "-m", "digits", "experiments")
 VARIANTS = {
     "line": {"train": {"model": "linear_regression"}, "evaluate": {"threshold": 0.5}},
     "softmax": {"train": {"C": 1.0}, "evaluate": {}},
@@ -53,7 +53,7 @@ def shown(monkeypatch):
     """Replace DVC by a list of experiments of all kinds."""
     other = {"digits/models": {"hash": "b"}, "data/raw": {"hash": "b"}}
     failure = {"msg": "Experiment run failed", "type": ""}
-    experiments = [
+    entries = [
         changed("sharp-fork", "softmax.train.C", 0.1, {"accuracy": 0.85, "log_loss": 0.6}),
         changed("blunt-fork", "softmax.train.C", 0.01, {"accuracy": 0.75, "log_loss": 0.3}),
         changed("cut-low", "line.evaluate.threshold", 0.3, {}),
@@ -68,14 +68,14 @@ def shown(monkeypatch):
     base = {"rev": "2" * 40, "name": "main", "data": data(VARIANTS, METRICS)}
     shown = [
         {"rev": "workspace", "name": None, "data": data(VARIANTS, METRICS)},
-        base | {"experiments": experiments},
+        base | {"experiments": entries},
     ]
-    monkeypatch.setattr(tried, "dvc", lambda *_: shown)
+    monkeypatch.setattr(experiments, "dvc", lambda *_: shown)
     return shown
 
 
 def run(capsys, metric="accuracy", variant=None, *, as_json=False):
-    tried.show(metric, variant, everywhere=False, as_json=as_json)
+    experiments.show(metric, variant, everywhere=False, as_json=as_json)
     return capsys.readouterr().out
 
 
@@ -137,14 +137,14 @@ def test_a_long_change_is_cut_to_the_width_with_a_row_for_each_variant(capsys, s
 
 def test_an_unknown_name_is_refused_with_the_known_ones(shown):
     with pytest.raises(InputError, match="no metric 'acuracy'; there are accuracy, errors"):
-        tried.show("acuracy", None, everywhere=False, as_json=False)
+        experiments.show("acuracy", None, everywhere=False, as_json=False)
     with pytest.raises(InputError, match="no variant 'lin'; there are line, more, pair"):
-        tried.show("accuracy", "lin", everywhere=False, as_json=False)
+        experiments.show("accuracy", "lin", everywhere=False, as_json=False)
 
 
 def test_names_are_as_short_as_they_can_be():
     names = {"variants.a.train.C", "variants.b.train.C", "variants.a.train.tol"}
-    assert tried.short_names(names) == {
+    assert experiments.short_names(names) == {
         "variants.a.train.C": "a.train.C",
         "variants.b.train.C": "b.train.C",
         "variants.a.train.tol": "tol",
@@ -152,7 +152,7 @@ def test_names_are_as_short_as_they_can_be():
 
 
 def test_without_experiments_it_says_how_to_run_one(done):
-    said = done.run(*TRIED).stdout
+    said = done.run(*EXPERIMENTS).stdout
     assert said.startswith(
         "no experiments yet; for example: dvc exp run -S variants.linear_binary.evaluate"
     )
@@ -166,10 +166,10 @@ def test_an_experiment_of_dvc_is_shown(done, tmp_path):
     project.run("git", "checkout", "--quiet", ".")
     for name, value in (("queued-0", "0.1"), ("bad", "high")):
         project.run("dvc", "exp", "run", "--queue", "--name", name, "-S", f"{key}={value}")
-    waiting = project.run(*TRIED).stdout
+    waiting = project.run(*EXPERIMENTS).stdout
     assert waiting.count("(queued)") == 2
     project.run("dvc", "exp", "run", "--run-all", check=False)
-    rows = project.run(*TRIED).stdout.splitlines()
+    rows = project.run(*EXPERIMENTS).stdout.splitlines()
     assert [row.split()[:3] for row in rows[1:4]] == [
         ["queued-0", "threshold=0.1", "linear_binary"],
         ["at-0", "threshold=0", "linear_binary"],

@@ -1,6 +1,6 @@
 """Measure the response time of `dvc repro`, on the results in data/.
 
-    python benchmarks/answer.py --rounds 5
+    python benchmarks/response_time.py --rounds 5
 
 Nothing changed: compared with DVC's no-op on the same graph with trivial commands.
 A threshold changed: until the new metric is printed, and until everything is done.
