@@ -101,14 +101,6 @@ class Subset(Block):
         description="all, or the labels or the names of at least two classes."
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _is_not_called_digits(cls, value: Any) -> Any:
-        """Name the key by which labels were listed before."""
-        if isinstance(value, dict) and "digits" in value:
-            raise PydanticCustomError("subset", "has the key digits; write classes instead")
-        return value
-
     @model_validator(mode="after")
     def _classes_differ(self) -> Self:
         listed = self.classes

@@ -36,8 +36,6 @@ MISTAKES = {
     "one label": ("[0, 1]", "[0]", "subsets.binary.classes: needs at least 2 entries, got [0]"),
     "label of ten": ("[0, 1]", "[0, 10]", "subsets.binary.classes: must be from 0 to 9 for this data, got 10"),
     "label of a hundred": ("[0, 1]", "[0, 100]", "subsets.binary.classes.1: must be less than or equal to 99, got 100"),
-    "the key digits": ("{classes: [0, 1]}", "{digits: [0, 1]}", "subsets.binary: has the key digits; write classes instead"),
-    "the key digits as well": ("{classes: [0, 1]}", "{digits: [0, 1], classes: all}", "subsets.binary: has the key digits; write classes instead"),
     "no classes": ("{classes: [0, 1]}", "{}", "subsets.binary.classes: is missing"),
     "class twice": ("classes: [0, 1]", "classes: [one, ' one']", "subsets.binary: classes must differ, got ['one', 'one']"),
     "one class": ("classes: [0, 1]", "classes: ['1']", "subsets.binary.classes: needs at least 2 entries, got ['1']"),
