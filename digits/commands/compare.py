@@ -355,7 +355,7 @@ def _short(revision: str) -> str:
 def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iterator[str]:
     """Yield a table of the cells that changed most, and the folders of figures."""
     rows: list[tuple[str, ...]] = []
-    pictures, cut = [], []
+    figures, cut = [], []
     for variant, group in groupby(changes, key=lambda change: change.variant):
         cells = list(group)
         rows += (
@@ -369,12 +369,12 @@ def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iter
             for c in cells[:N_CELLS]
         )
         folder, _, name = variant.rpartition("/")
-        pictures.append(code(f"{PurePath(root, folder, 'metrics', name, 'figures')}/"))
+        figures.append(code(f"{PurePath(root, folder, 'metrics', name, 'figures')}/"))
         if len(cells) > N_CELLS:
             cut.append(f"{len(cells) - N_CELLS} more of {code(variant)}")
     yield table(("variant", "actual and predicted class", before, after, "change"), rows, 2)
     yield (f"Smaller changes: {', '.join(cut)}. " if cut else "") + (
-        f"Figures: {', '.join(pictures)}."
+        f"Figures: {', '.join(figures)}."
     )
 
 

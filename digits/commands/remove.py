@@ -196,10 +196,7 @@ def carry_out(project: Pipeline, removal: Removal) -> None:
 
 def _delete(path: Path, root: Path, ignored: Ignored) -> None:
     """Delete a file or a folder, and the folders above it that are then empty."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    files.remove(path)
     folder = path.parent
     while folder not in (root, root / "data", root / "metrics") and not [
         left for left in folder.iterdir() if not ignored(left, folder=left.is_dir())

@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import reduce
@@ -247,7 +246,7 @@ def repair(repo: Any, root: Path, damage: list[Damage]) -> None:
         if out.stage in again or (path.exists() and md5(path, ignored) == out.md5):
             continue
         if out.cached and not any(_objects(store, out.md5)):
-            _remove(path)
+            files.remove(path)
             repo.checkout([str(path)], force=True)
         else:
             again[out.stage] = None
@@ -355,13 +354,6 @@ class Inputs:
 
 def _step(block: Any, key: str) -> Any:
     return block.get(key) if isinstance(block, dict) else None
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def report_left_over(root: Path) -> None:

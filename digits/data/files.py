@@ -67,7 +67,7 @@ def replacing(path: Path) -> Iterator[Path]:
         for left in path.parent.glob(f".tmp-*-{path.name}"):
             writer = left.name.split("-")[1]
             if not process.is_running(writer, left.stat().st_mtime):  # it was killed
-                _remove(left)
+                remove(left)
         yield temporary
         process.refuse_orphan()
         if path.is_dir():
@@ -81,11 +81,12 @@ def replacing(path: Path) -> Iterator[Path]:
             "the same command again; what was there before is unchanged"
         ) from error
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder, if it exists."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
