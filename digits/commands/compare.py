@@ -406,7 +406,7 @@ def main(arguments: argparse.Namespace) -> int:
     os.chdir(arguments.root)  # there DVC works on the project of this folder
     revisions = [name for name in (arguments.A, arguments.B) if name is not None]
     refuse_foreign_repository(Path())
-    with cli.naming(arguments.root):
+    with cli.commands_act_on(arguments.root):
         scores, without_metrics = metrics(revisions)
         in_one = {
             change.variant for change in scores if change.old is None or change.new is None

@@ -296,7 +296,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(arguments: argparse.Namespace) -> int:
     """Load the models, classify, and return the exit status."""
     root = arguments.root
-    with cli.naming(root):
+    with cli.commands_act_on(root):
         checked = params.load(root / "params.yaml")
         variants = load(checked, arguments.variant, root)
         shape = image_shape(variants, root)

@@ -349,7 +349,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Remove, and return the exit status."""
-    with cli.naming(arguments.root):
+    with cli.commands_act_on(arguments.root):
         remove(
             arguments.root,
             arguments.names,

@@ -398,5 +398,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Verify, and return the exit status."""
-    with cli.naming(arguments.root):
+    with cli.commands_act_on(arguments.root):
         return verify(arguments.root, fix=arguments.fix)

@@ -59,7 +59,7 @@ def run(
     add_root(parser)
     arguments = parser.parse_args()
     root, start = arguments.root, time.perf_counter()
-    with reporting(1), naming(root):
+    with reporting(1), commands_act_on(root):
         inputs = process.end_with_dvc(root)
         checked = params.load(root / "params.yaml")
         names = [getattr(arguments, of)] if of else []
@@ -123,7 +123,7 @@ def reporting(status: int) -> Iterator[None]:
 
 
 @contextmanager
-def naming(root: Path) -> Iterator[None]:
+def commands_act_on(root: Path) -> Iterator[None]:
     """Make the commands in error messages act on the project at `root`."""
     try:
         yield

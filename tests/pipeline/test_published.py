@@ -356,7 +356,7 @@ COMMANDS = {  # in a message, and what it becomes under `--in published`
 @pytest.mark.parametrize(("said", "expected"), COMMANDS.items())
 def test_a_message_names_the_command_for_its_project(said, expected):
     for root, text in (("published", expected), (".", said)):
-        with pytest.raises(InputError) as caught, cli.naming(Path(root)):
+        with pytest.raises(InputError) as caught, cli.commands_act_on(Path(root)):
             raise InputError(said)
         assert str(caught.value) == text
     assert cli.commands_for(Path("a b"), "`dvc repro`") == "`dvc --cd 'a b' repro`"
