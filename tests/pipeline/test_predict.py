@@ -169,7 +169,7 @@ def test_a_model_of_another_size_is_refused(run, project, caplog):
 
 def test_batches_change_neither_predictions_nor_order(run, monkeypatch):
     whole = run("--json", "digits here")
-    monkeypatch.setattr(predict, "BATCH", 3)
+    monkeypatch.setattr(predict, "BATCH_SIZE", 3)
     (_, expected), (_, split) = whole, run("--json", "digits here")
     files = [
         [prediction["file"] for prediction in json.loads(out)] for out in (expected, split)

@@ -324,7 +324,7 @@ def test_a_stage_does_not_run_on_a_wrong_file(tmp_path, monkeypatch, content):
     (tmp_path / "params.yaml").write_bytes(content)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["stage"])
-    monkeypatch.setattr(cli.process, "follow", lambda _: [])
+    monkeypatch.setattr(cli.process, "end_with_dvc", lambda _: [])
     ran = []
     with pytest.raises(SystemExit) as ended:
         cli.run(lambda *_: ran.append(1), "a stage")
