@@ -163,6 +163,17 @@ def test_the_tree_of_the_architecture_is_that_of_the_code():
                 assert name in named, f"ARCHITECTURE.md does not name {name}"
 
 
+def test_the_complete_parameters_for_own_data_are_valid(tmp_path):
+    text = re.search(
+        r"(?m)^<!-- complete.*\n```yaml\n((?:(?!```).*\n)*)", PAGES["docs/data.md"]
+    )
+    assert text
+    path = tmp_path / "params.yaml"
+    path.write_text(text[1])
+    for subset in params.load(path).subsets.values():
+        assert not list(subset.broken_rules(("cat", "dog")))
+
+
 def test_every_message_is_one_of_the_code():
     table = PAGES["docs/troubleshooting.md"].split("## ")[1]
     cells = re.findall(r"(?m)^\| ([^|]+) \|", table)
