@@ -34,7 +34,7 @@ def subset_labels(subset: Subset, data: Dataset) -> tuple[int, ...]:
         return tuple(np.unique(data.train.labels).tolist())
     broken = [f"{key[1:]}: {rule}" for key, rule in subset.broken_rules(data.names)]
     if broken:
-        raise InputError("params.yaml: " + "; ".join(broken))
+        raise InputError("subsets in params.yaml: " + "; ".join(broken))
     return tuple(c if isinstance(c, int) else data.names.index(c) for c in subset.classes)
 
 

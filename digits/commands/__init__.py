@@ -13,9 +13,11 @@ import argparse  # noqa: E402 (after the check of streams and memory)
 import sys  # noqa: E402
 from collections.abc import Collection  # noqa: E402
 from importlib import import_module, metadata  # noqa: E402
+from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from digits.config import cli  # noqa: E402
+from digits.errors import InputError  # noqa: E402
 
 COMMANDS = {
     "predict": "classify images with the trained models",
@@ -82,6 +84,12 @@ def main() -> None:
         return
     module = _module(arguments.command)
     with cli.reporting(module.STATUS):
+        root = getattr(arguments, "root", Path())
+        if not any((root / name).exists() for name in ("params.yaml", "dvc.yaml")):
+            raise InputError(
+                f"{root.resolve()}: has no params.yaml; change to the project's folder"
+                + (", or name it with --in" if "root" in arguments else "")
+            )
         sys.exit(module.main(arguments))
 
 

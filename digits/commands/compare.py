@@ -379,7 +379,10 @@ def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iter
 
 
 def _tolerance(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
     return value

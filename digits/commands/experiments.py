@@ -216,8 +216,8 @@ def example(bases: list[dict[str, Any]]) -> str:
     parameters = flat(_params((bases[0]["data"] if bases else None) or {}))
     for key, value in parameters.items():
         if key.startswith("variants.") and isinstance(value, (int, float)):
-            return f"dvc exp run -S {key}={2 * value:g}"
-    return "dvc exp run -S PARAMETER=VALUE"
+            return f"dvc exp run --temp -S {key}={2 * value:g}"
+    return "dvc exp run --temp -S PARAMETER=VALUE"
 
 
 def show(metric: str, variant: str | None, *, everywhere: bool, as_json: bool) -> None:
@@ -258,7 +258,8 @@ def show(metric: str, variant: str | None, *, everywhere: bool, as_json: bool) -
         if any(e.state == "failed" for e in found):
             print("see why:     dvc queue logs NAME")
     else:
-        print(f"no experiments yet; for example: {example(bases)}")
+        since = "" if everywhere else " since the last commit (--all lists older ones)"
+        print(f"no experiments{since}; for example: {example(bases)}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

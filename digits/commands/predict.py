@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shtab
 from tqdm import tqdm
 
 from digits.config import cli, params
@@ -281,10 +282,11 @@ def predict(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
-    parser.add_argument(
+    paths = parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH",
         help=f"an image ({', '.join(image_input.FORMATS)}), or a folder of them",
     )  # fmt: skip
+    paths.complete = shtab.FILE  # type: ignore[attr-defined] # shell completion
     parser.add_argument(
         "--variant", action="append", default=[], metavar="NAME",
         help="use only this variant, and show its scores; may be given several times",

@@ -33,7 +33,7 @@ examples:
   digits remove --leftovers              what is left of a block that was deleted by hand
   digits remove --dry-run linear_binary  only print what would be removed
 
-Then `dvc repro` runs only the stage `report`.
+Then `dvc repro` trains nothing: it runs only `check` and `report`.
 
 exit status: 0; 1 if nothing was removed, for instance because a name is unknown
 """
@@ -97,8 +97,8 @@ def plan(project: Pipeline, names: list[str], *, leftovers: bool) -> Removal:
     ]
     parts = [project.recorded_of(*member) for member in members]
     parts += [project.left_over()] if leftovers else []
-    removal.stages = [*dict.fromkeys(stage for stages, _ in parts for stage in stages)]
-    removal.paths = [*dict.fromkeys(path for _, paths in parts for path in paths)]
+    removal.stages = sorted({stage for stages, _ in parts for stage in stages})
+    removal.paths = sorted({path for _, paths in parts for path in paths})
     own = {path for member in members for path in project.files_of(*member)}
     removal.blocks["dvc.yaml"] = [*_plots(project, own)]
     return removal
@@ -329,7 +329,7 @@ def remove(root: Path, names: list[str], *, leftovers: bool, dry: bool) -> None:
             carry_out(project, removal)
     print("would remove:" if dry else "removed:", *lines, sep="\n")
     if not dry:
-        then = "next: `dvc repro` (it runs only `report`), then `git add --all`"
+        then = "next: `dvc repro` (it trains nothing), then `git add --all`"
         print(cli.commands_for(root, then))
 
 

@@ -381,7 +381,8 @@ def verify(root: Path, *, fix: bool) -> int:
         n, lock = len(recorded(root)), root / LOCK
         print(f"all {n} results and the cache match {lock}")
     elif not fix:
-        print(cli.commands_for(root, "to repair it: `digits verify --fix`"))
+        remedy = cli.commands_for(root, "to repair it: `digits verify --fix`")
+        print(f"{remedy}, or `make verify FIX=1`")
     report_left_over(root)
     return bool(damage)
 

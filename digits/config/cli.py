@@ -13,6 +13,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Literal
 
+import shtab
+
 from digits import process
 from digits.config import guard, params
 from digits.config.blocks import Block
@@ -84,10 +86,11 @@ def run(
 
 def add_root(parser: argparse.ArgumentParser) -> None:
     """Add the option `--in FOLDER`, for the folder of a pipeline."""
-    parser.add_argument(
+    folder = parser.add_argument(
         "--in", type=Path, default=Path(), dest="root", metavar="FOLDER",
         help="the folder with params.yaml and all results (default: here)",
     )  # fmt: skip
+    folder.complete = shtab.DIRECTORY  # type: ignore[attr-defined] # shell completion
 
 
 @contextmanager
@@ -97,6 +100,7 @@ def reporting(status: int) -> Iterator[None]:
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(capture=True)
+    logging.getLogger("dvc").propagate = False  # it has handlers of its own
     try:
         yield
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended

@@ -121,13 +121,13 @@ class Subset(Block):
 
     def broken_rules(self, names: Sequence[str]) -> Iterator[tuple[str, str]]:
         """Yield the key and the rule for each class that is not among these names."""
-        for listed in () if self.classes == "all" else self.classes:
-            if isinstance(listed, int):
-                highest = len(names) - 1
-                if listed > highest:
-                    rule = f"must be from 0 to {highest} for this data, got {listed}"
-                    yield ".classes", rule
-            elif listed not in names:
+        listed_classes = () if self.classes == "all" else self.classes
+        labels = [label for label in listed_classes if isinstance(label, int)]
+        if unknown := [str(label) for label in labels if label >= len(names)]:
+            rule = f"must be from 0 to {len(names) - 1} for this data, got"
+            yield ".classes", f"{rule} {', '.join(unknown)}"
+        for listed in listed_classes:
+            if isinstance(listed, str) and listed not in names:
                 near = difflib.get_close_matches(listed, names, n=1, cutoff=0.5)
                 hint = (
                     f"did you mean {near[0]!r}?" if near else f"it has {', '.join(names)}"
@@ -268,9 +268,13 @@ def load(path: Path = Path("params.yaml")) -> Params:
         InputError: It has a line for each mistake: the key, the rule and the value.
     """
     try:
-        content = yaml.load(regular.text(path, LONGEST), _Loader)  # noqa: S506 (it is a SafeLoader)
+        text = regular.text(path, LONGEST)
+        if re.search("^<{7} ", text, re.MULTILINE):
+            raise InputError(f"{path}: has a merge conflict; edit it and `git add` it")
+        content = yaml.load(text, _Loader)  # noqa: S506 (it is a SafeLoader)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
+        said = str(error).replace('"<unicode string>"', str(path))
+        raise InputError(f"{path}: cannot be read: {said}") from error
     # `!!bool x`, `!!map [x]`, a thousand brackets
     except (LookupError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read: {type(error).__name__}") from error

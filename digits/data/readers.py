@@ -90,7 +90,9 @@ def read(path: Path, ignored: Ignored = NOTHING) -> Dataset:
 
 def _read_npz(path: Path) -> Dataset:
     """Read a data set in an npz file, with its names or those in a file next to it."""
-    if path.exists() and not path.is_file():
+    if not path.exists():
+        raise InputError(f"{path}: does not exist; it is `dataset.source` in params.yaml")
+    if not path.is_file():
         raise InputError(f"{path}: is not a file")
     try:
         arrays = files.read_npz(path, IDX_NAMES, optional=("names",), among_others=True)

@@ -154,7 +154,8 @@ def test_names_are_as_short_as_they_can_be():
 def test_without_experiments_it_says_how_to_run_one(done):
     said = done.run(*EXPERIMENTS).stdout
     assert said.startswith(
-        "no experiments yet; for example: dvc exp run -S variants.linear_binary.evaluate"
+        "no experiments since the last commit (--all lists older ones); for example: "
+        "dvc exp run --temp -S variants.linear_binary.evaluate"
     )
 
 
