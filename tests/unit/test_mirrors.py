@@ -543,7 +543,7 @@ def test_a_single_array_is_refused(tmp_path, tiny):
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"nowhere\.npz: cannot be read"):
+    with pytest.raises(InputError, match=r"nowhere\.npz: does not exist"):
         readers.read(tmp_path / "nowhere.npz")
 
 
