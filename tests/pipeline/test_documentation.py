@@ -16,7 +16,7 @@ from tests.helpers import documentation
 from tests.helpers.documentation import COMMANDS, OTHER, PAGES
 from tests.helpers.project import ROOT
 
-QUICK = ("docs/cache.md", "docs/comparing.md", "docs/data.md")  # they train nothing
+QUICK = ("docs/cache.md", "docs/data.md")  # they train nothing
 # Commands that show metrics: on the small project, the page's edits change none.
 OTHER_OUTPUT = ("dvc metrics diff", "digits compare --tolerance 0.001")
 ANYTHING = {".", "apt", "apt-get", "cp", "dpkg", "mkdir", "rm", "unset", "uv"}  # not ours

@@ -404,7 +404,13 @@ def test_a_new_variant_is_in_the_plots_and_a_removed_one_is_not(project):
         assert {name.partition("/")[0] for name in shown} == VARIANTS
 
 
-@pytest.mark.parametrize("content", [None, "", "plots: [", "<<<<<<< HEAD\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<<<<<<< HEAD\n",
+        *(pytest.param(left, marks=pytest.mark.slow) for left in (None, "", "plots: [")),
+    ],
+)
 def test_dvc_runs_again_after_unlock_if_what_is_compared_cannot_be_read(project, content):
     path = project.root / "plots.yaml"
     before = path.read_text()
@@ -431,6 +437,7 @@ def test_git_merges_what_two_branches_compare(fresh, tmp_path):
         assert sorted(names) == sorted([*VARIANTS, "ours", "theirs"])
 
 
+@pytest.mark.slow
 def test_the_artifacts_can_be_got_by_their_names(project, tmp_path):
     for name in ("dataset", "models"):
         project.run("git", "tag", "--annotate", "--message", "x", f"{name}@v1.0.0")

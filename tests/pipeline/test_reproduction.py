@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers.project import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(done, tmp_path):
@@ -42,7 +44,6 @@ def test_a_stage_that_runs_again_fails(project):
     assert "ran a stage again" in result.stderr
 
 
-@pytest.mark.slow
 def test_another_metric_fails_and_is_named(project):
     commit_line(project, "metrics/multinomial.json")
     result = check(project)
@@ -50,7 +51,6 @@ def test_another_metric_fails_and_is_named(project):
     assert result.stderr.endswith("\n M metrics/multinomial.json\n")
 
 
-@pytest.mark.slow
 def test_what_the_processor_changes_passes_if_two_runs_agree(project):
     commit_line(project, "metrics/multinomial/scores.csv")
     result = check(project)
