@@ -148,7 +148,8 @@ def test_experiments_are_tried_kept_shared_and_removed(colleague, team):
     colleague.run("dvc", "exp", "remove", "apart")
     colleague.run("dvc", "exp", "remove", "--all-commits")
     assert (
-        "none yet" in colleague.run("python", "-m", "digits", "experiments").stdout.lower()
+        "no experiments"
+        in colleague.run("python", "-m", "digits", "experiments").stdout.lower()
     )
 
 

@@ -158,11 +158,11 @@ def test_the_page_shows_the_names_and_runs_none_of_them(named, chromium):
     page.locator("#confusion-variant").select_option("softmax")
     heads = page.locator("#confusion-matrix th[scope=row]").all_text_contents()
     assert [text.strip("\u2068\u2069") for text in heads] == sorted(NAMES)
-    page.locator("#give").click()
+    page.locator("#random-image").click()
     assert (
         page.locator("article .verdict").first.text_content().strip("\u2068\u2069") in NAMES
     )
-    assert page.evaluate("digits.seen().length") == 54
+    assert page.evaluate("digits.modelInput().length") == 54
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert seen == []
 
