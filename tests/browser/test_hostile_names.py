@@ -73,6 +73,7 @@ def drawn(chromium, path):
     return page
 
 
+@pytest.mark.slow
 def test_the_page_of_plots_shows_unusual_names_and_runs_none(tmp_path, chromium):
     """Plots and images with unusual names on two branches, without a pipeline."""
     for name in ("page", "plots"):

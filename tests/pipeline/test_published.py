@@ -481,6 +481,7 @@ def test_exact_methods_have_the_published_accuracy():
         assert 100 * (1 - values["accuracy"]) == pytest.approx(error, abs=tolerance)
 
 
+@pytest.mark.slow
 def test_every_stage_may_run_in_another_folder(done):
     for stage in STAGES:
         shown = done.run("python", "-m", f"stages.{stage}", "--help").stdout

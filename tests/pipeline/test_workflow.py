@@ -153,6 +153,7 @@ def test_data_that_dvc_tracks_is_pulled(tracked):
     assert (clone.root / "data/own/tiny.npz").is_file()
 
 
+@pytest.mark.slow
 def test_data_that_no_remote_has_is_an_error_that_names_it(tracked):
     clone, remote = tracked
     remote.rename(remote.with_name("elsewhere"))
@@ -178,6 +179,7 @@ def test_without_a_readable_remote_the_pipeline_computes_the_results(done, tmp_p
     assert "::warning::dvc pull failed" in result.stdout
 
 
+@pytest.mark.slow
 def test_changed_figures_are_collected_before_and_after(done, tmp_path):
     project = done.copy(tmp_path / "project")
     folder = "metrics/multinomial/figures"

@@ -132,6 +132,7 @@ def test_a_link_to_a_folder_is_refused_because_dvc_does_not_follow_it(mine, at):
         read(mine)
 
 
+@pytest.mark.slow
 def test_dvc_follows_a_link_to_a_file_or_to_all_of_the_data(done, tmp_path):
     project = done.copy(tmp_path / "project")
     own = project.root / "data/own"
