@@ -27,7 +27,7 @@ from digits.figures.labels import plot_labels
 from digits.metrics import ScoreHistogram
 from digits.models import serialization
 from digits.models.base import Model, are_finite
-from digits.models.decision import Decision
+from digits.models.decision import Decision, Probabilistic
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def scalars(
     values = metrics.scalars(counts)
     if decision.uses_thresholds:
         values["rmse"] = metrics.rmse(scores[:, 0], actual)
-    if decision.is_probabilistic:
+    if isinstance(decision, Probabilistic):
         values["log_loss"] = metrics.log_loss(decision.log_probabilities(scores), actual)
     undeclared = ", ".join(values.keys() - metrics.METRICS.keys())
     if undeclared:

@@ -27,6 +27,7 @@ from digits.images import image_input
 from digits.images.mnist_format import MNIST_LIKE
 from digits.models import serialization
 from digits.models.base import Model
+from digits.models.decision import Probabilistic
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Variant:
             {"class": self.values[index], "scores": row}
             for index, row in zip(classes, scores.tolist(), strict=True)
         ]
-        if decision.is_probabilistic:
+        if isinstance(decision, Probabilistic):
             probabilities = np.exp(decision.log_probabilities(scores))
             for prediction, row in zip(predictions, probabilities.tolist(), strict=True):
                 prediction["probabilities"] = dict(zip(self.classes, row, strict=True))

@@ -4,6 +4,7 @@ A rule is a small class without state. A saved model has the name of its rule; `
 the rule of each name.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,17 +21,13 @@ class Decision:
         name: of the rule, in saved models and on the page.
         label: the heading of the values that are shown for an image.
         has_single_score: whether an image has one score, not one for each class.
-        is_probabilistic: whether probabilities follow from the scores.
         uses_thresholds: whether the user sets the thresholds between the classes.
-        is_normalised: whether the probability of each class is divided by their sum.
     """
 
     name: ClassVar[str]
     label: ClassVar[str] = "score of"
     has_single_score: ClassVar[bool] = False
-    is_probabilistic: ClassVar[bool] = False
     uses_thresholds: ClassVar[bool] = False
-    is_normalised: ClassVar[bool] = False
 
     def n_outputs(self, n_classes: int) -> int:
         """Return the number of scores of an image."""
@@ -73,14 +70,6 @@ class Decision:
         rows = np.arange(len(scores))
         return scores[rows, predicted] - scores[rows, actual]
 
-    def log_probabilities(self, scores: np.ndarray) -> np.ndarray:
-        """Return (n_samples, n_classes) log-probabilities of (n_samples, n_outputs) scores.
-
-        Raises:
-            NotImplementedError: The rule is not probabilistic.
-        """
-        raise NotImplementedError(f"{self.name} has no probabilities")
-
 
 class Largest(Decision):
     """The scores have no meaning but their order."""
@@ -113,11 +102,19 @@ class Threshold(Decision):
         return np.maximum(low - scores[:, 0], scores[:, 0] - high)
 
 
-class Probabilistic(Decision):
-    """Scores from which probabilities follow."""
+class Probabilistic(Decision, ABC):
+    """Scores from which probabilities follow.
+
+    Attributes:
+        is_normalised: whether the probability of each class is divided by their sum.
+    """
 
     label = "probability of"
-    is_probabilistic = True
+    is_normalised: ClassVar[bool] = False
+
+    @abstractmethod
+    def log_probabilities(self, scores: np.ndarray) -> np.ndarray:
+        """Return (n_samples, n_classes) logarithms; scores: (n_samples, n_outputs)."""
 
 
 class Sigmoid(Probabilistic):

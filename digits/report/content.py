@@ -13,7 +13,7 @@ from digits.figures import FEW_CLASSES
 from digits.images import mnist_format
 from digits.methods import lenet5
 from digits.models.base import Model
-from digits.models.decision import Decision
+from digits.models.decision import Decision, Probabilistic
 from digits.report import notebook_results, packed_arrays
 from digits.report.calibration import Reliability, reliability
 
@@ -139,7 +139,7 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         }
     if result.decision.uses_thresholds:
         values["histogram"] = _histogram(result)
-    if result.decision.is_probabilistic:
+    if isinstance(result.decision, Probabilistic):
         log_probabilities = result.decision.log_probabilities(result.scores)
         values["calibration"] = _calibration(reliability(log_probabilities, actual)) | {
             "normalized": result.decision.is_normalised
