@@ -268,5 +268,6 @@ def image_format(dataset_name: str) -> dict[str, Any]:
         "box": mnist_format.BOX,
         "ink": mnist_format.INK,
         "centre_offset": mnist_format.CENTRE_OFFSET,
+        "half": mnist_format.HALF,
         "centred": dataset_name in mnist_format.MNIST_LIKE,
     }
