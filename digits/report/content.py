@@ -244,12 +244,27 @@ def page_arrays(results: Sequence[Result], test: Split) -> dict[str, np.ndarray]
         arrays[f"{name}/mistakes"] = rows.astype(np.uint32)
         arrays[f"{name}/predicted"] = result.indices[1].astype(np.uint8)
         if result.model:
-            for field in MODEL_ARRAYS[result.model.model_type]:
-                arrays[f"{name}/{field}"] = getattr(result.model, field).astype(np.float32)
+            for field, values in _model_arrays(result.model).items():
+                arrays[f"{name}/{field}"] = values
         if result.decision.uses_thresholds:
             # In full precision, so that a threshold gives the same predictions as evaluate.
             arrays[f"{name}/scores"] = result.scores[:, 0].astype(np.float64)
     return arrays
+
+
+def _model_arrays(model: Model) -> dict[str, np.ndarray]:
+    """Return the arrays in `MODEL_ARRAYS`; of a network in full precision."""
+    names = MODEL_ARRAYS[model.model_type]
+    if isinstance(model, lenet5.LeNet5):
+        return {name: _exact(model.on_grids[name]) for name in names}
+    return {name: getattr(model, name).astype(np.float32) for name in names}
+
+
+def _exact(values: np.ndarray) -> np.ndarray:
+    """Return float64 values as float32, unless one of them needs more bits."""
+    with np.errstate(over="ignore"):
+        smaller = values.astype(np.float32)
+    return smaller if (smaller == values).all() else values
 
 
 def image_format(dataset_name: str) -> dict[str, Any]:
