@@ -55,8 +55,10 @@ UPPER_BITS = 16  # of the bounds on activations: exact sums, up to 2¹⁴ inputs
 BLOCK_ROWS = 16  # images that are scored at a time, so that they stay in the cache
 # Environment variables that change how TensorFlow, XLA, oneDNN and Keras compute.
 SETTINGS = ("DNNL_", "KERAS_", "ONEDNN_", "TENSORFLOW_", "TF_", "XLA_")
-# Variables that make libraries assume another processor; they are for repairs, and stay.
-CPU_OVERRIDES = ("GLIBC_TUNABLES", "NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE")
+# What oneDNN may use: with AVX-512 it sums in another order. TensorFlow would use oneDNN
+# only on some processors, and else choose its blocks by the sizes of the caches.
+PINNED = {"ONEDNN_MAX_CPU_ISA": "AVX2", "TF_ENABLE_ONEDNN_OPTS": "1"}
+AVX2 = {"AVX2", "X86_V3"}  # NumPy's names for it, of which it lists one
 # The constant properties of a processor in /proc/cpuinfo; the last two are those of ARM.
 CPU_PROPERTIES = ("model name", "cache size", "flags", "Features", "CPU part")
 
@@ -317,6 +319,12 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LeNet
     padded = pad(data.images)
     _require_memory(padded, options.batch_size)
     keras, tensorflow = import_keras()
+    if not has_avx2():
+        log.warning(
+            "this processor (%s) has no AVX2: the weights and their hashes will differ "
+            "from those of x86-64 with AVX2",
+            platform.machine(),
+        )
     shifts = all_shifts_view(padded, options.max_shift)
     network = build_network(keras, padded.shape[1:], len(data.classes), options.seed)
     optimizer = _build_optimizer(keras, network, options, len(training))
@@ -523,8 +531,8 @@ def _make_epoch_fn(
 def import_keras() -> tuple[Any, Any]:
     """Import Keras on TensorFlow: quietly, without the user's settings, deterministic.
 
-    The order of a sum depends on the number of threads. The number of threads is fixed, so
-    that the weights do not depend on the number of processors or on their load.
+    The order of a sum depends on the number of threads and on the instructions. Both are
+    fixed, so that the weights are the same on every x86-64 processor with AVX2.
 
     Returns:
         keras: The module.
@@ -536,6 +544,7 @@ def import_keras() -> tuple[Any, Any]:
     for name in os.environ:
         if name.startswith(SETTINGS):
             del os.environ[name]
+    os.environ.update(PINNED)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["KERAS_HOME"] = os.devnull  # read no settings, write no file
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -570,23 +579,31 @@ def _silence() -> Iterator[None]:
         os.close(stderr)
 
 
+def has_avx2() -> bool:
+    """Return whether this is an x86-64 processor with AVX2, also if it is emulated."""
+    return not AVX2.isdisjoint(np.show_config("dicts")["SIMD Extensions"].get("found", ()))
+
+
 def arithmetic() -> tuple[Any, ...]:
     """Return all that determines the last bits of a step: libraries and processor.
 
-    oneDNN chooses its code by the features of the processor and the sizes of its caches,
-    which the processor's model determines.
+    All processors with AVX2 count as one. On others oneDNN chooses its code by their
+    features and the sizes of their caches, which the processor's model determines.
     """
     import keras  # noqa: PLC0415 (`fit` has imported both)
     import tensorflow  # noqa: PLC0415, ICN001 (as above)
 
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
+    processor: Any = "AVX2"
+    if not has_avx2():
+        cpuinfo = Path("/proc/cpuinfo")
+        lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
+        found = sorted({line for line in lines if line.startswith(CPU_PROPERTIES)})
+        processor = platform.processor(), found
     return (
         *(library.__version__ for library in (keras, np, tensorflow)),
-        np.show_config("dicts")["SIMD Extensions"],  # as NumPy finds them, also emulated
-        platform.processor(),
-        sorted({line for line in lines if line.startswith(CPU_PROPERTIES)}),
-        *map(os.environ.get, CPU_OVERRIDES),
+        processor,
+        platform.libc_ver(),
+        os.environ.get("GLIBC_TUNABLES"),  # may exclude instructions from exp and log
     )
 
 

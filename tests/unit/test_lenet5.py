@@ -187,7 +187,7 @@ def test_each_blas_kernel_and_number_of_threads_gives_the_same_scores():
     )
     settings = [
         {"OPENBLAS_CORETYPE": core, "OMP_NUM_THREADS": threads}
-        for core, threads in [("Nehalem", "1"), ("Nehalem", "2"), ("Haswell", "1")]
+        for core, threads in [("Nehalem", "1"), ("Haswell", "2")]
     ]
     digests = [
         subprocess.run(
@@ -407,11 +407,11 @@ def with_another_library(patch):
     patch.setattr(np, "__version__", "0")
 
 
-def with_less_of_the_processor(patch):
-    patch.setenv("NPY_DISABLE_CPU_FEATURES", "X86_V4")
+def without_avx2(patch):
+    patch.setattr(lenet5, "has_avx2", lambda: False)
 
 
-@pytest.mark.parametrize("change", [with_another_library, with_less_of_the_processor])
+@pytest.mark.parametrize("change", [with_another_library, without_avx2])
 def test_a_checkpoint_of_other_arithmetic_is_not_used(
     tiny, tmp_path, monkeypatch, caplog, change
 ):
@@ -459,8 +459,35 @@ def test_settings_of_tensorflow_are_ignored(monkeypatch):
     for module in ("keras", "tensorflow"):
         monkeypatch.setitem(sys.modules, module, Mock())
     lenet5.import_keras()
-    assert not {*names} & {*os.environ}
+    set_ = {name: os.environ[name] for name in {*names} & {*os.environ}}
+    assert set_ == {"TF_ENABLE_ONEDNN_OPTS": "1", "ONEDNN_MAX_CPU_ISA": "AVX2"}
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
+@pytest.mark.parametrize(
+    ("extensions", "expected"),
+    [
+        ({"found": ["AVX2", "AVX512F"]}, True),  # NumPy 2.3
+        ({"found": ["X86_V3"]}, True),
+        ({"found": ["ASIMDHP"]}, False),  # ARM
+        ({}, False),
+    ],
+)
+def test_avx2_is_found_by_numpys_names(monkeypatch, extensions, expected):
+    monkeypatch.setattr(np, "show_config", lambda _: {"SIMD Extensions": extensions})
+    assert lenet5.has_avx2() is expected
+
+
+@pytest.mark.parametrize("has_avx2", [True, False])
+def test_a_training_without_avx2_says_that_hashes_will_differ(
+    tiny, tmp_path, monkeypatch, caplog, has_avx2
+):
+    monkeypatch.setattr(lenet5, "has_avx2", lambda: has_avx2)
+    monkeypatch.setattr(lenet5, "build_network", Mock(side_effect=InterruptedError))
+    with pytest.raises(InterruptedError):
+        fitted(tiny, tmp_path)
+    said = "has no AVX2: the weights and their hashes will differ" in caplog.text
+    assert said is not has_avx2
 
 
 @pytest.mark.slow
