@@ -254,12 +254,19 @@ def page_arrays(results: Sequence[Result], test: Split) -> dict[str, np.ndarray]
 
 def _model_arrays(model: Model) -> dict[str, np.ndarray]:
     """Return the arrays in `MODEL_ARRAYS`; those of the scores in full precision."""
-    arrays = {name: getattr(model, name) for name in MODEL_ARRAYS[model.model_type]}
-    drawn = ("mean", "scale")  # for the evidence and the weights
-    return {
-        name: values.astype(np.float32) if name in drawn else values
-        for name, values in arrays.items()
-    }
+    names = MODEL_ARRAYS[model.model_type]
+    if isinstance(model, lenet5.LeNet5):
+        return {name: _exact(model.on_grids[name]) for name in names}
+    drawn = ("mean", "scale")  # they are for the weights and the evidence alone
+    arrays = {name: getattr(model, name) for name in names}
+    return arrays | {name: arrays[name].astype(np.float32) for name in drawn}
+
+
+def _exact(values: np.ndarray) -> np.ndarray:
+    """Return float64 values as float32, unless one of them needs more bits."""
+    with np.errstate(over="ignore"):
+        smaller = values.astype(np.float32)
+    return smaller if (smaller == values).all() else values
 
 
 def image_format(dataset_name: str) -> dict[str, Any]:

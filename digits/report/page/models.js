@@ -27,7 +27,7 @@ function nameOf(label) {
  * @property {Uint8Array} actual the class of each row
  * @property {Uint8Array} predicted
  * @property {number[]} mistakes the rows that are misclassified, the worst first
- * @property {Record<string, Float32Array | Float64Array>} arrays of the model; empty without a type
+ * @property {Record<string, Weights>} arrays of the model; empty without a type
  * @property {Float64Array | null} testScores of each row, if the rule has thresholds
  */
 
@@ -54,7 +54,7 @@ function withData(variant) {
     predicted: /** @type {Uint8Array} */ (array("predicted")),
     mistakes: Array.from(array("mistakes")),
     arrays: Object.fromEntries(weights.map((part) =>
-      [part, /** @type {Float32Array | Float64Array} */ (array(part))])),
+      [part, /** @type {Weights} */ (array(part))])),
     testScores: rule.hasThresholds ? /** @type {Float64Array} */ (array("scores")) : null,
   };
 }
@@ -82,7 +82,7 @@ const linearOf = (name) =>
  * The scores of a linear model. They equal those of digits/models/linear.py in every bit: the
  * weights are such that each sum is exact, in any order.
  *
- * @param {Record<string, Float32Array | Float64Array>} arrays
+ * @param {Record<string, Weights>} arrays
  * @param {Uint8Array} pixels
  * @returns {number[]}
  */
