@@ -21,6 +21,7 @@ from digits.models import serialization
 from digits.models.base import TrainingSet
 from digits.models.decision import Softmax
 from digits.models.training_log import TrainingLog
+from digits.report import content
 from stages import train
 from tests.helpers.project import ROOT
 
@@ -175,6 +176,20 @@ def test_the_order_of_a_sum_does_not_matter():
     )
     scores = model.scores(images)
     np.testing.assert_array_equal(mirrored.scores(images[:, ::-1, ::-1]), scores)
+
+
+@pytest.mark.parametrize(
+    ("model", "dtypes"),
+    [
+        (drawn(28, 28, 10), {"float32"}),
+        (scaled(**dict.fromkeys(ARRAYS[1:], 1e20)), {"float32", "float64"}),
+    ],
+)
+def test_the_page_gets_the_weights_without_loss(model, dtypes):
+    arrays = content._model_arrays(model)
+    assert {str(values.dtype) for values in arrays.values()} == dtypes
+    for name, values in model.on_grids.items():
+        np.testing.assert_array_equal(arrays[name], values)
 
 
 @pytest.mark.long
