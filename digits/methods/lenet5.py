@@ -26,7 +26,6 @@ from zipfile import BadZipFile
 import numpy as np
 from pydantic import Field
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from digits import memory
 from digits.config.blocks import Seed, TrainBlock
@@ -224,6 +223,8 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LeNet
         )
     padded = pad(data.images)
     _require_memory(padded, options.batch_size)
+    from tqdm import tqdm  # noqa: PLC0415 (slow to import)
+
     keras, tensorflow = import_keras()
     shifts = all_shifts_view(padded, options.max_shift)
     network = build_network(keras, padded.shape[1:], len(data.classes), options.seed)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
-from tqdm import tqdm
 
 from digits.config.blocks import Solver, TrainBlock
 from digits.models.base import TrainingSet
@@ -91,6 +90,8 @@ def fit(
 
 def _progress(tol: float, training_log: TrainingLog) -> "Callback":
     """Return a callback that records each iteration and shows the progress."""
+    from tqdm import tqdm  # noqa: PLC0415 (slow to import)
+
     bar = tqdm(
         total=-math.log10(tol),
         disable=None,
