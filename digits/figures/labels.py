@@ -1,9 +1,10 @@
-"""Names of classes as labels that matplotlib can draw."""
+"""Names of classes as labels that can be drawn."""
 
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
-from digits.figures.canvas import FT2Font, get_data_path
+from digits.figures.canvas import font
 
 MAX_LENGTH = 24  # characters
 
@@ -11,9 +12,8 @@ MAX_LENGTH = 24  # characters
 def plot_labels(names: Sequence[str]) -> list[str]:
     """Return the label of each class in a figure.
 
-    A long name loses its middle. A name with characters that matplotlib's own font lacks
-    (which other fonts there are depends on the machine) becomes "class 3", after its
-    number. No name is read as a formula.
+    A long name loses its middle. A name with characters that the font lacks, or that are
+    written from right to left, becomes "class 3", after its number.
 
     Args:
         names: The names of all classes, in the order of their numbers.
@@ -22,18 +22,22 @@ def plot_labels(names: Sequence[str]) -> list[str]:
 
 
 def label_width(labels: Sequence[str]) -> float:
-    """Return by how many inches the longest label is wider than one character."""
-    return 0.085 * (max(map(len, labels)) - 1)
+    """Return by how many pixels the longest label is wider than one character."""
+    return 8.5 * (max(map(len, labels)) - 1)
 
 
 def _plot_label(name: str, number: int) -> str:
-    if not {ord(character) for character in name} <= _font_characters():
+    if not all(map(_can_be_drawn, name)):
         return f"class {number}"
     if len(name) > MAX_LENGTH:
-        name = f"{name[: MAX_LENGTH - 9]}…{name[-8:]}"
-    return name.replace("$", r"\$")
+        return f"{name[: MAX_LENGTH - 9]}…{name[-8:]}"
+    return name
 
 
 @cache
-def _font_characters() -> frozenset[int]:
-    return frozenset(FT2Font(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf").get_charmap())
+def _can_be_drawn(character: str) -> bool:
+    """Return whether the font has the character; it draws one sign for all others."""
+    if unicodedata.bidirectional(character) in ("R", "AL"):
+        return False
+    shape, missing = (bytes(font(10).getmask(c)) for c in (character, "\U0010ffff"))
+    return shape != missing
