@@ -261,6 +261,7 @@ def main(params: Params, variant: str, root: Path) -> None:
     predicted = decision.predict(scores, thresholds)
     actual = np.searchsorted(model.classes, split.labels)
     counts = metrics.confusion(actual, predicted, len(model.classes))
+    log.info("%s: %d of %d right", variant, np.trace(counts), counts.sum())
     histogram = score_histogram(decision, scores, actual, len(model.classes), thresholds)
 
     folder = root / "metrics" / variant
@@ -286,7 +287,6 @@ def main(params: Params, variant: str, root: Path) -> None:
         actual=split.labels,
         parameters=chosen.text("subset", "train", "evaluate"),
     )
-    log.info("%s: %d of %d right", variant, np.trace(counts), counts.sum())
 
 
 if __name__ == "__main__":
