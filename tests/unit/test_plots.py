@@ -124,6 +124,7 @@ def test_each_row_of_scores_has_its_class_its_counts_and_all_thresholds(drawn):
     heights = np.array([bottom - top for _, top, _, bottom, _ in bars]).reshape(2, 2)
     np.testing.assert_allclose(heights / heights.max(axis=1, keepdims=True),
                                counts / counts.max(axis=1, keepdims=True))  # fmt: skip
+    assert heights[0].max() == pytest.approx(heights[1].max())
     left, middle, right = bars[0][0], bars[0][2], bars[1][2]
     assert middle - left == right - middle
     for label, floor, height in zip(["3", "8"], floors, heights, strict=True):
