@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 EXACT_BITS = 52  # one less than float64 has, so that the bound itself may be rounded
+SMALLEST_EXPONENT = -1074  # of a positive float64
 
 
 def exact_step(bound: float) -> float:
@@ -18,19 +19,21 @@ def exact_step(bound: float) -> float:
 
     Args:
         bound: What no partial sum exceeds in size: the sum of the sizes of all terms.
-            Positive.
+            At least 0.
     """
-    return math.ldexp(1.0, math.frexp(bound)[1] - EXACT_BITS)
+    exponent = math.frexp(bound)[1] - EXACT_BITS
+    return math.ldexp(1.0, max(exponent, SMALLEST_EXPONENT))
 
 
-def round_to(values: ArrayLike, step: float) -> np.ndarray:
+def round_to(values: ArrayLike, step: ArrayLike) -> np.ndarray:
     """Return the nearest multiples of a power of two, never -0.0.
 
     Args:
         values: Any shape; below 2⁵² · step in size.
-        step: A power of two.
+        step: A power of two, or an array of them that broadcasts to that shape.
 
     Returns:
         float64, of the same shape.
     """
+    step = np.asarray(step, np.float64)
     return np.rint(np.asarray(values, np.float64) / step) * step + 0.0

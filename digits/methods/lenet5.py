@@ -7,30 +7,33 @@ modern equivalents are used: ReLU for tanh, max pooling for a trainable average,
 as input of each of the 16 filters, softmax with cross-entropy for the Gaussian units, and
 AdamW with a cosine schedule for second-order steps.
 
-Keras trains the network. Inference needs only NumPy and the trained arrays.
+Keras trains the network. Inference needs only NumPy and the trained arrays, and is exact:
+`round_to_grids` derives how.
 """
 
 import dataclasses
 import hashlib
 import logging
+import math
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import Field
-from threadpoolctl import threadpool_limits
 
-from digits import memory
+from digits import memory, parallel
 from digits.config.blocks import Seed, TrainBlock
 from digits.data import files, regular
 from digits.errors import InputError
+from digits.grid import EXACT_BITS, exact_step, round_to
 from digits.memory import MIB
 from digits.models.base import Model, TrainingSet
 from digits.models.decision import Softmax
@@ -45,11 +48,16 @@ CONV_FILTERS = (6, 16)
 DENSE_UNITS = (120, 84)
 WARM_UP = 0.15  # the share of the steps in which the learning rate rises
 THREADS = 2  # two take 0.7 of the time of one
-BLOCK_ROWS = 100  # images that are scored at a time
+POOL = 2  # the side of the squares of which max pooling keeps the largest value
+WEIGHT_BITS = 22  # of a layer's largest weight; activations get the bits that remain
+UPPER_BITS = 16  # of the bounds on activations: exact sums, up to 2¹⁴ inputs of a unit
+BLOCK_ROWS = 16  # images that are scored at a time, so that they stay in the cache
 # Environment variables that change how TensorFlow, XLA, oneDNN and Keras compute.
 SETTINGS = ("DNNL_", "KERAS_", "ONEDNN_", "TENSORFLOW_", "TF_", "XLA_")
-# Variables that make libraries assume another processor; they are for repairs, and stay.
-CPU_OVERRIDES = ("GLIBC_TUNABLES", "NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE")
+# What oneDNN may use: with AVX-512 it sums in another order. TensorFlow would use oneDNN
+# only on some processors, and else choose its blocks by the sizes of the caches.
+PINNED = {"ONEDNN_MAX_CPU_ISA": "AVX2", "TF_ENABLE_ONEDNN_OPTS": "1"}
+AVX2 = {"AVX2", "X86_V3"}  # NumPy's names for it, of which it lists one
 # The constant properties of a processor in /proc/cpuinfo; the last two are those of ARM.
 CPU_PROPERTIES = ("model name", "cache size", "flags", "Features", "CPU part")
 
@@ -123,22 +131,36 @@ class LeNet5(Model):
         """Height times width of the images that it was trained on."""
         return self.height * self.width
 
+    @cached_property
+    def on_grids(self) -> dict[str, np.ndarray]:
+        """The weights and biases that it scores with, float64: see `round_to_grids`."""
+        names = list(self._shapes())
+        n_layers = len(names) // 2
+        weights = [np.asarray(getattr(self, n), np.float64) for n in names[:n_layers]]
+        weights[0] = weights[0] / 255  # grey values to 0 … 1
+        biases = [getattr(self, name) for name in names[n_layers:]]
+        weights, biases = round_to_grids(weights, biases)
+        return dict(zip(names, weights + biases, strict=True))
+
     def _scores(self, X: np.ndarray) -> np.ndarray:
         images = X.reshape(-1, self.height, self.width)
-        blocks = (images[i : i + BLOCK_ROWS] for i in range(0, len(images), BLOCK_ROWS))
-        with threadpool_limits(1, "blas"):  # the last bit depends on the number of threads
-            logits = [self._logits(block) for block in blocks]
-        return np.concatenate([np.empty((0, self.n_outputs)), *logits])
+        weights = self.on_grids
+        convolutions = [
+            (_pooled_kernel(weights[f"kernel_{i}"]), weights[f"bias_{i}"]) for i in (1, 2)
+        ]
 
-    def _logits(self, images: np.ndarray) -> np.ndarray:
-        """Return the logits in float64, so that a processor's rounding changes no class."""
-        maps = pad(images)[..., None].astype(np.float64) / 255
-        maps = _max_pool(_relu(convolve(maps, self.kernel_1) + self.bias_1))
-        maps = _max_pool(_relu(convolve(maps, self.kernel_2) + self.bias_2))
-        hidden = maps.reshape(len(maps), -1)
-        hidden = _relu(hidden @ self.dense_1.astype(np.float64) + self.bias_3)
-        hidden = _relu(hidden @ self.dense_2.astype(np.float64) + self.bias_4)
-        return hidden @ self.dense_3.astype(np.float64) + self.bias_5
+        def logits(rows: slice) -> np.ndarray:
+            maps = pad(images[rows]).transpose(1, 2, 0)[None].astype(np.float64)
+            for kernel, bias in convolutions:
+                sums = convolve_and_pool(maps, kernel) + bias[:, None, None, None]
+                maps = _activate(sums)
+            hidden = maps.transpose(3, 1, 2, 0).reshape(maps.shape[-1], -1)
+            hidden = _activate(hidden @ weights["dense_1"] + weights["bias_3"])
+            hidden = _activate(hidden @ weights["dense_2"] + weights["bias_4"])
+            return hidden @ weights["dense_3"] + weights["bias_5"]
+
+        blocks = parallel.map_row_blocks(logits, len(images), BLOCK_ROWS)
+        return np.concatenate([np.empty((0, self.n_outputs)), *blocks])
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         n_features = CONV_FILTERS[1] * map_side(self.height) * map_side(self.width)
@@ -175,30 +197,102 @@ def pad(images: np.ndarray) -> np.ndarray:
     return np.pad(images, ((0, 0), _margins(height), _margins(width)))
 
 
-def _relu(values: np.ndarray) -> np.ndarray:
-    return np.maximum(values, 0, out=values)
+def round_to_grids(
+    weights: Sequence[np.ndarray], biases: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Round a network so that each of its sums is exact, and so the same in any order.
 
+    A layer's weights become multiples of a step s, and its inputs multiples of a step a,
+    both powers of two. Then all products are multiples of a·s, and so is the rounded bias.
+    Their sums are exact if a·s ≥ `exact_step(P)`, where no partial sum exceeds P in size.
 
-def convolve(maps: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Convolve, as in deep learning: without padding, and without flipping the kernel.
+    An input is between 0 and a bound u: grey values are at most 255, with a = 1, and an
+    activation is at most Σ u max(w, 0) + b over the inputs of its unit, because it is
+    rounded down. A partial sum is then between -(Σ u max(-w, 0) + |b|) and
+    Σ u max(w, 0) + |b|. The larger size of the two, over all units, is P, which holds for
+    every image. These sums are exact as well, because each u is rounded up to few bits, so
+    every processor finds the same steps.
+
+    s gives the largest weight `WEIGHT_BITS` bits; a is then as small as P allows. Inputs
+    are counted in steps, so that they are whole numbers: a layer's weights are multiplied
+    by its a, and its weights and bias divided by that of the next layer.
 
     Args:
-        maps: (n_samples, height, width, n_maps) float64.
-        kernel: (side, side, n_maps, n_filters).
+        weights: Of each layer, (..., n_in, n_out); the inputs of the first are grey values.
+        biases: Of each layer, (n_out,).
 
     Returns:
-        (n_samples, height - side + 1, width - side + 1, n_filters) float64.
+        weights: float64, of the same shapes, for inputs that are whole numbers.
+        biases: float64, of the same shapes.
     """
-    windows = np.lib.stride_tricks.sliding_window_view(maps, kernel.shape[:2], axis=(1, 2))
-    weights = kernel.transpose(2, 0, 1, 3).reshape(-1, kernel.shape[3])
-    return windows.reshape(*windows.shape[:3], -1) @ weights.astype(np.float64)
+    upper = np.array([255.0])
+    scaled_weights: list[np.ndarray] = []
+    scaled_biases: list[np.ndarray] = []
+    for weight, bias in zip(weights, biases, strict=True):
+        # The bias decides only if it is 2²⁹ times as large as the weights.
+        step = max(_step(weight, WEIGHT_BITS), _step(bias, EXACT_BITS - 1))
+        rounded = round_to(weight, step)
+        rows = rounded.reshape(-1, weight.shape[-1])
+        upper = np.tile(upper, len(rows) // len(upper))  # the same at each place of a map
+        most, least = upper @ np.maximum(rows, 0), upper @ np.maximum(-rows, 0)
+        bound = float((np.maximum(most, least) + np.abs(bias)).max())
+        input_step = 1.0
+        if scaled_weights:
+            input_step = exact_step(bound) / step
+            scaled_weights[-1] /= input_step
+            scaled_biases[-1] /= input_step
+        scaled_weights.append(rounded * input_step)
+        scaled_biases.append(round_to(bias, input_step * step))
+        upper = np.maximum(most + scaled_biases[-1], 0)
+        coarse = _step(upper, UPPER_BITS)
+        upper = np.ceil(upper / coarse) * coarse
+    return scaled_weights, scaled_biases
 
 
-def _max_pool(maps: np.ndarray) -> np.ndarray:
-    """Return the largest of each 2 by 2 values; an odd last row or column is dropped."""
-    n, height, width, n_maps = maps.shape
-    even = maps[:, : height // 2 * 2, : width // 2 * 2]
-    return even.reshape(n, height // 2, 2, width // 2, 2, n_maps).max(axis=(2, 4))
+def _step(values: np.ndarray, bits: int) -> float:
+    """Return the power of two in which the largest size is a number of so many bits."""
+    return math.ldexp(1.0, math.frexp(float(np.abs(values).max()))[1] - bits)
+
+
+def _activate(values: np.ndarray) -> np.ndarray:
+    """Apply ReLU, and round down to whole numbers, in place."""
+    return np.maximum(np.floor(values, out=values), 0, out=values)
+
+
+def _pooled_kernel(kernel: np.ndarray) -> np.ndarray:
+    """Return the kernel of `convolve_and_pool`, for one of (side, side, n_maps, n_filters).
+
+    Returns:
+        (4, n_filters, n_maps, side + 1, side + 1): the kernel at each of the four places of
+        a square, among zeros.
+    """
+    side, _, n_maps, n_filters = kernel.shape
+    window = side + POOL - 1
+    pooled = np.zeros((POOL, POOL, n_filters, n_maps, window, window))
+    for y, x in np.ndindex(POOL, POOL):
+        pooled[y, x, :, :, y : y + side, x : x + side] = kernel.transpose(3, 2, 0, 1)
+    return pooled.reshape(-1, *pooled.shape[2:])
+
+
+def convolve_and_pool(maps: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """Convolve, without padding and without flipping the kernel, then pool the maxima.
+
+    One matrix product computes all four values of each square of two by two. The images
+    are the last axis, so that each step of a copy is as long as there are images. An odd
+    last row or column is dropped.
+
+    Args:
+        maps: (n_maps, height, width, n_samples) float64.
+        kernel: (4, n_filters, n_maps, side + 1, side + 1), by `_pooled_kernel`.
+
+    Returns:
+        (n_filters, (height - side + 1) // 2, (width - side + 1) // 2, n_samples).
+    """
+    places, n_filters, *inputs = kernel.shape
+    windows = np.lib.stride_tricks.sliding_window_view(maps, kernel.shape[-2:], axis=(1, 2))
+    columns = windows[:, ::POOL, ::POOL].transpose(0, 4, 5, 1, 2, 3)
+    values = kernel.reshape(-1, math.prod(inputs)) @ columns.reshape(math.prod(inputs), -1)
+    return values.reshape(places, n_filters, *columns.shape[3:]).max(axis=0)
 
 
 def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LeNet5:
@@ -226,6 +320,12 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LeNet
     from tqdm import tqdm  # noqa: PLC0415 (slow to import)
 
     keras, tensorflow = import_keras()
+    if not has_avx2():
+        log.warning(
+            "this processor (%s) has no AVX2: the weights and their hashes will differ "
+            "from those of x86-64 with AVX2",
+            platform.machine(),
+        )
     shifts = all_shifts_view(padded, options.max_shift)
     network = build_network(keras, padded.shape[1:], len(data.classes), options.seed)
     optimizer = _build_optimizer(keras, network, options, len(training))
@@ -432,8 +532,8 @@ def _make_epoch_fn(
 def import_keras() -> tuple[Any, Any]:
     """Import Keras on TensorFlow: quietly, without the user's settings, deterministic.
 
-    The order of a sum depends on the number of threads. The number of threads is fixed, so
-    that the weights do not depend on the number of processors or on their load.
+    The order of a sum depends on the number of threads and on the instructions. Both are
+    fixed, so that the weights are the same on every x86-64 processor with AVX2.
 
     Returns:
         keras: The module.
@@ -445,6 +545,7 @@ def import_keras() -> tuple[Any, Any]:
     for name in os.environ:
         if name.startswith(SETTINGS):
             del os.environ[name]
+    os.environ.update(PINNED)
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["KERAS_HOME"] = os.devnull  # read no settings, write no file
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
@@ -479,23 +580,31 @@ def _silence() -> Iterator[None]:
         os.close(stderr)
 
 
+def has_avx2() -> bool:
+    """Return whether this is an x86-64 processor with AVX2, also if it is emulated."""
+    return not AVX2.isdisjoint(np.show_config("dicts")["SIMD Extensions"].get("found", ()))
+
+
 def arithmetic() -> tuple[Any, ...]:
     """Return all that determines the last bits of a step: libraries and processor.
 
-    oneDNN chooses its code by the features of the processor and the sizes of its caches,
-    which the processor's model determines.
+    All processors with AVX2 count as one. On others oneDNN chooses its code by their
+    features and the sizes of their caches, which the processor's model determines.
     """
     import keras  # noqa: PLC0415 (`fit` has imported both)
     import tensorflow  # noqa: PLC0415, ICN001 (as above)
 
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
+    processor: Any = "AVX2"
+    if not has_avx2():
+        cpuinfo = Path("/proc/cpuinfo")
+        lines = cpuinfo.read_text("utf-8").splitlines() if cpuinfo.exists() else []
+        found = sorted({line for line in lines if line.startswith(CPU_PROPERTIES)})
+        processor = platform.processor(), found
     return (
         *(library.__version__ for library in (keras, np, tensorflow)),
-        np.show_config("dicts")["SIMD Extensions"],  # as NumPy finds them, also emulated
-        platform.processor(),
-        sorted({line for line in lines if line.startswith(CPU_PROPERTIES)}),
-        *map(os.environ.get, CPU_OVERRIDES),
+        processor,
+        platform.libc_ver(),
+        os.environ.get("GLIBC_TUNABLES"),  # may exclude instructions from exp and log
     )
 
 

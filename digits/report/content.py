@@ -23,7 +23,7 @@ IMAGE_BYTES = 2_250_000
 
 # The types of models that the page can run, and the arrays that it needs for them.
 MODEL_ARRAYS = {
-    "linear": ("mean", "scale", "coef", "intercept"),
+    "linear": ("weights", "offset", "mean", "scale"),
     "lenet5": (
         *("kernel_1", "bias_1", "kernel_2", "bias_2"),
         *("dense_1", "bias_3", "dense_2", "bias_4", "dense_3", "bias_5"),
@@ -244,12 +244,29 @@ def page_arrays(results: Sequence[Result], test: Split) -> dict[str, np.ndarray]
         arrays[f"{name}/mistakes"] = rows.astype(np.uint32)
         arrays[f"{name}/predicted"] = result.indices[1].astype(np.uint8)
         if result.model:
-            for field in MODEL_ARRAYS[result.model.model_type]:
-                arrays[f"{name}/{field}"] = getattr(result.model, field).astype(np.float32)
+            for field, values in _model_arrays(result.model).items():
+                arrays[f"{name}/{field}"] = values
         if result.decision.uses_thresholds:
             # In full precision, so that a threshold gives the same predictions as evaluate.
             arrays[f"{name}/scores"] = result.scores[:, 0].astype(np.float64)
     return arrays
+
+
+def _model_arrays(model: Model) -> dict[str, np.ndarray]:
+    """Return the arrays in `MODEL_ARRAYS`; those of the scores in full precision."""
+    names = MODEL_ARRAYS[model.model_type]
+    if isinstance(model, lenet5.LeNet5):
+        return {name: _exact(model.on_grids[name]) for name in names}
+    drawn = ("mean", "scale")  # they are for the weights and the evidence alone
+    arrays = {name: getattr(model, name) for name in names}
+    return arrays | {name: arrays[name].astype(np.float32) for name in drawn}
+
+
+def _exact(values: np.ndarray) -> np.ndarray:
+    """Return float64 values as float32, unless one of them needs more bits."""
+    with np.errstate(over="ignore"):
+        smaller = values.astype(np.float32)
+    return smaller if (smaller == values).all() else values
 
 
 def image_format(dataset_name: str) -> dict[str, Any]:
@@ -258,5 +275,6 @@ def image_format(dataset_name: str) -> dict[str, Any]:
         "box": mnist_format.BOX,
         "ink": mnist_format.INK,
         "centre_offset": mnist_format.CENTRE_OFFSET,
+        "half": mnist_format.HALF,
         "centred": dataset_name in mnist_format.MNIST_LIKE,
     }

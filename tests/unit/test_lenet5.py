@@ -1,7 +1,10 @@
 import dataclasses
 import json
+import math
 import os
+import subprocess
 import sys
+from fractions import Fraction
 from unittest.mock import Mock
 
 import numpy as np
@@ -18,7 +21,9 @@ from digits.models import serialization
 from digits.models.base import TrainingSet
 from digits.models.decision import Softmax
 from digits.models.training_log import TrainingLog
+from digits.report import content
 from stages import train
+from tests.helpers.project import ROOT
 
 OPTIONS = Options(
     model="lenet5",
@@ -71,14 +76,145 @@ def test_images_of_any_size_get_a_score_for_each_class(tmp_path, height, width, 
     assert loaded.n_pixels == height * width
 
 
-def test_a_convolution_is_the_sum_over_each_window():
+@pytest.mark.parametrize("size", [(9, 9), (8, 10)])
+def test_a_pooled_convolution_is_the_largest_sum_over_four_windows(size):
     rng = np.random.default_rng(0)
-    maps, kernel = rng.normal(size=(2, 7, 6, 3)), rng.normal(size=(5, 5, 3, 4))
-    expected = [
-        [[(maps[n, i : i + 5, j : j + 5, :, None] * kernel).sum(axis=(0, 1, 2))
-          for j in range(2)] for i in range(3)] for n in range(2)
-    ]  # fmt: skip
-    np.testing.assert_allclose(lenet5.convolve(maps, kernel), expected)
+    maps, kernel = rng.normal(size=(3, *size, 2)), rng.normal(size=(5, 5, 3, 4))
+    sums = np.array(
+        [[[(maps[:, i : i + 5, j : j + 5, n, None].transpose(1, 2, 0, 3) * kernel)
+           .sum(axis=(0, 1, 2)) for n in range(2)]
+          for j in range(size[1] - 4)] for i in range(size[0] - 4)]
+    )  # fmt: skip
+    high, wide = (size[0] - 4) // 2, (size[1] - 4) // 2
+    squares = sums[: 2 * high, : 2 * wide].reshape(high, 2, wide, 2, 2, 4)
+    found = lenet5.convolve_and_pool(maps, lenet5._pooled_kernel(kernel))
+    np.testing.assert_allclose(found, squares.max(axis=(1, 3)).transpose(3, 0, 1, 2))
+
+
+def test_scores_are_close_to_those_of_the_unrounded_network():
+    model = drawn(28, 28, 10)
+    images = np.random.default_rng(1).integers(0, 256, (5, 28, 28), np.uint8)
+    maps = lenet5.pad(images)[..., None] / 255
+    for kernel, bias in ((model.kernel_1, model.bias_1), (model.kernel_2, model.bias_2)):
+        windows = np.lib.stride_tricks.sliding_window_view(maps, (5, 5), axis=(1, 2))
+        maps = np.maximum(np.einsum("nyxcij,ijco->nyxo", windows, kernel) + bias, 0)
+        n, high, wide, _ = maps.shape
+        maps = maps.reshape(n, high // 2, 2, wide // 2, 2, -1).max(axis=(2, 4))
+    hidden = np.maximum(maps.reshape(5, -1) @ model.dense_1 + model.bias_3, 0)
+    hidden = np.maximum(hidden @ model.dense_2 + model.bias_4, 0)
+    expected = hidden @ model.dense_3 + model.bias_5
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(model.scores(images), expected, atol=1e-5 * scale)
+
+
+def scaled(**factors):
+    """Return a network with random weights, some of them multiplied."""
+    model = drawn(28, 28, 10)
+    arrays = {
+        name: getattr(model, name) * np.float32(factor) for name, factor in factors.items()
+    }
+    return dataclasses.replace(model, **arrays)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "model",
+    [
+        drawn(28, 28, 10),
+        drawn(41, 36, 3),
+        scaled(kernel_1=1e-20),  # a bias that decides alone
+        scaled(bias_2=1e20, dense_1=1e-20),
+        scaled(**dict.fromkeys(("kernel_2", "bias_2", "dense_2", "dense_3"), 0)),
+        scaled(**dict.fromkeys(ARRAYS[1:], 1e20)),
+        scaled(**dict.fromkeys(ARRAYS[1:], 1e-40)),
+    ],
+    ids=["drawn", "large", "bias", "mixed", "zeros", "huge", "tiny"],
+)
+def test_no_image_leads_to_a_sum_that_float64_cannot_hold(model):
+    """In fractions of whole numbers: the bound of each layer, less than 2⁵³ grid steps."""
+    arrays = model.on_grids
+    weights = [arrays[n] for n in ("kernel_1", "kernel_2", "dense_1", "dense_2", "dense_3")]
+    upper = [Fraction(255)]
+    for i, weight in enumerate(weights, start=1):
+        rows = weight.reshape(-1, weight.shape[-1])
+        rows = np.array([list(map(Fraction, row)) for row in rows.tolist()])
+        bias = np.array([Fraction(value) for value in arrays[f"bias_{i}"].tolist()])
+        grid = Fraction(1, max(value.denominator for value in [*rows.flat, *bias]))
+        if grid == 1:  # a coarser one may do
+            grid = Fraction(math.gcd(*(int(value) for value in [*rows.flat, *bias])) or 1)
+        inputs = np.tile(np.array(upper), len(rows) // len(upper))
+        assert (inputs @ abs(rows) + abs(bias)).max() <= 2**53 * grid
+        most = inputs @ np.maximum(rows, Fraction(0)) + bias
+        upper = [Fraction(max(math.floor(value), 0)) for value in most]
+    assert np.isfinite(model.scores(np.full((1, model.height, model.width), 255))).all()
+
+
+def test_each_image_gets_its_score_whatever_is_scored_with_it():
+    model = drawn(28, 28, 10)
+    images = np.random.default_rng(1).integers(0, 256, (50, 28, 28), np.uint8)
+    images[25:] //= 64
+    scores = model.scores(images)
+    order = np.random.default_rng(2).permutation(50)
+    np.testing.assert_array_equal(model.scores(images[order]), scores[order])
+    one_by_one = [model.scores(image[None])[0] for image in images]
+    np.testing.assert_array_equal(one_by_one, scores)
+
+
+def test_the_order_of_a_sum_does_not_matter():
+    """Mirrored images, kernels and rows of the first dense layer."""
+    model = drawn(28, 28, 10)
+    images = np.random.default_rng(1).integers(0, 256, (20, 28, 28), np.uint8)
+    order = np.random.default_rng(2).permutation(120)
+    dense_1 = model.dense_1.reshape(5, 5, 16, 120)[::-1, ::-1]
+    mirrored = dataclasses.replace(
+        model,
+        kernel_1=model.kernel_1[::-1, ::-1],
+        kernel_2=model.kernel_2[::-1, ::-1],
+        dense_1=dense_1.reshape(400, 120)[:, order],
+        bias_3=model.bias_3[order],
+        dense_2=model.dense_2[order],
+    )
+    scores = model.scores(images)
+    np.testing.assert_array_equal(mirrored.scores(images[:, ::-1, ::-1]), scores)
+
+
+@pytest.mark.parametrize(
+    ("model", "dtypes"),
+    [
+        (drawn(28, 28, 10), {"float32"}),
+        (scaled(**dict.fromkeys(ARRAYS[1:], 1e20)), {"float32", "float64"}),
+    ],
+)
+def test_the_page_gets_the_weights_without_loss(model, dtypes):
+    arrays = content._model_arrays(model)
+    assert {str(values.dtype) for values in arrays.values()} == dtypes
+    for name, values in model.on_grids.items():
+        np.testing.assert_array_equal(arrays[name], values)
+
+
+@pytest.mark.long
+def test_each_blas_kernel_and_number_of_threads_gives_the_same_scores():
+    program = (
+        "import numpy as np, hashlib; from tests.unit.test_lenet5 import drawn;"
+        "images = np.random.default_rng(1).integers(0, 256, (40, 28, 28), np.uint8);"
+        "scores = drawn(28, 28, 10).scores(images);"
+        "print(hashlib.sha256(scores.tobytes()).hexdigest())"
+    )
+    settings = [
+        {"OPENBLAS_CORETYPE": core, "OMP_NUM_THREADS": threads}
+        for core, threads in [("Nehalem", "1"), ("Haswell", "2")]
+    ]
+    digests = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env=os.environ | setting,
+            check=True,
+            stdout=subprocess.PIPE,
+        ).stdout
+        for setting in [{}, *settings]
+    ]
+    assert len(set(digests)) == 1
 
 
 def test_weights_of_another_size_of_image_are_refused(tmp_path):
@@ -213,7 +349,7 @@ def test_scores_are_those_of_keras(calm, tiny):
     network = lenet5.build_network(lenet5.import_keras()[0], (32, 32), 10, seed=0)
     network.set_weights([getattr(model, name) for name in ARRAYS if name != "classes"])
     expected = network.predict(lenet5.pad(tiny.test.images)[..., None], verbose=0)
-    np.testing.assert_allclose(model.scores(tiny.test.images), expected, atol=1e-5)
+    np.testing.assert_allclose(model.scores(tiny.test.images), expected, atol=1e-4)
 
 
 @pytest.mark.long
@@ -286,11 +422,11 @@ def with_another_library(patch):
     patch.setattr(np, "__version__", "0")
 
 
-def with_less_of_the_processor(patch):
-    patch.setenv("NPY_DISABLE_CPU_FEATURES", "X86_V4")
+def without_avx2(patch):
+    patch.setattr(lenet5, "has_avx2", lambda: False)
 
 
-@pytest.mark.parametrize("change", [with_another_library, with_less_of_the_processor])
+@pytest.mark.parametrize("change", [with_another_library, without_avx2])
 def test_a_checkpoint_of_other_arithmetic_is_not_used(
     tiny, tmp_path, monkeypatch, caplog, change
 ):
@@ -338,8 +474,35 @@ def test_settings_of_tensorflow_are_ignored(monkeypatch):
     for module in ("keras", "tensorflow"):
         monkeypatch.setitem(sys.modules, module, Mock())
     lenet5.import_keras()
-    assert not {*names} & {*os.environ}
+    set_ = {name: os.environ[name] for name in {*names} & {*os.environ}}
+    assert set_ == {"TF_ENABLE_ONEDNN_OPTS": "1", "ONEDNN_MAX_CPU_ISA": "AVX2"}
     assert os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
+@pytest.mark.parametrize(
+    ("extensions", "expected"),
+    [
+        ({"found": ["AVX2", "AVX512F"]}, True),  # NumPy 2.3
+        ({"found": ["X86_V3"]}, True),
+        ({"found": ["ASIMDHP"]}, False),  # ARM
+        ({}, False),
+    ],
+)
+def test_avx2_is_found_by_numpys_names(monkeypatch, extensions, expected):
+    monkeypatch.setattr(np, "show_config", lambda _: {"SIMD Extensions": extensions})
+    assert lenet5.has_avx2() is expected
+
+
+@pytest.mark.parametrize("has_avx2", [True, False])
+def test_a_training_without_avx2_says_that_hashes_will_differ(
+    tiny, tmp_path, monkeypatch, caplog, has_avx2
+):
+    monkeypatch.setattr(lenet5, "has_avx2", lambda: has_avx2)
+    monkeypatch.setattr(lenet5, "build_network", Mock(side_effect=InterruptedError))
+    with pytest.raises(InterruptedError):
+        fitted(tiny, tmp_path)
+    said = "has no AVX2: the weights and their hashes will differ" in caplog.text
+    assert said is not has_avx2
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from digits.errors import InputError
 from digits.methods import nearest_neighbours, support_vectors
 from digits.methods.random_features import random_weights, sigmoid_features
 from digits.models import pairs, serialization
+from digits.models.linear import affine
 from digits.models.training_log import TrainingLog
 from stages import train
 from tests.helpers.project import generate, options
@@ -109,6 +110,18 @@ def test_each_pair_is_least_squares_on_its_images_alone(data):
         )
         margins = flat(data.test) @ coef + intercept
         np.testing.assert_allclose(margins, line.predict(flat(data.test)), atol=1e-7)
+
+
+def test_the_margins_of_pairs_are_exact(data):
+    model = train.train(data.train, BLOCKS["pairwise"])
+    X = flat(data.test)
+    margins = affine(X, model.coef, model.intercept)
+    order = np.random.default_rng(0).permutation(X.shape[1])
+    for turned in (
+        affine(X[:, order], model.coef[:, order], model.intercept),
+        np.cumsum(X[:, None] * model.coef, axis=2)[:, :, -1] + model.intercept,
+    ):
+        np.testing.assert_array_equal(turned, margins)
 
 
 def test_votes_are_scikit_learns():

@@ -1,10 +1,13 @@
-// LeNet-5's scores, as in digits/methods/lenet5.py.
+// LeNet-5's scores, equal to those of digits/methods/lenet5.py in every bit: the weights are
+// such that each sum is exact, in any order. Inputs and activations are whole numbers.
 
 /**
  * Maps of one height and width; at each place the values of all maps.
  *
  * @typedef {{ values: Float64Array, high: number, wide: number }} Maps
  */
+
+/** @typedef {Float32Array | Float64Array} Weights float64 if float32 has too few bits */
 
 /**
  * @param {number} side of an image, in pixels
@@ -24,13 +27,13 @@ function paddedImage(pixels) {
   const [[top, high], [left, wide]] = [padding(height), padding(width)];
   const values = new Float64Array(high * wide);
   pixels.forEach((pixel, i) => {
-    values[(top + Math.floor(i / width)) * wide + left + (i % width)] = pixel / 255;
+    values[(top + Math.floor(i / width)) * wide + left + (i % width)] = pixel;
   });
   return { values, high, wide };
 }
 
 /**
- * @param {Float32Array} kernel
+ * @param {Weights} kernel
  * @param {number} pairs the number of inputs times that of outputs
  * @returns {number} its height and width, in pixels
  */
@@ -42,8 +45,8 @@ const kernelSide = (kernel, pairs) => Math.sqrt(kernel.length / pairs);
  * @param {Maps} maps
  * @param {number} y
  * @param {number} x
- * @param {Float32Array} kernel (side, side, nIn, nOut)
- * @param {Float32Array} bias (nOut)
+ * @param {Weights} kernel (side, side, nIn, nOut)
+ * @param {Weights} bias (nOut)
  * @returns {Float64Array} (nOut)
  */
 function convolvedAt({ values, high, wide }, y, x, kernel, bias) {
@@ -60,11 +63,12 @@ function convolvedAt({ values, high, wide }, y, x, kernel, bias) {
 }
 
 /**
- * A convolution, ReLU, and max pooling of two by two. The maxima start at 0, which is ReLU.
+ * A convolution, ReLU, max pooling of two by two, and rounding down. The maxima start at 0,
+ * which is ReLU.
  *
  * @param {Maps} maps
- * @param {Float32Array} kernel (side, side, nIn, nOut)
- * @param {Float32Array} bias (nOut)
+ * @param {Weights} kernel (side, side, nIn, nOut)
+ * @param {Weights} bias (nOut)
  * @returns {Maps}
  */
 function convolved(maps, kernel, bias) {
@@ -77,7 +81,7 @@ function convolved(maps, kernel, bias) {
     for (let x = 0; x < 2 * columns; x += 1) {
       const to = ((y >> 1) * columns + (x >> 1)) * nOut;
       convolvedAt(maps, y, x, kernel, bias).forEach((value, n) => {
-        maxima[to + n] = Math.max(maxima[to + n], value);
+        maxima[to + n] = Math.max(maxima[to + n], Math.floor(value));
       });
     }
   }
@@ -86,8 +90,8 @@ function convolved(maps, kernel, bias) {
 
 /**
  * @param {Float64Array} values (nIn)
- * @param {Float32Array} weights (nIn, nOut)
- * @param {Float32Array} bias (nOut)
+ * @param {Weights} weights (nIn, nOut)
+ * @param {Weights} bias (nOut)
  * @returns {Float64Array} (nOut)
  */
 function dense(values, weights, bias) {
@@ -99,10 +103,10 @@ function dense(values, weights, bias) {
 }
 
 /** @param {Float64Array} values */
-const relu = (values) => values.map((value) => Math.max(value, 0));
+const activations = (values) => values.map((value) => Math.max(Math.floor(value), 0));
 
 /**
- * @param {Record<string, Float32Array>} arrays the kernels, weights and biases
+ * @param {Record<string, Weights>} arrays the kernels, weights and biases
  * @param {Uint8Array} pixels
  * @returns {number[]} the logit of each class
  */
@@ -110,7 +114,7 @@ function lenet5Scores(arrays, pixels) {
   let maps = paddedImage(pixels);
   maps = convolved(maps, arrays.kernel_1, arrays.bias_1);
   maps = convolved(maps, arrays.kernel_2, arrays.bias_2);
-  let hidden = relu(dense(maps.values, arrays.dense_1, arrays.bias_3));
-  hidden = relu(dense(hidden, arrays.dense_2, arrays.bias_4));
+  let hidden = activations(dense(maps.values, arrays.dense_1, arrays.bias_3));
+  hidden = activations(dense(hidden, arrays.dense_2, arrays.bias_4));
   return Array.from(dense(hidden, arrays.dense_3, arrays.bias_5));
 }
