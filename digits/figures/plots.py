@@ -217,8 +217,10 @@ def _bottom_axis(
 def _colour_bar(canvas: Canvas, left: int, bottom: int, high: int) -> None:
     """Draw the colours of the shares from 0 to 1, upwards."""
     right = left + 18
-    colours = _blues(np.arange(high)[::-1, None], np.array([[high - 1]]))
-    canvas.pixels((left, bottom - high, right, bottom), colours)
+    rows = np.arange(high)[::-1, None]
+    canvas.pixels(
+        (left, bottom - high, right, bottom), _blues(rows, rows.max(keepdims=True))
+    )
     for share in (0, 0.5, 1):
         y = bottom - share * high
         canvas.rectangle((right, y, right + TICK, y + 1), "black")
