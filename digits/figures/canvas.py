@@ -135,7 +135,7 @@ def _nearest(position: float) -> int:
 
 def _dashed(points: np.ndarray, dash: float, gap: float) -> list[np.ndarray]:
     """Return the dashes of a line, each (n_points, 2)."""
-    lengths = np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1))
+    lengths = np.hypot(*np.diff(points, axis=0).T)
     at = np.concatenate([[0], np.cumsum(lengths)])
     parts = []
     for start in np.arange(0, at[-1], dash + gap):

@@ -44,12 +44,12 @@ def confusion(path: Path, counts: np.ndarray, classes: Sequence[str], variant: s
     canvas = Canvas(max(side + 190 + more, 320), max(side + 110 + more, 240))
     left, bottom = round(70 + more), canvas.image.height - round(65 + more)
     right, top = left + side, bottom - side
-    supports = np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    canvas.pixels((left, top, right, bottom), _blues(counts, supports))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    canvas.pixels((left, top, right, bottom), _blues(shares))
     for (row, column), count in np.ndenumerate(counts):
         if not few and not count:
             continue  # ten thousand zeros hide the rest
-        colour = "white" if 2 * count > supports[row, 0] else "black"
+        colour = "white" if shares[row, column] > 0.5 else "black"  # noqa: PLR2004
         canvas.text(
             left + cell * (column + 0.5),
             top + cell * (row + 0.5),
@@ -176,21 +176,10 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _blues(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """Return the colours of shares, interpolated in whole numbers.
-
-    Args:
-        parts: (height, width) integers from 0 to their whole.
-        wholes: Positive integers of a shape that can be broadcast to that of `parts`.
-
-    Returns:
-        (height, width, 3) red, green and blue.
-    """
-    last = len(BLUES) - 1
-    below = np.minimum(last * parts // wholes, last - 1)
-    rest, wholes = (last * parts - below * wholes)[..., None], wholes[..., None]
-    step = BLUES[below + 1] - BLUES[below]
-    return BLUES[below] + (2 * step * rest + wholes) // (2 * wholes)
+def _blues(shares: np.ndarray) -> np.ndarray:
+    """Return the colours of shares from 0 to 1, with red, green and blue as last axis."""
+    at, palette = shares * (len(BLUES) - 1), np.arange(len(BLUES))
+    return np.rint(np.stack([np.interp(at, palette, c) for c in BLUES.T], axis=-1))
 
 
 def _frame(canvas: Canvas, left: int, top: int, right: int, bottom: int) -> None:
@@ -217,10 +206,8 @@ def _bottom_axis(
 def _colour_bar(canvas: Canvas, left: int, bottom: int, high: int) -> None:
     """Draw the colours of the shares from 0 to 1, upwards."""
     right = left + 18
-    rows = np.arange(high)[::-1, None]
-    canvas.pixels(
-        (left, bottom - high, right, bottom), _blues(rows, rows.max(keepdims=True))
-    )
+    shares = np.linspace(1, 0, high)[:, None]
+    canvas.pixels((left, bottom - high, right, bottom), _blues(shares))
     for share in (0, 0.5, 1):
         y = bottom - share * high
         canvas.rectangle((right, y, right + TICK, y + 1), "black")
