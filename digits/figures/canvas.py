@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from digits.data.files import write_png
 
 # The name has the version, because fingerprints contain only code.
-FONT = Path(__file__).with_name("DejaVuSans-2.35.ttf")
+FONT = Path(__file__).with_name("DejaVuSans-2.37.ttf")
 PIXELS_PER_POINT = 100 / 72
 SMOOTH = 4  # a curve is drawn so many times as large, and its pixels averaged
 
