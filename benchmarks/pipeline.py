@@ -24,7 +24,6 @@ import numpy as np
 import yaml
 
 from digits.data import dataset
-from digits.figures.canvas import Canvas, font, ticks
 
 ROOT = Path(__file__).parents[1]
 
@@ -112,27 +111,27 @@ def draw(path: Path, runs: dict[str, Steps]) -> None:
         path: Where to save the figure.
         runs: The steps of each run, with their seconds.
     """
-    canvas = Canvas(900, 240)
-    left, right, bottom = 100, 840, 190
-    longest = max(sum(s for _, s in steps) for steps in runs.values())
-    for row, (run, steps) in enumerate(runs.items()):
-        x, y = float(left), 20 + 85 * row
-        canvas.text(left - 8, y + 35, run, anchor="rm")
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(9, 2.6), layout="constrained")
+    axes = figure.subplots()
+    for row, steps in enumerate(runs.values()):
+        left = 0.0
         for step, (name, seconds) in enumerate(steps):
-            end = x + (right - left) * seconds / longest
-            canvas.rectangle((x, y, end - 1, y + 70), ("#9ecae1", "#4292c6")[step % 2])
-            if font(8).getlength(name) < end - x - 4:
-                canvas.text((x + end) / 2, y + 27, name, points=8)
-                canvas.text((x + end) / 2, y + 43, f"{seconds:.0f} s", points=8)
-            x = end
-        canvas.text(x + 6, y + 35, f"{sum(s for _, s in steps):.0f} s", anchor="lm")
-    for value, label in ticks(0, longest):
-        x = left + (right - left) * value / longest
-        canvas.rectangle((x, bottom, x + 1, bottom + 5), "black")
-        canvas.text(x, bottom + 8, label, anchor="ma")
-    canvas.rectangle((left, bottom, right + 1, bottom + 1), "black")
-    canvas.text((left + right) / 2, bottom + 36, "seconds")
-    canvas.save(path)
+            colour = ("#9ecae1", "#4292c6")[step % 2]
+            axes.barh(row, seconds, left=left, color=colour, edgecolor="white")
+            if seconds > 0.08 * sum(s for _, s in runs["notebook"]):
+                middle = (left + seconds / 2, row)
+                axes.annotate(f"{name}\n{seconds:.0f} s", middle, ha="center", va="center",
+                              fontsize=8)  # fmt: skip
+            left += seconds
+        axes.annotate(f" {left:.0f} s", (left, row), va="center")
+    axes.set_yticks(range(len(runs)), list(runs))
+    axes.margins(x=0.08)
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds")
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    figure.savefig(path, dpi=100, metadata={"Software": None})
 
 
 def main(rounds: int) -> None:

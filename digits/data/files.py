@@ -26,8 +26,8 @@ from digits import process
 from digits.data import regular
 from digits.errors import InputError
 
-if TYPE_CHECKING:  # most stages draw nothing
-    from PIL.Image import Image
+if TYPE_CHECKING:  # slow to import, and most stages draw nothing
+    from matplotlib.figure import Figure
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -154,10 +154,10 @@ def write_npz(path: Path, **arrays: np.ndarray | str) -> None:
             archive.writestr(ZipInfo(f"{name}.npy"), content.getvalue())
 
 
-def write_png(path: Path, image: "Image") -> None:
-    """Write an image as PNG; the same image gives the same bytes."""
+def write_png(path: Path, figure: "Figure") -> None:
+    """Write a matplotlib figure as PNG; the same figure gives the same bytes."""
     with replacing(path) as temporary:
-        image.save(temporary, "PNG")
+        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})
 
 
 def read_npy(path: Path) -> np.ndarray:

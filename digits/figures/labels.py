@@ -1,10 +1,9 @@
-"""Names of classes as labels that can be drawn."""
+"""Names of classes as labels that matplotlib can draw."""
 
-import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
-from digits.figures.canvas import font
+from digits.figures.canvas import FT2Font, get_data_path
 
 MAX_LENGTH = 24  # characters
 
@@ -12,8 +11,9 @@ MAX_LENGTH = 24  # characters
 def plot_labels(names: Sequence[str]) -> list[str]:
     """Return the label of each class in a figure.
 
-    A long name loses its middle. A name with characters that the font lacks, or that are
-    written from right to left, becomes "class 3", after its number.
+    A long name loses its middle. A name with characters that matplotlib's own font lacks
+    (which other fonts there are depends on the machine) becomes "class 3", after its
+    number. No name is read as a formula.
 
     Args:
         names: The names of all classes, in the order of their numbers.
@@ -22,22 +22,18 @@ def plot_labels(names: Sequence[str]) -> list[str]:
 
 
 def label_width(labels: Sequence[str]) -> float:
-    """Return by how many pixels the longest label is wider than one character."""
-    return 8.5 * (max(map(len, labels)) - 1)
+    """Return by how many inches the longest label is wider than one character."""
+    return 0.085 * (max(map(len, labels)) - 1)
 
 
 def _plot_label(name: str, number: int) -> str:
-    if not all(map(_can_be_drawn, name)):
+    if not {ord(character) for character in name} <= _font_characters():
         return f"class {number}"
     if len(name) > MAX_LENGTH:
-        return f"{name[: MAX_LENGTH - 9]}…{name[-8:]}"
-    return name
+        name = f"{name[: MAX_LENGTH - 9]}…{name[-8:]}"
+    return name.replace("$", r"\$")
 
 
 @cache
-def _can_be_drawn(character: str) -> bool:
-    """Return whether the font has the character; it draws one sign for all others."""
-    if unicodedata.bidirectional(character) in ("R", "AL"):
-        return False
-    shape, missing = (bytes(font(10).getmask(c)) for c in (character, "\U0010ffff"))
-    return shape != missing
+def _font_characters() -> frozenset[int]:
+    return frozenset(FT2Font(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf").get_charmap())

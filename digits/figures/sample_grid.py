@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from digits.figures.canvas import Canvas
+from digits.data.files import write_png
+from digits.figures.canvas import Figure
 from digits.figures.labels import plot_labels
 
-SIDE = 102  # pixels of an image's longer side
 MAX_LARGE = 3  # characters of a title in large type
 
 
@@ -22,12 +22,16 @@ def draw(path: Path, images: np.ndarray, labels: np.ndarray, names: Sequence[str
         names: The names of all classes; label i is `names[i]`.
     """
     titles = plot_labels(names)
-    points = 12 if max(map(len, titles)) <= MAX_LARGE else 7
-    canvas = Canvas(500, 440)
-    high, wide = SIDE * np.array(images.shape[1:]) / max(images.shape[1:]) / 2
+    size = "large" if max(map(len, titles)) <= MAX_LARGE else "x-small"
+    figure = Figure(figsize=(5, 4.4))
+    axes = figure.add_axes((0, 0, 1, 1))  # one for all images: twelve would be slow
+    high, wide = np.array(images.shape[1:]) / max(images.shape[1:]) / 2
     for i, (image, label) in enumerate(zip(images[:12], labels[:12], strict=True)):
         row, column = divmod(i, 4)
-        x, y = 66 + 123 * column, 95 + 138 * row
-        canvas.pixels((x - wide, y - high, x + wide, y + high), image)
-        canvas.text(x, y - high - 6, titles[label], points=points, anchor="ms")
-    canvas.save(path)
+        x, y = 1.2 * column, -1.35 * row
+        extent = (x - wide, x + wide, y - high, y + high)
+        axes.imshow(image, "gray", vmin=0, vmax=255, extent=extent)
+        axes.text(x, y + high + 0.05, titles[label], fontsize=size, ha="center")
+    axes.set(xlim=(-0.65, 4.25), ylim=(-3.3, 0.85))
+    axes.axis("off")
+    write_png(path, figure)

@@ -122,9 +122,11 @@ def variations(top: Path) -> Iterator[Variation]:
     yield Variation("settings of Python", environment=PYTHON)
     yield Variation("settings of libraries", environment=LIBRARIES)
     yield Variation("settings of TensorFlow", environment=TENSORFLOW)
+    (top / "matplotlibrc").write_text("text.usetex: True\nfont.size: 20\n")
     (top / ".keras").mkdir()
     (top / ".keras/keras.json").write_text('{"floatx": "float64", "backend": "jax"}')
-    yield Variation("settings in files", environment={"HOME": str(top)})
+    home = {"MATPLOTLIBRC": str(top / "matplotlibrc"), "HOME": str(top)}
+    yield Variation("settings in files", environment=home)
     for kernel in KERNELS:
         yield Variation(
             f"BLAS for {kernel}", "metrics", environment={"OPENBLAS_CORETYPE": kernel}

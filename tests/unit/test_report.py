@@ -272,7 +272,7 @@ def test_the_page_of_mnist_is_small_and_holds_every_image():
 
 def test_importing_the_stage_is_quick():
     """It imports nothing slow, because it runs after every change."""
-    slow = {"sklearn", "scipy", "pandas", "pooch"}
+    slow = {"matplotlib", "sklearn", "scipy", "pandas", "pooch"}
     code = "import sys, stages.report; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

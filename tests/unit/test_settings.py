@@ -17,6 +17,22 @@ from digits.memory import MIB
 from stages import check
 from tests.helpers.project import PARAMS, ROOT
 
+PICTURES = {
+    "in_the_folder": (
+        "matplotlibrc",
+        "text.usetex: True\nfont.size: 20\n",
+        {"MPLBACKEND": "nonsense"},
+    ),
+    "by_variable": ("set/rc", "axes.facecolor: red\n", {"MATPLOTLIBRC": "set/rc"}),
+    "at_home": (
+        "set/matplotlib/matplotlibrc",
+        "font.size: 20\n",
+        {"XDG_CONFIG_HOME": "set"},
+    ),
+    "that_is_no_text": ("matplotlibrc", "\udcff\udcfe", {}),
+    "no_place_for_a_cache": ("unused", "", {"MPLCONFIGDIR": "/proc/nothing"}),
+}
+
 
 def but_the_first_slow(cases):
     """Mark all cases of a test except the first as slow."""
@@ -49,6 +65,27 @@ def run(folder, *command, before="", after="", **environment):
         text=True,
         check=False,
     )
+
+
+@pytest.fixture(scope="module")
+def usual(tiny, tmp_path_factory):
+    """The figure of a subset, plotted without any settings."""
+    folder = tmp_path_factory.mktemp("usual")
+    shutil.copy(PARAMS, folder / "params.yaml")
+    dataset.save(folder / "data/raw", tiny)
+    assert run(folder, "stages.filter", "binary").returncode == 0
+    return (folder / "metrics/subsets/binary/first_images.png").read_bytes()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", but_the_first_slow(PICTURES))
+def test_settings_of_matplotlib_change_no_figure(folder, usual, name):
+    path, text, environment = PICTURES[name]
+    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    (folder / path).write_text(text, errors="surrogateescape")
+    done = run(folder, "stages.filter", "binary", **environment)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "metrics/subsets/binary/first_images.png").read_bytes() == usual
 
 
 @pytest.mark.long
