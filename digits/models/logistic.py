@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
-from tqdm import tqdm
 
 from digits.config.blocks import Solver, TrainBlock
 from digits.models.base import TrainingSet
@@ -89,6 +88,8 @@ def fit(
 
 def _progress() -> "Callback":
     """Return a callback that shows the progress."""
+    from tqdm import tqdm  # noqa: PLC0415 (slow to import)
+
     bar = tqdm(
         total=DECADES, disable=None, leave=False, bar_format="{bar} {desc} after {elapsed}"
     )
