@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from digits.grid import is_settled, round_to
 from digits.parallel import available_threads
-from digits.solvers.canonical import grid_step, refine
+from digits.solvers.canonical import ROUNDING, grid_step, refine
 from digits.solvers.estimator import Estimator
 from digits.solvers.standardized import StandardizedMatrix
 
@@ -29,7 +29,6 @@ MOST_MOVE = 1e-12  # of the mean squared error, by rounding
 # perfect: the grid is not made finer.
 PERFECT = 1e-3
 SMALLEST_ERROR = 2.0**-40  # of the target's variance: a multiple of it is reported
-ROUNDING = 2.0**-53  # of a float64, relative
 ROUNDINGS = 8 * ROUNDING  # of a projection
 TINY = 1e-300  # keeps a division finite
 
