@@ -1,18 +1,19 @@
 """Canonical coefficients: rounded to a grid, so that every processor gives the same ones.
 
-Processors differ in the order in which they sum, and so in the last bits of a fit. Two of
-them have the same coefficients after rounding to multiples of a step h, if
+Processors differ in the order in which they sum, and so in the last bits of a fit. But if a
+fit w is within `error` of the optimum w*, and no coefficient is within `error` of a
+boundary between two multiples of a step h, then w and w* lie between the same boundaries:
+the rounded fit is the rounded optimum. This is so on every processor on which it is shown.
 
-1. the fits are much closer to each other than h. Both are within `error` of the optimum,
-   and so within 2 · error of each other. For an objective f that is 1-strongly convex, as
-   one with the penalty ½‖w‖² is, error ≤ ‖∇f‖. Fits are driven to the limit of float64,
-   where ‖∇f‖ is only the rounding of the gradient;
-2. no coefficient is within 2 · error of a boundary between two multiples. Where the
-   boundaries lie is arbitrary, so two results that differ by d fall on different sides of
-   one with the probability d / h. For m coefficients, the expected number that differ is
-   the sum of these, at most √m · 2 · error / h. A fit goes on until this is at most
-   `ENOUGH`. Then `grid.is_settled` tells whether a coefficient is so close to a boundary
-   after all; if so, a warning says that another processor may give another one.
+1. *How far a fit is from the optimum.* An objective f with the penalty ½‖w‖² is 1-strongly
+   convex, so error ≤ ‖∇f‖. Fits are driven to the limit of float64, where ‖∇f‖ is little
+   more than the rounding of the gradient. For least squares, the error is the next
+   correction of iterative refinement. Two fits differ by at most the sum of their errors.
+2. *How likely a coefficient is near a boundary.* Where the boundaries lie is arbitrary. So
+   a coefficient is within `error` of one with the probability 2 · error / h, and one of m
+   coefficients with at most m times that. A fit goes on until none is
+   (`grid.is_settled`), or until rounding lets it get no nearer. Then a warning says that
+   another processor may give other coefficients.
 
 The step is chosen by what rounding does to the objective. Rounding moves each coefficient
 by δ with |δ| ≤ h/2, so to second order f grows by ½ δᵀHδ. The δ are as good as random and
@@ -31,7 +32,6 @@ import numpy as np
 from digits import grid
 
 MOST_MOVE = 1e-8  # of the objective, by rounding
-ENOUGH = 0.005  # expected number of coefficients that differ on another processor
 
 
 def grid_step(most_move: float, trace: float) -> float:
@@ -42,17 +42,6 @@ def grid_step(most_move: float, trace: float) -> float:
         trace: The trace of the objective's Hessian, positive.
     """
     return grid.power_of_two(math.sqrt(24 * most_move / trace))
-
-
-def expected_differences(error: np.ndarray, n_coefs: int, step: np.ndarray) -> np.ndarray:
-    """Bound the expected number of coefficients that differ on another processor.
-
-    Args:
-        error: The largest distance from the optimum, ‖w - w*‖, of each problem.
-        n_coefs: The number of coefficients of a problem.
-        step: The step of the grid of each problem.
-    """
-    return 2 * error * np.sqrt(n_coefs) / step
 
 
 def refine(
