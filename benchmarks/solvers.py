@@ -5,8 +5,8 @@
 
 Each measurement runs in a separate process. A round runs all of them in turn, so that other
 load on the machine affects all of them equally. Only `fit` is timed. scikit-learn gets
-standardised pixels, as float64; for our solvers, the time includes the standardisation. Ours
-go to the canonical model, at the optimum of float64; scikit-learn's stop earlier.
+standardised pixels, as float64; for our solvers, the time includes the standardisation.
+Ours go to the canonical model, at the optimum of float64; scikit-learn's stop earlier.
 """
 
 import argparse
