@@ -10,9 +10,9 @@ them have the same coefficients after rounding to multiples of a step h, if
 2. no coefficient is within 2 · error of a boundary between two multiples. Where the
    boundaries lie is arbitrary, so two results that differ by d fall on different sides of
    one with the probability d / h. For m coefficients, the expected number that differ is
-   the sum of these, at most √m · 2 · error / h. A fit goes on until this is at most
-   `ENOUGH`. Then `grid.is_settled` tells whether a coefficient is so close to a boundary
-   after all; if so, a warning says that another processor may give another one.
+   the sum of these, at most √m · 2 · error / h. `grid.is_settled` tells whether a
+   coefficient is so close to a boundary. A fit goes on until none is; if float64 does not
+   allow that, a warning says that another processor may give another coefficient.
 
 The step is chosen by what rounding does to the objective. Rounding moves each coefficient
 by δ with |δ| ≤ h/2, so to second order f grows by ½ δᵀHδ. The δ are as good as random and
