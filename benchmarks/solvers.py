@@ -6,7 +6,7 @@
 Each measurement runs in a separate process. A round runs all of them in turn, so that other
 load on the machine affects all of them equally. Only `fit` is timed. scikit-learn gets
 standardised pixels, as float64; for our solvers, the time includes the standardisation.
-Ours go to the canonical model, at the optimum of float64; scikit-learn's stop earlier.
+Ours go to the canonical model, nearer to the optimum than scikit-learn's.
 """
 
 import argparse

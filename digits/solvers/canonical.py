@@ -5,8 +5,8 @@ them have the same coefficients after rounding to multiples of a step h, if
 
 1. the fits are much closer to each other than h. Both are within `error` of the optimum,
    and so within 2 · error of each other. For an objective f that is 1-strongly convex, as
-   one with the penalty ½‖w‖² is, error ≤ ‖∇f‖. Fits are driven to the limit of float64,
-   where ‖∇f‖ is only the rounding of the gradient;
+   one with the penalty ½‖w‖² is, error ≤ ‖∇f‖. Fits can be driven to the limit of
+   float64, where ‖∇f‖ is only the rounding of the gradient;
 2. no coefficient is within 2 · error of a boundary between two multiples. Where the
    boundaries lie is arbitrary, so two results that differ by d fall on different sides of
    one with the probability d / h. For m coefficients, the expected number that differ is
