@@ -1,4 +1,4 @@
-"""L2-regularised logistic regression, to the limit of float64, rounded to a grid.
+"""L2-regularised logistic regression, rounded to a grid.
 
 The objective is scikit-learn's, on standardised columns, with an unpenalised intercept:
 
@@ -11,10 +11,10 @@ product with the Hessian. All classes share each pass. There are three phases:
 2. Newton's method, preconditioned by Hessians of sampled rows, where f is minimised over
    the plane of the new direction and the step before, as conjugate gradients do.
 3. Newton's method with the gradient in float64 and conjugate gradients in float32, until
-   the gradient is as small as its own rounding.
+   the coefficients, rounded to a grid, do not depend on the processor (`canonical`), or the
+   gradient is as small as its own rounding.
 
-Then the coefficients are rounded to a grid (`canonical`), so that they do not depend on the
-processor. docs/solver.md explains the method, proves the bound and names the sources.
+docs/solver.md explains the method, proves the bound and names the sources.
 """
 
 import logging
@@ -176,6 +176,9 @@ class _LogisticOptimizer:
         sampler: Samples Hessians.
         best: The point with the smallest error of each problem, in phase 3.
         error: The bounds on ‖w - w*‖ there, (n_problems,).
+        refinement: By what the step of each grid was multiplied, (n_problems,), because
+            rounding moved f by too much.
+        rounded: The best point, rounded.
         intercept_curvature: Second derivatives by the intercepts, (n_outputs,), there.
         curvature: That of the loss at `point`, in phase 3, for products with the Hessian.
     """
