@@ -145,13 +145,14 @@ def unpack(architecture: str, *packages: str) -> Path:
         apt, root = Path(name, "apt"), Path(name, "root")
         for path in ("state/lists/partial", "cache/archives/partial"):
             (apt / path).mkdir(parents=True)
+        (apt / "state/status").touch()  # no package is installed there
         settings = {
             "APT::Architecture": architecture,
             "APT::Architectures": architecture,
             "APT::Sandbox::User": "root",  # the user _apt cannot write to the folder
             "Dir::Cache": apt / "cache",
             "Dir::State": apt / "state",
-            "Dir::State::status": "/dev/null",  # no package is installed there
+            "Dir::State::status": apt / "state/status",
         }
         options = [f"--option={key}={value}" for key, value in settings.items()]
         only = ("--download-only", "--yes", "--no-install-recommends")
