@@ -247,7 +247,7 @@ def emulated(model: str) -> Processor:
 
 def arm(model: str, name: str) -> Processor:
     """Return a 64-bit ARM processor, by QEMU's name, with Debian's Python."""
-    if "ubuntu" in platform.freedesktop_os_release()["ID"]:
+    if platform.freedesktop_os_release()["ID"] == "ubuntu":
         raise NotHereError("Ubuntu has its packages for ARM on another server")
     root = unpack("arm64", "python3", "libstdc++6")
     python = root / "usr/bin/python3"
