@@ -1,8 +1,10 @@
 """Metrics: functions of class indices and scores that return numbers and tables.
 
-A class is always given by its index, from 0 to n_classes - 1.
+A class is always given by its index, from 0 to n_classes - 1. Sums are rounded once, so
+that they do not depend on the order in which a processor adds.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
@@ -94,10 +96,15 @@ def scalars(counts: np.ndarray) -> dict[str, float]:
     return {
         "accuracy": n_correct / n_samples,
         "errors": n_samples - n_correct,
-        "precision_macro": float(per_class.precision.mean()),
-        "recall_macro": float(per_class.recall.mean()),
-        "f1_macro": float(per_class.f1.mean()),
+        "precision_macro": _mean(per_class.precision),
+        "recall_macro": _mean(per_class.recall),
+        "f1_macro": _mean(per_class.f1),
     }
+
+
+def _mean(values: np.ndarray) -> float:
+    """Return the mean, of a sum that is rounded once."""
+    return math.fsum(values) / len(values)
 
 
 @directions(log_loss="lower")
@@ -108,7 +115,7 @@ def log_loss(log_probabilities: np.ndarray, actual: np.ndarray) -> float:
         log_probabilities: (n_samples, n_classes).
         actual: (n_samples,) class indices.
     """
-    return float(-log_probabilities[np.arange(len(actual)), actual].mean())
+    return -_mean(log_probabilities[np.arange(len(actual)), actual])
 
 
 @directions(rmse="lower")
@@ -119,7 +126,7 @@ def rmse(scores: np.ndarray, actual: np.ndarray) -> float:
         scores: (n_samples,), estimates of the class index.
         actual: (n_samples,) class indices.
     """
-    return float(np.sqrt(np.mean((scores - actual) ** 2)))
+    return math.sqrt(_mean((scores - actual) ** 2))
 
 
 SWEEP_METRICS = ("accuracy", "precision", "recall")

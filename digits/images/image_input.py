@@ -32,8 +32,9 @@ MIN_SIGNAL_TO_NOISE = 5  # times the noise's standard deviation
 SMOOTHING = 1 / 256
 # A separate stroke with less than this share of the largest one's ink is a speck.
 MIN_STROKE = 0.05
-# The weights of red, green and blue in a grey value. Source: ITU-R BT.601.
-LUMA = np.array([0.299, 0.587, 0.114])
+# The weights of red, green and blue in a grey value, in thousandths: whole numbers, so that
+# sums of bytes are exact. Source: ITU-R BT.601.
+LUMA = np.array([299.0, 587.0, 114.0])
 
 
 def load(path: Path, shape: tuple[int, int], *, mnist_like: bool) -> np.ndarray:
@@ -80,7 +81,7 @@ def _find_digit(
 
 def to_grey(colours: np.ndarray) -> np.ndarray:
     """Return the grey values, (height, width) uint8, of (height, width, 3) colours."""
-    return np.rint(colours @ LUMA).astype(np.uint8)
+    return np.rint(colours @ LUMA / 1000).astype(np.uint8)
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -164,7 +165,7 @@ def _on_background(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     if visible[along].mean() > 0.5:  # noqa: PLR2004 (a half)
         background = np.median(colours[along & visible], axis=0)
     else:
-        light = np.percentile(colours[visible] @ LUMA, 5) if visible.any() else 0
+        light = np.percentile(colours[visible] @ LUMA / 1000, 5) if visible.any() else 0
         background = np.full(3, 0 if light > 127 else 255)  # noqa: PLR2004 (half of 255)
     return colours + (1 - alpha[..., None]) * background
 

@@ -18,6 +18,9 @@ BOX = 20 / 28
 INK = 0.1
 # The position of the centre of mass, in pixels right of and below the frame's centre.
 CENTRE_OFFSET = 0.5
+# Halves are rounded up, also those that rounding errors made smaller: the last bits of a
+# sum depend on the processor, and the centre of a symmetric drawing is often a half.
+HALF = 0.5 + 1e-9
 # How far, in pixels, the centre of mass may be from there, and how many pixels the ink
 # may be longer than the box, in an image that needs no change.
 TOLERANCE = 1
@@ -126,7 +129,7 @@ def _placed(
     )
     framed = np.zeros(shape)
     framed[top : top + small.shape[0], left : left + small.shape[1]] = small
-    return np.floor(framed + 0.5).astype(np.uint8)
+    return np.floor(framed + HALF).astype(np.uint8)
 
 
 def _crop(image: np.ndarray) -> np.ndarray:
@@ -137,5 +140,5 @@ def _crop(image: np.ndarray) -> np.ndarray:
 
 
 def _round(value: float) -> int:
-    """Round halves up, as JavaScript does."""
-    return int(np.floor(value + 0.5))
+    """Round halves up, as the page does."""
+    return int(np.floor(value + HALF))

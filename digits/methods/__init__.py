@@ -21,8 +21,9 @@ Things to know:
   `coef_` of some, such as `RidgeClassifier`, then has one dimension: use `np.atleast_2d`.
 - A `LinearModel` on the pixels as they are has a `mean` of 0 and a `scale` of 1.
 - A library that is slow to import is imported in `fit`.
-- The result has the same bits on any number of threads. Matrix products and most solvers of
-  other libraries need `threadpool_limits(1)` for that, as in `radial_basis`.
+- The result has the same bits on any processor and number of threads. A matrix product has
+  them if it is exact: `digits.grid` has grids on which it is, and `digits.models.features`
+  and `digits.models.distances` use them. Round what other libraries compute to a grid.
 - `fit` checks parameters whose limits depend on the data, and raises `InputError` with a
   message that begins with the parameter, such as `train.k: `.
 """

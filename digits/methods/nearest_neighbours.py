@@ -14,12 +14,11 @@ from pydantic import Field
 from digits.config.blocks import TrainBlock
 from digits.errors import InputError
 from digits.models.base import Model, TrainingSet
+from digits.models.distances import centred, products
 from digits.models.training_log import TrainingLog
 from digits.parallel import map_row_blocks
 
 BLOCK_ROWS = 200  # their distances to 60,000 images take 48 MB
-# float32 adds up this many products of two numbers from -128 to 127 exactly.
-EXACT_PIXELS = 1024
 
 
 class Options(TrainBlock):
@@ -51,14 +50,12 @@ class KNearestNeighbors(Model):
     labels: np.ndarray
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
-        training, X = centred(self.images), centred(X)
-        squares = np.einsum("ij,ij->i", training, training, dtype=np.float64)
-        squares = squares.astype(np.int32)
+        training, pixels = centred(self.images), centred(X).pixels
         one_hot = np.eye(len(self.classes))
 
         def votes(rows: slice) -> np.ndarray:
             # ‖x - y‖² without ‖x‖², which is the same for all y
-            distances = squares - 2 * products(X[rows], training)
+            distances = training.squares - 2 * products(pixels[rows], training.pixels)
             here, share = np.arange(len(distances)), np.zeros((1, 1))
             for _ in range(self.k):
                 nearest = distances.argmin(axis=1)
@@ -76,28 +73,6 @@ class KNearestNeighbors(Model):
 
 
 MODEL = KNearestNeighbors
-
-
-def centred(X: np.ndarray) -> np.ndarray:
-    """Return grey values minus 128, as float32: the distances do not change."""
-    return X.astype(np.float32) - np.float32(128)
-
-
-def products(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Return the exact X · Yᵀ.
-
-    Args:
-        X: (n, n_pixels) float32, from `centred`.
-        Y: (m, n_pixels) float32, from `centred`.
-
-    Returns:
-        (n, m) int32.
-    """
-    parts = [
-        (X[:, i : i + EXACT_PIXELS] @ Y[:, i : i + EXACT_PIXELS].T).astype(np.int32)
-        for i in range(0, X.shape[1], EXACT_PIXELS)
-    ]
-    return np.add.reduce(parts, dtype=np.int32)
 
 
 def fit(

@@ -7,7 +7,7 @@ import numpy as np
 
 from digits.config.blocks import TrainBlock
 from digits.models.base import Model, TrainingSet
-from digits.models.linear import affine
+from digits.models.linear import affine, on_grids
 from digits.models.pairs import pairs, select, votes
 from digits.models.training_log import TrainingLog
 
@@ -25,8 +25,9 @@ class PairwiseRegression(Model):
     """A linear model for each pair of classes.
 
     Attributes:
-        coef: (n_pairs, n_pixels) float64, of grey values.
-        intercept: (n_pairs,) float64.
+        coef: (n_pairs, n_pixels) float64, of grey values, `on_grids`, so that the margins
+            are exact.
+        intercept: (n_pairs,) float64, on the same grids.
     """
 
     model_type: ClassVar[str] = "pairwise_regression"
@@ -35,8 +36,7 @@ class PairwiseRegression(Model):
     intercept: np.ndarray
 
     def _scores(self, X: np.ndarray) -> np.ndarray:
-        margins = affine(X.astype(np.float64), self.coef, self.intercept)
-        return votes(margins, len(self.classes))
+        return votes(affine(X, self.coef, self.intercept), len(self.classes))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         n_pairs = len(pairs(len(self.classes)))
@@ -52,13 +52,15 @@ def fit(
     """Fit +1 for the first class of each pair and -1 for the second."""
     from digits.solvers.least_squares import LinearRegression  # noqa: PLC0415 (SciPy takes a moment)
 
-    coef, intercept = [], []
+    regressions = []
     for step, pair in enumerate(pairs(len(data.classes)), 1):
         rows, signs = select(data.y, pair)
-        regression = LinearRegression().fit(data.images[rows], signs)
-        coef.append(regression.coef_[0] / regression.scale_)
-        intercept.append(regression.intercept_[0] - coef[-1] @ regression.mean_)
-        training_log.record(step, "mean squared error", regression.mse_)
-    return PairwiseRegression(
-        classes=data.classes, coef=np.array(coef), intercept=np.array(intercept)
+        regressions.append(LinearRegression().fit(data.images[rows], signs))
+        training_log.record(step, "mean squared error", regressions[-1].mse_)
+    coef, intercept = on_grids(
+        np.array([regression.mean_ for regression in regressions]),
+        np.array([regression.scale_ for regression in regressions]),
+        np.vstack([regression.coef_ for regression in regressions]),
+        np.hstack([regression.intercept_ for regression in regressions]),
     )
+    return PairwiseRegression(classes=data.classes, coef=coef, intercept=intercept)

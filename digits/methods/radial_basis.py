@@ -11,14 +11,16 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from threadpoolctl import threadpool_limits
 
 from digits.config.blocks import Ridge, Seed, TrainBlock
 from digits.errors import InputError
 from digits.models.base import TrainingSet
-from digits.models.distances import squared_distances
+from digits.models.distances import centred, gaussian_kernel
 from digits.models.features import FeatureModel, require_memory, solve
 from digits.models.training_log import TrainingLog
+from digits.parallel import map_in_threads
+
+MAX_ITER = 100  # of k-means
 
 
 class Options(TrainBlock):
@@ -67,22 +69,16 @@ MODEL = RBFNetwork
 
 
 def gaussians(X: np.ndarray, centres: np.ndarray, sigma: float) -> np.ndarray:
-    """Return exp(-‖x - centre‖² / (2 sigma²)).
-
-    Args:
-        X: (n_samples, n_pixels) uint8.
-        centres: (n_centres, n_pixels) uint8.
-        sigma: Standard deviation of the Gaussians, in grey values; positive.
-
-    Returns:
-        (n_samples, n_centres) float64, from 0 to 1.
-    """
-    distances = squared_distances(X.astype(np.float64), centres.astype(np.float64))
-    return np.exp(distances / (-2 * sigma**2))
+    """Return exp(-‖x - centre‖² / (2 sigma²)), rounded as in `gaussian_kernel`."""
+    return gaussian_kernel(centred(X), centred(centres), 1 / (2 * sigma * sigma))
 
 
 def cluster(X: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Return the centres of k-means, rounded to grey values.
+
+    Lloyd's algorithm, from the initial centres of k-means++. A centre is kept as the sum of
+    its images and their number. So all matrix products are of whole numbers and exact, and
+    the rest is computed element by element: the centres have the same bits everywhere.
 
     Args:
         X: (n_samples, n_pixels) uint8.
@@ -92,13 +88,32 @@ def cluster(X: np.ndarray, n: int, seed: int) -> np.ndarray:
     Returns:
         (n, n_pixels) uint8.
     """
-    from sklearn.cluster import KMeans  # noqa: PLC0415 (importing scikit-learn takes seconds)
+    from sklearn.cluster import kmeans_plusplus  # noqa: PLC0415 (it takes seconds)
 
-    with threadpool_limits(1):  # the last bits depend on the number of threads
-        found = KMeans(n, n_init=1, max_iter=100, random_state=seed).fit(
-            X.astype(np.float64)
-        )
-    return np.rint(found.cluster_centers_).astype(np.uint8)
+    F = X.astype(np.float64)
+    _, first = kmeans_plusplus(F, n, random_state=seed)
+    centre_sums, centre_counts = F[first], np.ones(n)
+    sums, counts = np.zeros((n, X.shape[1])), np.zeros(n)
+    member = np.eye(n + 1, n)  # the last row is that of images in no cluster
+    labels = np.full(len(X), n)
+    distances, changed = np.empty((len(X), n)), np.arange(n)
+    for _ in range(MAX_ITER):
+        S, m = centre_sums[changed], centre_counts[changed]
+        squares = np.einsum("ij,ij->i", *2 * [S.astype(np.int64)])
+        # ‖x - centre‖² without ‖x‖², which is the same for all centres
+        distances[:, changed] = F @ (-2 * S.T) / m + squares / m**2
+        nearest = distances.argmin(axis=1)
+        moved = np.flatnonzero(nearest != labels)
+        if len(moved) == 0:
+            break
+        change = member[nearest[moved]] - member[labels[moved]]
+        labels = nearest
+        sums += change.T @ F[moved]
+        counts += change.sum(axis=0)
+        # a centre without images stays where it is
+        changed = np.flatnonzero(change.any(axis=0) & (counts > 0))
+        centre_sums[changed], centre_counts[changed] = sums[changed], counts[changed]
+    return np.rint(centre_sums / centre_counts[:, None]).astype(np.uint8)
 
 
 def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> RBFNetwork:
@@ -117,10 +132,12 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> RBFNe
             )
     require_memory(options.centres, data, requested)
     centres = np.vstack(
-        [
-            cluster(data.pixels[data.y == index], n, options.seed)
-            for index, n in enumerate(counts)
-        ]
+        map_in_threads(
+            lambda index: cluster(
+                data.pixels[data.y == index], counts[index], options.seed
+            ),
+            range(n_classes),
+        )
     )
     coef, intercept = solve(
         lambda X: gaussians(X, centres, options.sigma),

@@ -17,10 +17,14 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from digits import grid
 from digits.config.blocks import Ridge, Seed, TrainBlock
 from digits.models.base import TrainingSet
-from digits.models.features import FeatureModel, require_memory, solve
+from digits.models.features import STEP, FeatureModel, require_memory, solve
 from digits.models.training_log import TrainingLog
+
+EXPONENT_STEP = 4 * STEP
+TILE = 64  # rows whose features are computed at a time, in the processor's cache
 
 
 class Options(TrainBlock):
@@ -69,10 +73,16 @@ def sigmoid_features(X: np.ndarray, weights: np.ndarray) -> np.ndarray:
         weights: (n_features, n_pixels) float32.
 
     Returns:
-        (n_samples, n_features) float64, from 0 to 1.
+        (n_samples, n_features) float64, multiples of STEP from 0 to 1.
     """
-    sums = X.astype(np.float32) @ (weights.T * np.float32(-2 / 255))
-    return 1 / (1 + np.exp(sums.astype(np.float64)))
+    sums = X.astype(np.float32) @ weights.T  # exact
+    F = np.empty(sums.shape)
+    for i in range(0, len(F), TILE):
+        exponent = np.multiply(sums[i : i + TILE], -2 / 255, out=F[i : i + TILE])
+        np.exp(grid.snap(exponent, EXPONENT_STEP), out=exponent)
+        exponent += 1
+        grid.snap(np.divide(1, exponent, out=exponent), STEP)
+    return F
 
 
 def random_weights(
@@ -105,7 +115,11 @@ def random_weights(
                 inside = np.s_[slice(*rows), slice(*columns)]
                 field[inside] = images[i][inside].astype(float) - images[j][inside]
     flat = weights.reshape(n_features, -1)
-    return (2 * flat / np.linalg.norm(flat, axis=1, keepdims=True)).astype(np.float32)
+    flat *= 2 / np.sqrt((flat * flat).sum(axis=1, keepdims=True))
+    # every sum of a weight times a grey value is exact in float32
+    largest = 255 * np.abs(flat).sum(axis=1)
+    steps = np.array([grid.exact_step(bound, grid.EXACT_BITS_32) for bound in largest])
+    return grid.round_to(flat, steps[:, None]).astype(np.float32)
 
 
 def fit(

@@ -80,6 +80,9 @@ def load(path: Path) -> Model:
             if values[f.name].shape != ():
                 raise _unusable(path, f"{f.name} has shape {values[f.name].shape}")
             values[f.name] = values[f.name].item()
+            if f.type is not Decision and type(values[f.name]) is not f.type:
+                given = repr(values[f.name])
+                raise _unusable(path, f"{f.name} is {given}, which has another type")
     del values[MODEL_TYPE]
     model = cls(**values | {"decision": header.decision})
     problem = model.problem()

@@ -1,5 +1,6 @@
 """Calibration: whether a model's probabilities agree with the share that is correct."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +39,11 @@ def reliability(
     """
     likeliest = log_probabilities.argmax(axis=1)
     stated = np.exp(log_probabilities[np.arange(len(actual)), likeliest])
-    bins = np.minimum((stated * n_bins).astype(np.intp), n_bins - 1)
+    # Rounded, so that the last bits of the exponential move no image to another bin.
+    bins = np.minimum((stated.round(12) * n_bins).astype(np.intp), n_bins - 1)
     counts = np.bincount(bins, minlength=n_bins)
     n_images = np.maximum(counts, 1)
     confidence = np.bincount(bins, stated, n_bins) / n_images
     accuracy = np.bincount(bins, likeliest == actual, n_bins) / n_images
-    error = float(np.abs(confidence - accuracy) @ counts / len(actual))
+    error = math.fsum(np.abs(confidence - accuracy) * counts) / len(actual)
     return Reliability(counts, confidence, accuracy, error)

@@ -23,7 +23,7 @@ IMAGE_BYTES = 2_250_000
 
 # The types of models that the page can run, and the arrays that it needs for them.
 MODEL_ARRAYS = {
-    "linear": ("mean", "scale", "coef", "intercept"),
+    "linear": ("weights", "offset", "mean", "scale"),
     "lenet5": (
         *("kernel_1", "bias_1", "kernel_2", "bias_2"),
         *("dense_1", "bias_3", "dense_2", "bias_4", "dense_3", "bias_5"),
@@ -253,11 +253,13 @@ def page_arrays(results: Sequence[Result], test: Split) -> dict[str, np.ndarray]
 
 
 def _model_arrays(model: Model) -> dict[str, np.ndarray]:
-    """Return the arrays in `MODEL_ARRAYS`; of a network in full precision."""
+    """Return the arrays in `MODEL_ARRAYS`; those of the scores in full precision."""
     names = MODEL_ARRAYS[model.model_type]
     if isinstance(model, lenet5.LeNet5):
         return {name: _exact(model.on_grids[name]) for name in names}
-    return {name: getattr(model, name).astype(np.float32) for name in names}
+    drawn = ("mean", "scale")  # they are for the weights and the evidence alone
+    arrays = {name: getattr(model, name) for name in names}
+    return arrays | {name: arrays[name].astype(np.float32) for name in drawn}
 
 
 def _exact(values: np.ndarray) -> np.ndarray:
@@ -273,5 +275,6 @@ def image_format(dataset_name: str) -> dict[str, Any]:
         "box": mnist_format.BOX,
         "ink": mnist_format.INK,
         "centre_offset": mnist_format.CENTRE_OFFSET,
+        "half": mnist_format.HALF,
         "centred": dataset_name in mnist_format.MNIST_LIKE,
     }

@@ -7,11 +7,11 @@ before. Random projections estimate the leverages (Spielman and Srivastava, 2011
 Drineas et al., 2012): xᵀ M⁻¹ x is the variance of xᵀ L⁻ᵀ z, where z is standard normal.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from digits.solvers.losses import floored_curvature, floored_probabilities
+from digits.solvers.losses import floored_curvature
 from digits.solvers.preconditioner import Preconditioner
 from digits.solvers.problem import LogisticProblem, Point
 from digits.solvers.standardized import BLOCK_ROWS
@@ -24,12 +24,6 @@ ROW_GROWTH = 1.05  # so many times the rows the next time
 CURVATURE_SHARE = 0.3  # of a draw that is by curvature alone, compared with leverage
 GRAM_ROWS = 1000  # rows of a product
 SCALE_STEPS = 5
-
-# From the residuals R and the targets Y of some blocks, and the projections V of their
-# rows: the curvature of each term of the Hessian, and the projections that belong to it.
-Terms = Callable[
-    [np.ndarray, np.ndarray, np.ndarray], Iterator[tuple[np.ndarray, np.ndarray]]
-]
 
 
 class HessianSampler:
@@ -49,7 +43,7 @@ class HessianSampler:
         self.n_rows = max(ROWS_PER_HESSIAN, n_samples // ROW_FRACTION)
         self._max_rows = max(n_samples // MAX_ROW_FRACTION, ROWS_PER_HESSIAN)
 
-    def class_grams(
+    def grams(
         self, classes: Sequence[int], point: Point, preconditioner: Preconditioner
     ) -> list[np.ndarray]:
         """Estimate Xᵀ diag(C p_c (1 - p_c)) X for each class c.
@@ -62,102 +56,49 @@ class HessianSampler:
         Returns:
             (n_columns, n_columns) float32 for each class.
         """
-
-        def terms(
-            R: np.ndarray, _Y: np.ndarray, V: np.ndarray
-        ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            curvature = floored_curvature(R)
-            for position, c in enumerate(classes):
-                yield curvature[:, c], V[:, :, position]
-
-        return self._sample(terms, len(classes), classes, point, preconditioner)
-
-    def pair_grams(
-        self,
-        pairs: Sequence[tuple[int, int]],
-        point: Point,
-        preconditioner: Preconditioner,
-    ) -> list[np.ndarray]:
-        """Estimate Xᵀ diag(C p_c p_d) X for each pair of classes (c, d) of a softmax.
-
-        Args:
-            pairs: All pairs of classes.
-            point: Where.
-            preconditioner: A Hessian nearby, for the leverages.
-
-        Returns:
-            (n_columns, n_columns) float32 for each pair.
-        """
-
-        def terms(
-            R: np.ndarray, Y: np.ndarray, V: np.ndarray
-        ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            p = floored_probabilities(R, Y)
-            for c, d in pairs:
-                yield p[:, c] * p[:, d], V[:, :, c] - V[:, :, d]
-
-        classes = range(self._problem.n_outputs)
-        return self._sample(terms, len(pairs), classes, point, preconditioner)
-
-    def _sample(
-        self,
-        terms: Terms,
-        n_terms: int,
-        classes: Sequence[int],
-        point: Point,
-        preconditioner: Preconditioner,
-    ) -> list[np.ndarray]:
-        """Return the Gram matrix of each term, and let the number of rows grow."""
         X = self._problem.X
-        curvature, importance = self._leverages(
-            terms, n_terms, classes, point, preconditioner
-        )
+        curvature, importance = self._leverages(classes, point, preconditioner)
         importance *= 1 / (float(importance.sum(dtype=float)) + 1e-30)
         share = CURVATURE_SHARE / (float(curvature.sum(dtype=float)) + 1e-30)
         importance += share * curvature
-        n_drawn = self.n_rows * min(n_terms, self._problem.n_outputs)
-        scale = _probability_scale(importance, n_drawn)
-        seeds = self._random.integers(0, 2**63, n_terms)
+        scale = _probability_scale(importance, self.n_rows * len(classes))
+        seeds = self._random.integers(0, 2**63, len(classes))
 
-        def gram(term: int) -> np.ndarray:
-            probability = np.minimum(1, scale * importance[term].ravel())
-            return self._sampled_gram(curvature[term].ravel(), probability, seeds[term])
+        def gram(position: int) -> np.ndarray:
+            probability = np.minimum(1, scale * importance[position].ravel())
+            return self._sampled_gram(
+                curvature[position].ravel(), probability, seeds[position]
+            )
 
         self.n_rows = min(int(self.n_rows * ROW_GROWTH), self._max_rows)
-        return list(X.pool.map(gram, range(n_terms)))
+        return list(X.pool.map(gram, range(len(classes))))
 
     def _leverages(
-        self,
-        terms: Terms,
-        n_terms: int,
-        classes: Sequence[int],
-        point: Point,
-        preconditioner: Preconditioner,
+        self, classes: Sequence[int], point: Point, preconditioner: Preconditioner
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return curvature and leverage, up to a factor, of each sample.
 
-        Both are (n_terms, n_blocks, BLOCK_ROWS) float32.
+        Both are (len(classes), n_blocks, BLOCK_ROWS) float32.
         """
-        X, targets = self._problem.X, self._problem.targets
+        X, rows = self._problem.X, list(classes)
         probes = [
             preconditioner.solve_upper(
                 self._random.standard_normal(point.coef.shape, np.float32)
-            )[list(classes)]
+            )[rows]
             for _ in range(N_PROJECTIONS)
         ]
         project = X.scorer(np.concatenate(probes))
-        curvature = np.empty((n_terms, X.n_blocks, BLOCK_ROWS), np.float32)
+        curvature = np.empty((len(rows), X.n_blocks, BLOCK_ROWS), np.float32)
         leverage = np.empty_like(curvature)
 
         def estimate(first: int, end: int) -> None:
             blocks = slice(first, end)
             V = project(first, end).reshape(
-                end - first, N_PROJECTIONS, len(classes), BLOCK_ROWS
+                end - first, N_PROJECTIONS, len(rows), BLOCK_ROWS
             )
-            of_terms = terms(point.residuals[blocks], targets[blocks], V)
-            for i, (w, v) in enumerate(of_terms):
-                curvature[i, blocks] = w
-                leverage[i, blocks] = w * (v * v).sum(axis=1)
+            w = floored_curvature(point.residuals[blocks][:, rows])
+            curvature[:, blocks] = w.transpose(1, 0, 2)
+            leverage[:, blocks] = (w * (V * V).sum(axis=1)).transpose(1, 0, 2)
 
         X.map_chunks(estimate)
         curvature[:, -1, BLOCK_ROWS - X.padding :] = 0

@@ -1,45 +1,47 @@
-"""L2-regularised logistic regression, trained to a proven distance from the optimum.
+"""L2-regularised logistic regression, to the limit of float64, rounded to a grid.
 
 The objective is scikit-learn's, on standardised columns, with an unpenalised intercept:
 
     f(W) = C · Σ log-loss + ½‖W‖²
 
-One iteration is a forward pass over the data (the scores of a direction), a line search
-without a pass (scores are linear in the coefficients), and a backward pass (the
-gradient). All classes share each pass. There are two phases:
+One iteration is a pass over the data: the scores of a direction, and a gradient or a
+product with the Hessian. All classes share each pass. There are three phases:
 
 1. L-BFGS, preconditioned by 0.05 C XᵀX + I, until an iteration gains little.
 2. Newton's method, preconditioned by Hessians of sampled rows, where f is minimised over
    the plane of the new direction and the step before, as conjugate gradients do.
+3. Newton's method with the gradient in float64 and conjugate gradients in float32, until
+   the gradient is as small as its own rounding.
 
-The fit ends when ½‖∇f‖², which bounds f - f*, is at most `tol` of f*, in float64.
-
-docs/solver.md explains the method, proves the bound and names the sources.
+Then the coefficients are rounded to a grid (`canonical`), so that they do not depend on the
+processor. docs/solver.md explains the method, proves the bound and names the sources.
 """
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from digits.grid import exact_step, round_to
 from digits.parallel import available_threads
+from digits.solvers.canonical import CERTAIN, MOST_MOVE, expected_differences, grid_step
 from digits.solvers.estimator import Estimator
 from digits.solvers.hessian_sampling import HessianSampler
 from digits.solvers.line_search import minimize
 from digits.solvers.losses import LogisticLoss, SoftmaxLoss
 from digits.solvers.preconditioner import (
     BlockDiagonal,
-    CoupledSoftmax,
     Preconditioner,
     SharedBlock,
     cholesky,
 )
-from digits.solvers.problem import Direction, LogisticProblem
+from digits.solvers.problem import Direction, LogisticProblem, Point
 from digits.solvers.standardized import StandardizedMatrix
 
 log = logging.getLogger(__name__)
@@ -52,15 +54,21 @@ PHASE1_ITERATIONS = 40  # after which it begins in any case
 
 # Phase 2
 STALE_DECREMENT = 0.7  # Hessians are replaced if the Newton decrement falls by less
-COUPLED_BELOW = 3e-5  # Newton decrement, relative to f, from which on classes are coupled
-COUPLED_COEFS = 8000  # coefficients, at most, for that: the factor has 130 MB
-COUPLED_CURVATURES = 40_000_000  # rows times pairs of classes, at most: 320 MB
 INTERCEPT_RIDGE = 1e-3  # times C: added to the curvature of the intercept, which is not
 # penalised and may have hardly any curvature
 
-# The end
-STALL_ITERATIONS = 12  # of float32 without progress, after which passes are in float64
-GIVE_UP_ITERATIONS = 100  # of float64 without progress, after which the fit ends
+STALL_ITERATIONS = 8  # of float32 without progress, after which phase 3 begins
+
+# Phase 3
+POLISH_GAP = 1e-4  # the bound on the relative gap at which it begins
+RESIDUAL = 1e-8  # squared, relative: to this a Newton equation is solved in float32,
+FORCING = 10  # or to this times the Newton decrement relative to f,
+ROUGHEST = 0.01  # but at least to this
+CG_ITERATIONS = 40  # at most, of one Newton step
+SAME_OBJECTIVE = 1e-10  # relative decrease of f, below which a step is no progress
+ENOUGH = CERTAIN / 2  # expected differences at which the fit ends
+ROUNDING_STEPS = 2  # Newton steps without progress, after which it ends in any case
+TINY = 1e-300  # keeps a division finite
 
 Callback = Callable[[int, np.ndarray, float], None]
 
@@ -73,20 +81,26 @@ class LogisticRegression(Estimator):
         C: Inverse strength of the penalty, > 0.
         multi_class: "one_vs_rest" or "multinomial"; two classes are one problem either
             way.
-        tol: Stop when the proven bound on (f - f*) / f* is at most this, for each problem.
+        tol: The most that (f - f*) / f* may be after rounding, for each problem; at most
+            1e-8 is used.
         max_iter: Most iterations; a warning is logged if they do not suffice.
         n_threads: Number of threads, by default as many as there are processors.
         callback: Called after each iteration with its number (from 1), the objectives
             (n_problems,) and the largest bound on the relative gap.
         classes_: After `fit`, the labels in ascending order.
         n_iter_: After `fit`, the number of iterations.
-        gap_: After `fit`, the bound that was reached, the largest of all problems.
-        objective_: After `fit`, f: (n_outputs,), or (1,) if multinomial.
+        gap_: After `fit`, the bound on (f - f*) / f* of the rounded coefficients, the
+            largest of all problems.
+        objective_: After `fit`, f of the rounded coefficients: (n_outputs,), or (1,) if
+            multinomial.
+        accuracy_: After `fit`, the share of the samples that are classified correctly.
+        is_canonical_: After `fit`, whether the fit was exact enough for the grid, so that
+            each processor gives the same coefficients.
     """
 
     C: float = 1.0
     multi_class: Literal["one_vs_rest", "multinomial"] = "multinomial"
-    tol: float = 1e-6
+    tol: float = MOST_MOVE
     max_iter: int = 1000
     n_threads: int | None = None
     callback: Callback | None = None
@@ -119,21 +133,24 @@ class LogisticRegression(Estimator):
             problem = LogisticProblem(matrix, member, loss, self.C)
             optimizer = _LogisticOptimizer(problem, self.tol, self.max_iter)
             self.n_iter_ = optimizer.run(self.callback)
+            point = optimizer.rounded()
         self.classes_ = classes
-        self.coef_, self.intercept_ = matrix.to_full_coef(optimizer.point.coef)
+        self.coef_, self.intercept_ = matrix.to_full_coef(point.coef)
         self.mean_, self.scale_ = matrix.mean, matrix.scale
-        self.objective_ = optimizer.point.objective
-        self.gap_ = float(optimizer.gap.max())
-        if self.gap_ > self.tol:
+        self.objective_ = point.objective
+        self.accuracy_ = problem.accuracy(point)
+        self.gap_ = float(optimizer.gap_of(point).max())
+        differences = float(optimizer.differences().max())
+        self.is_canonical_ = differences <= CERTAIN
+        if self.gap_ > max(self.tol, MOST_MOVE) or not self.is_canonical_:
             log.warning(
-                "not at the optimum after %d iterations (bound on the relative gap %.1e, "
-                "tol %.1e); %s",
+                "not at the optimum after %d iterations (bound on the relative gap %.1e), "
+                "so another processor may give other coefficients; %s",
                 self.n_iter_,
                 self.gap_,
-                self.tol,
                 "raise max_iter"
                 if self.n_iter_ == self.max_iter
-                else "float64 gets no nearer: set a larger tol, or a smaller C",
+                else "float64 gets no nearer: set a smaller C, or a larger tol",
             )
         return self
 
@@ -143,38 +160,39 @@ class _LogisticOptimizer:
 
     Args:
         problem: The objective.
-        tol: Largest bound on the relative gap.
+        tol: The most that rounding may move f, relative.
         max_iter: Most iterations.
 
     Attributes:
-        problem, tol, max_iter: As given.
+        problem, max_iter: As given.
+        most_move: The most that rounding may move f, relative.
         point: Where the optimiser is.
         gradient: ∇f there, (n_outputs, n_columns) float64.
         gap: Bounds on (f - f*) / f*, (n_problems,).
-        last_step: The last step; None at the start, and where its scores are not known in
-            the type of the passes.
-        phase2: Whether phase 2 has begun.
-        dtype: Type of the passes over the data, float32 at first.
-        recomputed: Whether the point was ever recomputed in float64.
+        last_step: The last step; None where its scores are not known in the type of the
+            passes.
+        dtype: Type of the passes over the data, float32 in phases 1 and 2.
         preconditioner: An approximate Hessian.
         history: Updates of L-BFGS; they are empty after the first sampled Hessian.
         decrement: Newton decrements relative to f, (n_problems,), before the last
             iteration of phase 2; infinite before that.
         ridge: Hessian of the penalty, (n_columns, n_columns).
         sampler: Samples Hessians.
-        progress: Tells whether the gradient still falls.
+        best: The point with the smallest error of each problem, in phase 3.
+        error: The bounds on ‖w - w*‖ there, (n_problems,).
+        intercept_curvature: Second derivatives by the intercepts, (n_outputs,), there.
+        curvature: That of the loss at `point`, in phase 3, for products with the Hessian.
     """
 
     def __init__(self, problem: LogisticProblem, tol: float, max_iter: int) -> None:
-        self.problem, self.tol, self.max_iter = problem, tol, max_iter
+        self.problem, self.max_iter = problem, max_iter
+        self.most_move = min(tol, MOST_MOVE)
         self.dtype: type = np.float32
         self.point = problem.origin()
         self.gradient = problem.gradient(self.point, self.dtype)
         n_problems = len(self.point.objective)
         self.gap = np.full(n_problems, np.inf)
         self.last_step: Direction | None = None
-        self.phase2 = False
-        self.recomputed = False
         penalty = np.where(problem.penalty_mask == 1, 1, INTERCEPT_RIDGE * problem.C)
         self.ridge = np.diag(penalty)
         hessian = MEAN_CURVATURE * problem.C * problem.X.gram() + self.ridge
@@ -182,46 +200,159 @@ class _LogisticOptimizer:
         self.history = _LbfgsHistory(problem)
         self.sampler = HessianSampler(problem)
         self.decrement = np.full(n_problems, np.inf)
-        self.progress = _Progress()
+        self.best = self.point
+        self.error = np.full(n_problems, np.inf)
+        self.intercept_curvature = np.ones(problem.n_outputs)
+        self.curvature = np.empty(0, np.float32)
 
     def run(self, callback: Callback | None) -> int:
-        """Iterate until each gap is at most `tol`; return the number of iterations."""
-        for iteration in range(1, self.max_iter + 1):
-            if self.phase2:
-                self._newton_iteration()
-            else:
-                gain = self._lbfgs_iteration()
-                self.phase2 = gain < PHASE2_GAIN or iteration >= PHASE1_ITERATIONS
-            finished = self._check_convergence(iteration)
+        """Iterate through all phases; return the number of iterations."""
+        iteration = 0
+        phases = chain(self._lbfgs(), self._newton(), self._polish())
+        for iteration, _ in zip(range(1, self.max_iter + 1), phases, strict=False):
             if callback:
-                objective, gap = self.point.objective.copy(), float(self.gap.max())
-                callback(iteration, objective, gap)
-            if finished:
-                break
+                callback(iteration, self.point.objective.copy(), float(self.gap.max()))
+        if self.dtype is not float:
+            self._switch_to_float64()
         return iteration
 
-    def _lbfgs_iteration(self) -> float:
-        """Do an iteration of phase 1; return the relative decrease of f."""
-        before, old_gradient = self.point.objective, self.gradient
-        step = self._line_search([self._search_direction()])
-        self.history.append(step.coef, self.gradient - old_gradient)
-        return (before - self.point.objective).sum() / self.point.objective.sum()
+    def rounded(self) -> Point:
+        """Return the best point, rounded to the grid of each problem."""
+        coef, objective = self.best.coef, self.best.objective
+        most = (1 + self.most_move) * objective
+        step = self._steps()
+        while True:
+            of_outputs = np.broadcast_to(step, len(coef))[:, None]
+            point = self.problem.evaluate(round_to(coef, of_outputs))
+            too_high = point.objective > most
+            if not too_high.any() or not np.isfinite(self.error).all():
+                return point
+            step = np.where(too_high, step / 2, step)
 
-    def _newton_iteration(self) -> None:
-        """Do an iteration of phase 2."""
-        self._refresh_preconditioner()
-        directions = [self._search_direction()]
-        if self.last_step:
-            directions.append(self.last_step)
-        self._line_search(directions)
+    def gap_of(self, point: Point) -> np.ndarray:
+        """Bound (f - f*) / f* of a point, (n_problems,)."""
+        lowest = self.best.objective - self.error**2 / 2
+        gap = point.objective - lowest
+        return np.divide(gap, lowest, out=np.full_like(gap, np.inf), where=lowest > 0)
+
+    def differences(self) -> np.ndarray:
+        """Return the expected number of other coefficients on another processor."""
+        n_coefs = self.best.coef.size // len(self.error)
+        return expected_differences(self.error, n_coefs, self._steps())
+
+    def _steps(self) -> np.ndarray:
+        """Return the step of each problem's grid, (n_problems,)."""
+        n_columns = self.problem.X.n_columns
+        trace = self.intercept_curvature * n_columns + (n_columns - 1)
+        if self.problem.loss.coupled:
+            trace = trace.sum(keepdims=True)
+        most_moves = self.most_move * self.best.objective
+        steps = [grid_step(*pair) for pair in zip(most_moves, trace, strict=True)]
+        return np.maximum(steps, exact_step(np.abs(self.best.coef).max()))
+
+    def _lbfgs(self) -> Iterator[None]:
+        """Run phase 1."""
+        for _ in range(PHASE1_ITERATIONS):
+            before, old_gradient = self.point.objective, self.gradient
+            step = self._line_search([self._search_direction()])
+            self.history.append(step.coef, self.gradient - old_gradient)
+            yield
+            gain = (before - self.point.objective).sum()
+            if gain < PHASE2_GAIN * self.point.objective.sum():
+                break
+
+    def _newton(self) -> Iterator[None]:
+        """Run phase 2."""
+        lowest, idle = np.inf, 0
+        while self.gap.max() > POLISH_GAP and idle < STALL_ITERATIONS:
+            self._refresh_preconditioner()
+            directions = [self._search_direction()]
+            if self.last_step:
+                directions.append(self.last_step)
+            self._line_search(directions)
+            yield
+            squared_norm = self.problem.dot(self.gradient, self.gradient).ravel()
+            largest = float((squared_norm / self.point.objective).max())
+            idle = 0 if largest < lowest / 2 else idle + 1
+            lowest = largest if idle == 0 else lowest
+
+    def _polish(self) -> Iterator[None]:
+        """Run phase 3."""
+        self._switch_to_float64()
+        every = np.ones(len(self.error), bool)
+        self._sample_preconditioner(every)
+        dtype: type = np.float32
+        idle = 0
+        while idle < ROUNDING_STEPS and (self.differences() > ENOUGH).any():
+            unfinished = self.differences() > ENOUGH
+            error, objective = self.error, self.point.objective
+            yield from self._newton_step(dtype)
+            self._keep_best()
+            better = self.error < error / 2
+            better |= self.point.objective < (1 - SAME_OBJECTIVE) * objective
+            if not (better & unfinished).any():
+                self._sample_preconditioner(every)
+                idle += dtype is float
+                dtype = float
+
+    def _newton_step(self, dtype: type) -> Iterator[None]:
+        """Solve a Newton equation by conjugate gradients, and go to the lowest point.
+
+        Args:
+            dtype: Type of the products with the Hessian.
+        """
+        problem = self.problem
+        solution = np.zeros_like(self.gradient)
+        residual = -self.gradient
+        direction = preconditioned = self._precondition(residual)
+        product = problem.dot(residual, preconditioned)
+        decrement = product / self.point.objective.reshape(product.shape)
+        enough = np.clip(FORCING * decrement, RESIDUAL, ROUGHEST) * product
+        for _ in range(CG_ITERATIONS):
+            image = problem.hessian_product(self.curvature, direction, dtype)
+            slope = problem.dot(direction, image)
+            unfinished = (product > enough) & (slope > 0)
+            length = np.divide(product, slope, out=np.zeros_like(slope), where=unfinished)
+            solution = solution + length * direction
+            residual = residual - length * image
+            yield
+            preconditioned = self._precondition(residual)
+            last, product = product, problem.dot(residual, preconditioned)
+            if not ((product > enough) & unfinished).any():
+                break
+            direction = preconditioned + product / np.maximum(last, TINY) * direction
+        else:  # so many iterations take longer than a better preconditioner
+            self._sample_preconditioner(np.ones(len(self.error), bool))
+        self._line_search([Direction(solution, problem.X.scores(solution, float))])
+
+    def _keep_best(self) -> None:
+        """Update the best point of each problem."""
+        problem, point = self.problem, self.point
+        self.curvature, intercept_curvature = problem.curvature(point)
+        gradient = self.gradient.copy()
+        # 1-strong convexity says nothing on the intercept, whose curvature may be smaller
+        gradient[:, -1] /= np.minimum(1, np.maximum(intercept_curvature, TINY))
+        error = np.sqrt(problem.dot(gradient, gradient).ravel())
+        better = error < self.error
+        rows = np.broadcast_to(better, problem.n_outputs)
+        coef = np.where(rows[:, None], point.coef, self.best.coef)
+        objective = np.where(better, point.objective, self.best.objective)
+        self.best = Point(coef, point.scores, point.residuals, objective)
+        self.intercept_curvature = np.where(
+            rows, intercept_curvature, self.intercept_curvature
+        )
+        self.error = np.where(better, error, self.error)
 
     def _search_direction(self) -> Direction:
         """Return -H⁻¹ ∇f, where H is the preconditioner with the updates of L-BFGS."""
-        v = self.history.solve(self.gradient, self.preconditioner)
-        if self.problem.loss.coupled:
-            v = v - v.mean(axis=0)
+        v = self._precondition(self.gradient)
         coef = -v.astype(np.float32).astype(float)  # as a pass in float32 reads it
         return Direction(coef, self.problem.X.scores(coef, self.dtype))
+
+    def _precondition(self, vectors: np.ndarray) -> np.ndarray:
+        """Return H⁻¹ times vectors, (n_outputs, n_columns)."""
+        v = self.history.solve(vectors, self.preconditioner)
+        return v - v.mean(axis=0) if self.problem.loss.coupled else v
 
     def _line_search(self, directions: Sequence[Direction]) -> Direction:
         """Go to the lowest point in the span of the directions; return the step."""
@@ -243,6 +374,7 @@ class _LogisticOptimizer:
         point.coef = point.coef + step.coef
         self.last_step = step
         self.gradient = problem.gradient(point, self.dtype)
+        self.gap = problem.relative_gap(point.objective, self.gradient)
         return step
 
     def _center_classes(self, step: Direction) -> None:
@@ -257,13 +389,9 @@ class _LogisticOptimizer:
     def _refresh_preconditioner(self) -> None:
         """Sample new Hessians for the problems whose Newton decrement falls too slowly."""
         decrement = self._newton_decrement()
-        stale = (decrement > STALE_DECREMENT * self.decrement) & (self.gap > self.tol)
+        stale = (decrement > STALE_DECREMENT * self.decrement) & (self.gap > POLISH_GAP)
         if stale.any():
-            if self._couple_classes(decrement):
-                self.preconditioner = self._sample_coupled()
-            else:
-                self.preconditioner = self._sample_block_diagonal(stale)
-            self.history.clear()
+            self._sample_preconditioner(stale)
             decrement = self._newton_decrement()
         self.decrement = decrement
 
@@ -273,26 +401,8 @@ class _LogisticOptimizer:
         product = self.problem.dot(g, self.preconditioner.solve(g)).ravel()
         return product / 2 / self.point.objective
 
-    def _couple_classes(self, decrement: np.ndarray) -> bool:
-        """Return whether the Hessian of all classes together is worth its time."""
-        X, n = self.problem.X, self.problem.n_outputs
-        return bool(
-            self.problem.loss.coupled
-            and decrement.max() < COUPLED_BELOW
-            and (n - 1) * X.n_columns <= COUPLED_COEFS
-            and n * (n - 1) // 2 * X.n_samples <= COUPLED_CURVATURES
-        )
-
-    def _sample_coupled(self) -> CoupledSoftmax:
-        """Sample the Hessian of a softmax, all classes together."""
-        n, pool = self.problem.n_outputs, self.problem.X.pool
-        pairs = [(c, d) for c in range(n) for d in range(c)]
-        grams = self.sampler.pair_grams(pairs, self.point, self.preconditioner)
-        by_pair = dict(zip(pairs, grams, strict=True))
-        return CoupledSoftmax(by_pair, n, self.ridge, pool)
-
-    def _sample_block_diagonal(self, stale: np.ndarray) -> BlockDiagonal:
-        """Sample the Hessians of single classes: the stale ones, or all of them.
+    def _sample_preconditioner(self, stale: np.ndarray) -> None:
+        """Sample the Hessians of classes: the stale ones, or all of them.
 
         Args:
             stale: (n_problems,) bool.
@@ -305,67 +415,21 @@ class _LogisticOptimizer:
         else:
             factors, classes = {}, list(range(n))
         if isinstance(current, SharedBlock):
-            current = current.repeat(n)
-        grams = self.sampler.class_grams(classes, self.point, current)
+            current = current.repeat(n, pool)
+        grams = self.sampler.grams(classes, self.point, current)
         new = pool.map(lambda gram: cholesky(gram + self.ridge), grams)
         factors.update(zip(classes, new, strict=True))
-        return BlockDiagonal([factors[c] for c in range(n)])
+        self.preconditioner = BlockDiagonal([factors[c] for c in range(n)], pool)
+        self.history.clear()
 
-    def _check_convergence(self, iteration: int) -> bool:
-        """Bound the gap, in float64 where it matters; return whether to stop."""
+    def _switch_to_float64(self) -> None:
+        """Compute scores, gradient and error in float64."""
+        self.dtype = float
+        self.point = self.problem.evaluate(self.point.coef)
+        self.gradient = self.problem.gradient(self.point, float)
         self.gap = self.problem.relative_gap(self.point.objective, self.gradient)
-        squared_norm = self.problem.squared_norm(self.gradient)
-        relative = float((squared_norm / self.point.objective).max())
-        self.progress.update(iteration, relative, restart=not self.phase2)
-        idle = iteration - self.progress.iteration
-        if self.dtype is float:
-            stalled, exhausted = False, idle >= GIVE_UP_ITERATIONS
-        else:
-            stalled, exhausted = idle >= STALL_ITERATIONS, False
-        last = exhausted or iteration == self.max_iter
-        if self.gap.max() <= self.tol or stalled or last:
-            self._recompute_in_float64()
-            if stalled or self.recomputed:  # float32 has not sufficed
-                self.dtype = float
-                self.progress.iteration = iteration
-            self.recomputed = True
-            self.point.scores = self.point.scores.astype(self.dtype)
-            self.point.residuals = self.point.residuals.astype(self.dtype)
-        return bool(self.gap.max() <= self.tol) or exhausted
-
-    def _recompute_in_float64(self) -> None:
-        """Find the best intercept; compute scores, gradient and gap in float64."""
-        problem, point = self.problem, self.point
-        point.scores = problem.X.scores(point.coef, float)
-        coef = np.zeros_like(point.coef)
-        coef[:, -1] = 1
-        ones = np.ones((problem.X.n_samples, problem.n_outputs))
-        intercept = Direction(coef, problem.X.to_blocks(ones))
-        found = minimize(problem, point, [intercept], reuse=False)
-        point.scores, point.residuals = found.scores, found.residuals
-        point.objective = found.objective
-        point.coef = point.coef + found.weights[0][:, None] * intercept.coef
         self.last_step = None
-        self.gradient = problem.gradient(point, float)
-        self.gap = problem.relative_gap(point.objective, self.gradient)
-
-
-@dataclass
-class _Progress:
-    """The last iteration in which the gradient was less than half the last such one.
-
-    Attributes:
-        lowest: The squared norm of the gradient then, relative to f.
-        iteration: Its number.
-    """
-
-    lowest: float = np.inf
-    iteration: int = 0
-
-    def update(self, iteration: int, squared_norm: float, *, restart: bool) -> None:
-        """Note an iteration if the gradient has fallen enough, or in any case."""
-        if restart or squared_norm < self.lowest / 2:
-            self.lowest, self.iteration = squared_norm, iteration
+        self._keep_best()
 
 
 class _LbfgsUpdate(NamedTuple):

@@ -134,18 +134,3 @@ def floored_curvature(R: np.ndarray) -> np.ndarray:
     q = np.abs(R)
     wrong = np.log(np.maximum(q, 0.5) / np.maximum(1 - q, MIN_PROBABILITY))
     return np.maximum(q * (1 - q), q / (4 + wrong))
-
-
-def floored_probabilities(R: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Return the probabilities of a softmax, that of the right class raised if it is tiny.
-
-    This does for a pair of classes what `floored_curvature` does for one: the product of
-    both probabilities is the curvature of the pair.
-
-    Args:
-        R: Residuals.
-        Y: Targets.
-    """
-    P = R + Y
-    p = np.clip(P, MIN_PROBABILITY, 0.5)
-    return np.where(Y == 1, np.maximum(P, 1 / (4 + np.log((1 - p) / p))), P)

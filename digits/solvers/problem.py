@@ -106,14 +106,76 @@ class LogisticProblem:
             return product.sum(keepdims=True)
         return product.sum(axis=1, keepdims=True)
 
-    def squared_norm(self, gradient: np.ndarray) -> np.ndarray:
-        """Return ‖∇f‖² without the intercept, (n_problems,)."""
-        return self.dot(self.penalty_mask * gradient, gradient).ravel()
+    def evaluate(self, coef: np.ndarray) -> Point:
+        """Return the point of these coefficients, (n_outputs, n_columns), in float64."""
+        scores = self.X.scores(coef, float)
+        losses, residuals = [], np.empty_like(scores)
+
+        def chunk(first: int, end: int) -> np.ndarray:
+            blocks = slice(first, end)
+            Z, Y = scores[blocks], self.targets[blocks]
+            loss, residuals[blocks], _ = self.loss.evaluate(Z, Y)
+            total: np.ndarray = loss.sum(axis=(0, 2))
+            return total
+
+        losses = self.X.map_chunks(chunk)
+        penalty = (self.penalty_mask * coef * coef).sum(axis=1) / 2
+        if self.loss.coupled:
+            penalty = penalty.sum(keepdims=True)
+        objective = self.C * sum(losses) + penalty - self.padding_loss
+        return Point(coef, scores, residuals, objective)
+
+    def curvature(self, point: Point) -> tuple[np.ndarray, np.ndarray]:
+        """Return the curvatures of the loss, and their sums.
+
+        Args:
+            point: Where.
+
+        Returns:
+            What `hessian_product` takes: p(1 - p), or the p of a softmax, float32, 0 for
+            padded rows; and C · Σ p(1 - p), (n_outputs,) float64.
+        """
+        curvature = self.loss.curvature(point.residuals, self.targets)
+        if self.X.padding:
+            curvature[-1, :, -self.X.padding :] = 0
+        own = curvature * (1 - curvature) if self.loss.coupled else curvature
+        total = own.sum(axis=(0, 2), dtype=float)
+        return curvature.astype(np.float32), self.C * total
+
+    def hessian_product(
+        self, curvature: np.ndarray, V: np.ndarray, dtype: DTypeLike
+    ) -> np.ndarray:
+        """Return the Hessian of f times V, by a pass over the data.
+
+        Args:
+            curvature: As `curvature` returns it.
+            V: (n_outputs, n_columns).
+            dtype: Type of the pass.
+        """
+
+        def weigh(Z: np.ndarray, blocks: slice) -> np.ndarray:
+            w = curvature[blocks]
+            Z *= w
+            if self.loss.coupled:
+                Z -= w * Z.sum(axis=1, keepdims=True)
+            return Z
+
+        product = self.X.map_scores(weigh, V, dtype)
+        return self.C * product + self.penalty_mask * V
+
+    def accuracy(self, point: Point) -> float:
+        """Return the share of the samples whose class has the largest score."""
+        if self.n_outputs > 1:
+            scores, member = point.scores, self.targets > 0
+            right = np.take_along_axis(member, scores.argmax(axis=1, keepdims=True), axis=1)
+        else:
+            right = (point.scores > 0) == (self.targets > 0)
+        return float(right.ravel()[: self.X.n_samples].mean())
 
     def relative_gap(self, objective: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """Bound (f - f*) / f*, by the 1-strong convexity of f.
 
-        It holds where the intercept is the best for the other coefficients.
+        It holds where the gradient by the intercept is 0.
 
         Args:
             objective: f, (n_problems,).
@@ -122,6 +184,6 @@ class LogisticProblem:
         Returns:
             ½‖∇f‖² / (f - ½‖∇f‖²), (n_problems,), infinite where that is not positive.
         """
-        bound = self.squared_norm(gradient) / 2
+        bound = self.dot(gradient, gradient).ravel() / 2
         lowest = objective - bound  # f* is at least that
         return np.divide(bound, lowest, out=np.full_like(bound, np.inf), where=lowest > 0)

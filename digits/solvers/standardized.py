@@ -126,13 +126,7 @@ class StandardizedMatrix:
             A function of the first and the end block, which returns coef Xᵀ of them,
             (end - first, n_outputs, BLOCK_ROWS), 0 for padded rows.
         """
-        weights, shift = coef[:, :-1], coef[:, -1]
-        if self.is_bytes:  # the standardisation is applied to the weights
-            weights = np.zeros((len(coef), len(self.varies)))
-            weights[:, self.varies] = coef[:, :-1] / self._varying_scale
-            shift = coef[:, -1] - weights @ self.mean
-        weights = np.ascontiguousarray(weights, dtype)
-        shift = shift.astype(dtype)[:, None]
+        weights, shift = self._to_raw(coef, dtype)
 
         def scores(first: int, end: int) -> np.ndarray:
             Z = np.empty((end - first, len(weights), BLOCK_ROWS), dtype)
@@ -182,9 +176,55 @@ class StandardizedMatrix:
             for i, tile in self._tiles(first, end, dtype):
                 for j, block in enumerate(tile, i - first):
                     product = product + np.matmul(r[j], block)
-            return product, r.sum(axis=(0, 2), dtype=float)
+            return product.astype(float), r.sum(axis=(0, 2), dtype=float)
 
-        product, total = sum_tuples(self.map_chunks(chunk))
+        return self._from_raw(*sum_tuples(self.map_chunks(chunk)))
+
+    def map_scores(
+        self,
+        function: Callable[[np.ndarray, slice], np.ndarray],
+        coef: np.ndarray,
+        dtype: DTypeLike = np.float32,
+    ) -> np.ndarray:
+        """Return function(X coefᵀ)ᵀ X in a single pass over the data.
+
+        Args:
+            function: Called with the scores of some blocks, (n, n_outputs, BLOCK_ROWS),
+                and the slice of these blocks; returns an array of the same shape.
+            coef: (n_outputs, n_columns).
+            dtype: Type of the products and of their sums.
+
+        Returns:
+            (n_outputs, n_columns) float64.
+        """
+        weights, shift = self._to_raw(coef, dtype)
+
+        def chunk(first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+            product: Any = 0.0
+            total: Any = 0.0
+            for i, tile in self._tiles(first, end, dtype):
+                Z = np.matmul(weights, tile.transpose(0, 2, 1))
+                Z += shift
+                r = function(Z, slice(i, i + len(tile)))
+                self._clear_padding(r, i + len(tile))
+                for values, block in zip(r, tile, strict=True):
+                    product = product + np.matmul(values, block)
+                total = total + r.sum(axis=(0, 2), dtype=float)
+            return product.astype(float), total
+
+        return self._from_raw(*sum_tuples(self.map_chunks(chunk)))
+
+    def _to_raw(self, coef: np.ndarray, dtype: DTypeLike) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weights of what `_tiles` yields, and what is added to the scores."""
+        weights, shift = coef[:, :-1], coef[:, -1]
+        if self.is_bytes:  # the standardisation is applied to the weights
+            weights = np.zeros((len(coef), len(self.varies)))
+            weights[:, self.varies] = coef[:, :-1] / self._varying_scale
+            shift = coef[:, -1] - weights @ self.mean
+        return np.ascontiguousarray(weights, dtype), shift.astype(dtype)[:, None]
+
+    def _from_raw(self, product: np.ndarray, total: np.ndarray) -> np.ndarray:
+        """Return the products with the columns, from those with what `_tiles` yields."""
         if self.is_bytes:
             product -= np.outer(total, self.mean)
             product = product[:, self.varies] / self._varying_scale

@@ -112,7 +112,7 @@ def test_json_has_the_scores_of_evaluate(run, project):
     for name in ("linear_digits", "one_vs_rest", "multinomial"):
         with np.load(project.root / f"data/predictions/{name}.npz") as file:
             prediction = predictions[0]["variants"][name]
-            np.testing.assert_allclose(prediction["scores"], file["scores"][3], atol=1e-9)
+            assert prediction["scores"] == file["scores"][3].tolist()
             assert prediction["class"] == file["predicted"][3]
     probabilities = predictions[0]["variants"]["multinomial"]["probabilities"]
     assert [*probabilities] == [str(digit) for digit in range(10)]
@@ -225,6 +225,13 @@ def test_every_command_has_a_help_text(done, command):
     assert "exit status: 0 if" in shown
 
 
+def test_an_image_has_the_same_scores_alone_as_in_a_folder(run):
+    together = {each["file"]: each for each in json.loads(run("--json", "digits here")[1])}
+    assert len(together) == 4
+    for name, expected in together.items():
+        assert json.loads(run("--json", name)[1]) == [expected]
+
+
 @pytest.mark.results
 @pytest.mark.parametrize("negative", [False, True])
 def test_test_images_as_files_get_the_predictions_of_evaluate(
@@ -248,7 +255,7 @@ def test_test_images_as_files_get_the_predictions_of_evaluate(
                 "predicted"
             ].tolist()
             scores = np.array([prediction["scores"] for prediction in chosen])
-            np.testing.assert_allclose(scores, file["scores"], rtol=0, atol=1e-9)
+            assert (scores == file["scores"]).all()
     shutil.rmtree(tmp_path)
 
 

@@ -69,7 +69,15 @@ MUTATIONS = [
         "scores.argmin(axis=1)",
         "models",
     ),
-    ("digits/models/linear.py", "X /= scale", "X *= scale", "models"),
+    ("digits/models/linear.py", "coef / scale", "coef * scale", "models"),
+    (
+        "digits/models/linear.py",
+        "return round_to(weights, step[:, None]), round_to(offset, step)",
+        "return weights, offset",
+        "models",
+    ),
+    ("digits/images/mnist_format.py", "HALF = 0.5 + 1e-9", "HALF = 0.5", "mnist_format"),
+    ("digits/metrics.py", "math.fsum(values)", "values.sum()", "metrics"),
     (
         "digits/metrics.py",
         "actual * n_classes + predicted",

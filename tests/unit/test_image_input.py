@@ -84,6 +84,16 @@ def test_images_of_other_data_keep_their_greys(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "large.png", mnist_like=False), image)
 
 
+def test_grey_values_are_those_of_whole_numbers():
+    """One colour in a thousand is exactly between two grey values."""
+    colours = np.random.default_rng(0).integers(0, 256, (1000, 30, 3))
+    thousandths = colours @ np.array([299, 587, 114])
+    below, rest = thousandths // 1000, thousandths % 1000
+    expected = below + ((rest > 500) | ((rest == 500) & (below % 2 == 1)))
+    assert (rest == 500).sum() > 10
+    np.testing.assert_array_equal(image_input.to_grey(colours.astype(np.float64)), expected)
+
+
 def test_an_image_is_turned_as_its_exif_data_says(tmp_path):
     upright = drawings.mix(drawings.digit(4), drawings.BLACK, drawings.WHITE)
     exif = Image.Exif()

@@ -1,7 +1,12 @@
 """Each model against scikit-learn, on generated data."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.metrics.pairwise import rbf_kernel
@@ -12,12 +17,14 @@ from sklearn.svm import SVC
 from sklearn.utils.multiclass import _ovr_decision_function
 
 from digits.errors import InputError
-from digits.methods import nearest_neighbours, support_vectors
-from digits.methods.random_features import random_weights, sigmoid_features
-from digits.models import pairs, serialization
+from digits.methods import principal_quadratic, support_vectors
+from digits.methods.random_features import EXPONENT_STEP, random_weights, sigmoid_features
+from digits.models import distances, features, pairs, serialization
+from digits.models.features import STEP
+from digits.models.linear import affine
 from digits.models.training_log import TrainingLog
 from stages import train
-from tests.helpers.project import generate, options
+from tests.helpers.project import ROOT, generate, options
 
 BLOCKS = {
     "one_hot": options("one_hot_regression"),
@@ -111,6 +118,18 @@ def test_each_pair_is_least_squares_on_its_images_alone(data):
         np.testing.assert_allclose(margins, line.predict(flat(data.test)), atol=1e-7)
 
 
+def test_the_margins_of_pairs_are_exact(data):
+    model = train.train(data.train, BLOCKS["pairwise"])
+    X = flat(data.test)
+    margins = affine(X, model.coef, model.intercept)
+    order = np.random.default_rng(0).permutation(X.shape[1])
+    for turned in (
+        affine(X[:, order], model.coef[:, order], model.intercept),
+        np.cumsum(X[:, None] * model.coef, axis=2)[:, :, -1] + model.intercept,
+    ):
+        np.testing.assert_array_equal(turned, margins)
+
+
 def test_votes_are_scikit_learns():
     margins = np.random.default_rng(0).normal(size=(50, 6))
     expected = _ovr_decision_function(margins <= 0, -margins, 4)
@@ -118,14 +137,17 @@ def test_votes_are_scikit_learns():
 
 
 def test_the_quadratic_classifier_is_scikit_learns_pipeline(fitted, data):
-    """Whitening and signs of the components do not change the span of their squares."""
+    """Scale and signs of the components do not change the span of their squares.
+
+    Rounding the components does, by a little.
+    """
     pipeline = make_pipeline(
         PCA(5, svd_solver="full"), PolynomialFeatures(2), LinearRegression()
     ).fit(flat(data.train), one_hot(data.train))
     np.testing.assert_allclose(
         fitted["quadratic"].scores(data.test.images),
         pipeline.predict(flat(data.test)),
-        atol=1e-8,
+        atol=1e-3,
     )
 
 
@@ -144,7 +166,7 @@ def test_radial_basis_functions_are_a_ridge_on_scikit_learns_kernel(fitted, data
     )
     ridge = Ridge(alpha=1e-6 * len(train_)).fit(train_, one_hot(data.train))
     np.testing.assert_allclose(
-        model.scores(data.test.images), ridge.predict(test), atol=1e-6
+        model.scores(data.test.images), ridge.predict(test), atol=1e-5
     )
 
 
@@ -172,7 +194,7 @@ def test_random_features_are_a_ridge_on_themselves(fitted, data):
 
 def test_a_receptive_field_is_a_rectangle_of_weights_of_length_two(data):
     weights = random_weights(data.train.images, data.train.labels, 30, 0)
-    np.testing.assert_allclose(np.linalg.norm(weights, axis=1), 2, rtol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(weights, axis=1), 2, rtol=1e-3)
     covered = weights.reshape(30, 8, 8) != 0
     assert 0.1 < covered.mean() < 0.7
     assert not covered.all(axis=(1, 2)).any()
@@ -193,9 +215,9 @@ def test_neighbours_are_scikit_learns(data, k):
 def test_products_of_many_pixels_are_exact():
     """Even if a float32 could not hold the sum."""
     X = np.random.default_rng(0).integers(0, 2, (20, 5000)).astype(np.uint8) * 255
-    centred = nearest_neighbours.centred(X)
+    pixels = distances.centred(X).pixels
     exact = (X.astype(np.int64) - 128) @ (X.astype(np.int64) - 128).T
-    np.testing.assert_array_equal(nearest_neighbours.products(centred, centred), exact)
+    np.testing.assert_array_equal(distances.products(pixels, pixels), exact)
 
 
 def test_more_neighbours_than_images_are_refused(data):
@@ -204,15 +226,128 @@ def test_more_neighbours_than_images_are_refused(data):
         train.train(data.train, block)
 
 
-@pytest.mark.parametrize("most", [10, 1500])
-def test_support_vector_machines_are_libsvms(data, monkeypatch, most):
-    """Even if they are found by adding a few images at a time."""
-    monkeypatch.setattr(support_vectors, "ADDED", most)
-    model = train.train(data.train, BLOCKS["vectors"])
-    svc = SVC(C=2.0, gamma=0.05, tol=1e-5, decision_function_shape="ovo")
+@pytest.mark.parametrize("C", [0.05, 2.0])  # with the lower one, most coefficients are C
+def test_support_vector_machines_are_libsvms(data, C):
+    model = train.train(data.train, options("support_vectors", C=C, gamma=0.05))
+    svc = SVC(C=C, gamma=0.05, tol=1e-6, decision_function_shape="ovo")
     svc.fit(flat(data.train) / 255, data.train.labels)
-    X = data.test.images.reshape(len(data.test.images), -1)
-    margins = support_vectors.kernel(X, model.vectors, model.gamma) @ model.coef.T
+    X, vectors = (distances.centred(A) for A in (flat(data.test), model.vectors))
+    margins = support_vectors.kernel(X, vectors, model.gamma) @ model.coef.T
     np.testing.assert_allclose(
-        margins + model.intercept, svc.decision_function(flat(data.test) / 255), atol=0.01
+        margins + model.intercept, svc.decision_function(flat(data.test) / 255), atol=1e-4
     )
+
+
+def test_the_path_to_a_support_vector_machine_changes_no_bit(
+    fitted, data, monkeypatch, caplog
+):
+    """The optimum is the same for other working sets and a low accuracy of libsvm."""
+    for name, value in (("ADDED", 10), ("TOLERANCE", 0.1)):
+        monkeypatch.setattr(support_vectors, name, value)
+        model = train.train(data.train, BLOCKS["vectors"])
+        for array in ("vectors", "coef", "intercept"):
+            expected = getattr(fitted["vectors"], array)
+            np.testing.assert_array_equal(getattr(model, array), expected)
+    assert not caplog.text
+
+
+def test_support_vector_machines_without_a_single_optimum_are_warned_of(data, caplog):
+    """The intercept lies anywhere in an interval if all coefficients are C."""
+    train.train(data.train, options("support_vectors", C=1e-6, gamma=0.05))
+    assert "another processor may give other hashes" in caplog.text
+
+
+@pytest.mark.long
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="needs long double")
+@pytest.mark.parametrize("name", ["exponential", "sigmoid"])
+def test_no_rounded_exponential_depends_on_its_last_bits(name):
+    """All arguments: none is within 1000 of its last bits of a rounding boundary."""
+    exponents = np.arange(-15, 15, EXPONENT_STEP, np.longdouble)
+    values = 1 / (1 + np.exp(exponents))
+    if name == "exponential":
+        values = np.exp(-np.arange(0, 15, distances.STEP, np.longdouble))
+    assert values.min() < STEP / 2  # smaller ones become 0
+    in_steps = values / STEP
+    from_boundary = np.abs(np.abs(in_steps - np.rint(in_steps)) - 0.5) * STEP
+    assert (from_boundary > 1000 * np.spacing(values.astype(float))).all()
+
+
+FIT = """
+import hashlib, json
+from digits.models import serialization
+from pathlib import Path
+from stages import train
+from tests.helpers.project import generate
+from tests.unit.test_methods import EXACT
+
+data = generate(600, 200, seed=3)
+for name, block in EXACT.items():
+    model = train.train(data.train, block)
+    serialization.save(model, Path("model.npz"))
+    both = Path("model.npz").read_bytes() + model.scores(data.test.images).tobytes()
+    print(name, hashlib.sha256(both).hexdigest())
+"""
+EXACT = {name: BLOCKS[name] for name in BLOCKS if name not in ("one_hot", "pairwise")}
+# what NumPy and libm choose on this processor, and may not use here
+FEATURES = [name for name in __cpu_dispatch__ if __cpu_features__.get(name)]
+FEWER = {
+    "NPY_DISABLE_CPU_FEATURES": " ".join(FEATURES),
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-AVX,-FMA,-FMA4",
+    "OMP_NUM_THREADS": "1",
+}
+
+
+@pytest.mark.slow
+def test_models_and_scores_are_the_same_bytes_with_other_kernels(tmp_path):
+    def fitted(environment):
+        return subprocess.check_output(
+            [sys.executable, "-c", FIT],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+            text=True,
+        )
+
+    expected = fitted({})
+    assert len(expected.splitlines()) == len(EXACT)
+    for kernel, environment in (("Nehalem", FEWER), ("Haswell", {}), ("SkylakeX", {})):
+        assert fitted({"OPENBLAS_CORETYPE": kernel} | environment) == expected, kernel
+
+
+def test_components_of_the_same_variance_are_warned_of(caplog):
+    """Any two directions between them are principal components."""
+    X = np.array([[0, 0, 9], [0, 100, 9], [100, 0, 9], [100, 100, 9]], np.uint8)
+    principal_quadratic.principal_components(X, 2)
+    assert "nearly the same variance" in caplog.text
+    caplog.clear()
+    X[:, 1] //= 2
+    mean, components = principal_quadratic.principal_components(X, 2)
+    assert not caplog.text
+    np.testing.assert_array_equal(mean, [50, 25, 9])
+    np.testing.assert_array_equal(components, [[1 / 64, 0, 0], [0, 1 / 32, 0]])
+
+
+def test_coefficients_that_the_grid_does_not_settle_are_warned_of(
+    data, monkeypatch, caplog
+):
+    train.train(data.train, BLOCKS["random"])
+    assert not caplog.text
+    monkeypatch.setattr(features, "TOLERANCE", 1e-30)
+    train.train(data.train, BLOCKS["random"])
+    assert "another processor may give other hashes" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["quadratic", "radial", "random"])
+def test_rounding_moves_the_objective_by_less_than_the_tolerance(data, name):
+    model = train.train(data.train, BLOCKS[name])
+    X, y = data.train.images.reshape(600, -1), one_hot(data.train)
+    F = model.features(X)
+    ridge = getattr(BLOCKS[name], "ridge", 0.0)
+
+    def objective(coef, intercept):
+        errors = F @ coef.T + intercept - y
+        return (errors**2).sum() / len(F) + ridge * (coef**2).sum()
+
+    best = Ridge(alpha=ridge * len(F), solver="svd").fit(F, y)
+    minimum = objective(best.coef_, best.intercept_)
+    moved = objective(model.coef, model.intercept) - minimum
+    assert -1e-13 * minimum < moved < features.TOLERANCE * minimum

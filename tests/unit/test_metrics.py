@@ -54,6 +54,23 @@ def test_rmse_is_the_root_of_the_mean_squared_error():
     assert metrics.rmse(np.array([0.0, 3.0]), np.array([0, 1])) == pytest.approx(2**0.5)
 
 
+def test_the_order_in_which_values_are_added_changes_no_bit():
+    rng = np.random.default_rng(0)
+    log_p = np.log(rng.dirichlet(np.ones(23), size=1000))
+    actual = rng.integers(0, 23, 1000)
+    counts = metrics.confusion(actual, log_p.argmax(axis=1), 23)
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(1000)
+        classes = order[order < 23]
+        assert metrics.log_loss(log_p[order], actual[order]) == metrics.log_loss(
+            log_p, actual
+        )
+        assert metrics.rmse(log_p[order, 0], actual[order]) == metrics.rmse(
+            log_p[:, 0], actual
+        )
+        assert metrics.scalars(counts[np.ix_(classes, classes)]) == metrics.scalars(counts)
+
+
 def test_the_sweep_agrees_with_a_decision_at_each_threshold():
     rng = np.random.default_rng(0)
     actual = rng.integers(0, 2, 500)

@@ -49,6 +49,16 @@ def test_position_and_brightness_of_a_drawing_make_no_difference():
     np.testing.assert_array_equal(to_mnist_format(moved), to_mnist_format(image // 2 * 2))
 
 
+@given(seed=st.integers(0, 50), size=st.tuples(st.integers(12, 90), st.integers(12, 90)))
+def test_the_order_of_sums_makes_no_difference_also_for_halves(seed, size):
+    """Each side of a symmetric drawing has half of the mass, or a pixel half."""
+    image = drawing(*size, seed)
+    image = np.where(image | image[:, ::-1], 255, 0).astype(np.uint8)
+    for bring in (to_mnist_format, lambda drawn: fit_to_frame(drawn, (28, 28))):
+        turned = bring(np.ascontiguousarray(image.T))
+        np.testing.assert_array_equal(turned.T, bring(image))
+
+
 def test_the_ink_fills_the_box_of_a_frame_of_another_size():
     framed = to_mnist_format(drawing(100, 40), (14, 42))
     rows, columns = (np.flatnonzero(framed.any(axis=axis)) for axis in (1, 0))

@@ -195,6 +195,14 @@ def test_reliability_of_a_calibrated_model():
     assert found.error == pytest.approx(0, abs=1e-12)
 
 
+def test_the_last_bit_of_a_probability_moves_no_image_to_another_bin():
+    for edge in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0):
+        for stated in (np.nextafter(edge, 0), edge, np.nextafter(edge, 2)):
+            log_p = np.log(np.array([[stated, 1e-3]]))
+            found = reliability(log_p, np.array([0]))
+            assert found.counts.argmax() == min(round(10 * edge), 9)
+
+
 def test_the_notebooks_results_are_shown_for_its_own_parameters_alone():
     find = notebook_results.find
     checked = params.load(PARAMS)

@@ -12,13 +12,13 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
-from digits.solvers import logistic, sklearn_backend
+from digits.solvers import sklearn_backend
 from digits.solvers.hessian_sampling import HessianSampler
 from digits.solvers.least_squares import LinearRegression
 from digits.solvers.line_search import SubspaceObjective
 from digits.solvers.logistic import LogisticRegression
 from digits.solvers.losses import LogisticLoss, SoftmaxLoss
-from digits.solvers.preconditioner import CoupledSoftmax, SharedBlock, cholesky
+from digits.solvers.preconditioner import SharedBlock, cholesky
 from digits.solvers.problem import Direction, LogisticProblem, Point
 from digits.solvers.standardized import BLOCK_ROWS, StandardizedMatrix
 from tests.helpers.project import ROOT
@@ -198,34 +198,6 @@ def test_edge_cases_are_solved(multi_class):
         assert np.isfinite(model.coef_).all(), case
 
 
-@pytest.mark.parametrize("C", [1e-4, 1.0, 1e4])
-def test_the_coupled_preconditioner_leads_to_the_same_optimum(monkeypatch, C):
-    X, y = data(n_classes=5)
-    monkeypatch.setattr(logistic, "COUPLED_BELOW", 0)
-    separate = LogisticRegression(C=C, tol=1e-10).fit(X, y)
-    monkeypatch.setattr(logistic, "COUPLED_BELOW", np.inf)
-    coupled = LogisticRegression(C=C, tol=1e-10).fit(X, y)
-    assert coupled.gap_ <= 1e-10
-    np.testing.assert_allclose(coupled.objective_, separate.objective_, rtol=1e-9)
-
-
-def test_the_coupled_preconditioner_solves_the_newton_equation_of_a_softmax():
-    rng = np.random.default_rng(2)
-    X, P = rng.normal(size=(60, 4)), rng.dirichlet(np.ones(3), size=60)
-    pairs = [(1, 0), (2, 0), (2, 1)]
-    grams = {(c, d): ((X.T * P[:, c] * P[:, d]) @ X).astype(np.float32) for c, d in pairs}
-    ridge = np.diag([1.0, 1, 1, 0.1])
-    curvature = np.einsum("ic,cd->icd", P, np.eye(3)) - np.einsum("ic,id->icd", P, P)
-    H = np.einsum("icd,ij,ik->cjdk", curvature, X, X) + np.einsum(
-        "cd,jk->cjdk", np.eye(3), ridge
-    )
-    V = rng.normal(size=(3, 4))
-    V -= V.mean(axis=0)
-    expected = np.linalg.solve(H.reshape(12, 12), V.ravel()).reshape(3, 4)
-    preconditioner = CoupledSoftmax(grams, 3, ridge, InOrder())
-    np.testing.assert_allclose(preconditioner.solve(V), expected, atol=1e-5)
-
-
 def test_a_single_class_is_refused(X):
     with pytest.raises(ValueError, match="only one class"):
         LogisticRegression().fit(X, np.zeros(len(X)))
@@ -275,7 +247,7 @@ def test_each_iteration_is_reported_and_the_objective_falls(X, y):
     iterations, objectives, gaps = zip(*seen, strict=True)
     assert iterations == tuple(range(1, model.n_iter_ + 1))
     assert np.all(np.diff([f.sum() for f in objectives]) <= 1e-6 * objectives[0].sum())
-    assert gaps[-1] == model.gap_
+    assert gaps[-1] <= model.gap_ <= 1e-8  # rounding adds to it
 
 
 def test_scikit_learn_can_clone_and_change_it():
@@ -373,13 +345,11 @@ def test_a_sampled_hessian_is_near_the_exact_one(dtype):
     point = Point(np.zeros((3, matrix.n_columns)), R, R, np.zeros(1))
     preconditioner = SharedBlock(cholesky(0.1 * matrix.gram()))
     sampler = HessianSampler(problem)
-    pairs = [(1, 0), (2, 0), (2, 1)]
-    of_classes = sampler.class_grams([0, 2], point, preconditioner)
-    of_pairs = sampler.pair_grams(pairs, point, preconditioner)
-    assert sampler.n_rows == int(int(4000 * 1.05) * 1.05)
-    weights = [p[c] * (1 - p[c]) for c in (0, 2)] + [p[c] * p[d] for c, d in pairs]
+    grams = sampler.grams([0, 2], point, preconditioner)
+    assert sampler.n_rows == int(4000 * 1.05)
+    weights = [p[c] * (1 - p[c]) for c in (0, 2)]
     exact = 0.5 * matrix.gram()
-    for gram, weight in zip(of_classes + of_pairs, weights, strict=True):
+    for gram, weight in zip(grams, weights, strict=True):
         ratios = eigvalsh(gram, weight * exact)
         assert 0.5 < ratios.min() <= ratios.max() < 2
 

@@ -14,7 +14,6 @@ from digits.errors import InputError
 from digits.figures import sample_grid
 from digits.models import preprocessing, serialization
 from digits.models.decision import Threshold
-from digits.models.linear import standardise
 from digits.models.training_log import TrainingLog
 from stages import download, filter, train  # noqa: A004 (the name of the stage)
 from tests.helpers.project import PARAMS, generate, options
@@ -137,7 +136,7 @@ def test_the_softmax_of_two_classes_is_at_its_own_optimum(tiny, solver):
     scores = fitted.scores(data.train.images)
     p = np.exp(fitted.decision.log_probabilities(scores))
     member = data.train.labels[:, None] == fitted.classes
-    X = standardise(data.train.images.reshape(-1, 64), fitted.mean, fitted.scale)
+    X = (data.train.images.reshape(-1, 64) - fitted.mean) / fitted.scale
     gradient = 0.3 * (p - member).T @ X + fitted.coef
     np.testing.assert_allclose(gradient, 0, atol=1e-3)
     assert np.abs(fitted.coef).max() > 0.01

@@ -2,7 +2,7 @@
 // digits/images/mnist_format.py.
 
 /** @param {number} value */
-const roundHalfUp = (value) => Math.floor(value + 0.5);
+const roundHalfUp = (value) => Math.floor(value + payload.image_format.half);
 
 /**
  * The matrix, a row for each cell, that averages nIn pixels over nOut cells.

@@ -27,7 +27,7 @@ function nameOf(label) {
  * @property {Uint8Array} actual the class of each row
  * @property {Uint8Array} predicted
  * @property {number[]} mistakes the rows that are misclassified, the worst first
- * @property {Record<string, Float32Array>} arrays the model's weights; empty without a type
+ * @property {Record<string, Weights>} arrays of the model; empty without a type
  * @property {Float64Array | null} testScores of each row, if the rule has thresholds
  */
 
@@ -54,7 +54,7 @@ function withData(variant) {
     predicted: /** @type {Uint8Array} */ (array("predicted")),
     mistakes: Array.from(array("mistakes")),
     arrays: Object.fromEntries(weights.map((part) =>
-      [part, /** @type {Float32Array} */ (array(part))])),
+      [part, /** @type {Weights} */ (array(part))])),
     testScores: rule.hasThresholds ? /** @type {Float64Array} */ (array("scores")) : null,
   };
 }
@@ -79,17 +79,19 @@ const linearOf = (name) =>
   linear.find((variant) => variant.name === name) ?? linear[linear.length - 1];
 
 /**
- * Weight × standardised pixel, for one of a linear variant's outputs.
+ * The scores of a linear model. They equal those of digits/models/linear.py in every bit: the
+ * weights are such that each sum is exact, in any order.
  *
- * @param {Variant} variant
+ * @param {Record<string, Weights>} arrays
  * @param {Uint8Array} pixels
- * @param {number} output
- * @returns {Float64Array}
+ * @returns {number[]}
  */
-function evidence(variant, pixels, output) {
-  const { mean, scale, coef } = variant.arrays;
-  const start = output * pixels.length;
-  return Float64Array.from(pixels, (pixel, i) => (coef[start + i] * (pixel - mean[i])) / scale[i]);
+function linearScores({ weights, offset }, pixels) {
+  return Array.from(offset, (start, output) => {
+    let score = start;
+    pixels.forEach((pixel, i) => { score += weights[output * pixels.length + i] * pixel; });
+    return score;
+  });
 }
 
 /**
@@ -97,10 +99,8 @@ function evidence(variant, pixels, output) {
  * @param {Uint8Array} pixels
  * @returns {number[]} one score, or one for each class
  */
-function scoresOf(variant, pixels) {
-  if (variant.model_type === "lenet5") return lenet5Scores(variant.arrays, pixels);
-  return Array.from(variant.arrays.intercept, (intercept, output) =>
-    evidence(variant, pixels, output).reduce((sum, value) => sum + value, intercept));
+function scoresOf({ model_type: modelType, arrays }, pixels) {
+  return modelType === "lenet5" ? lenet5Scores(arrays, pixels) : linearScores(arrays, pixels);
 }
 
 /**

@@ -30,6 +30,7 @@
  * @property {number} box the longer side of the ink, as a share of the image's
  * @property {number} ink what counts as ink, as a share of the brightest grey value
  * @property {number} centre_offset pixels from the image's centre to the centre of mass
+ * @property {number} half what is added before rounding down, to round halves up
  * @property {boolean} centred whether the ink is cropped and centred, as in MNIST
  */
 

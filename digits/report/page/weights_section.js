@@ -12,16 +12,17 @@ const EVIDENCE_NOTE = "The colours stop at the 99.5th percentile.";
  * @param {Variant} variant
  */
 function showWeights(variant) {
-  const { arrays: { coef, intercept }, names, rule } = variant;
+  const { arrays: { weights, offset, scale }, names, rule } = variant;
   const size = height * width;
+  const coef = Float64Array.from(weights, (weight, i) => weight * scale[i % size]);
   const limit = absoluteQuantile(coef, WEIGHTS_QUANTILE);
-  const single = intercept.length === 1;
-  byId("weight-images").replaceChildren(...Array.from(intercept, (_, output) => {
-    const weights = coef.subarray(output * size, (output + 1) * size);
+  const single = offset.length === 1;
+  byId("weight-images").replaceChildren(...Array.from(offset, (_, output) => {
+    const shown = coef.subarray(output * size, (output + 1) * size);
     const label = single ? `Weights of the score: ${rule.directions(names, 0).join(", ")}`
       : `Weights of class ${names[output]}`;
     return element("figure", { role: "img", "aria-label": label },
-      divergingCanvas(weights, limit),
+      divergingCanvas(shown, limit),
       element("figcaption", {}, single ? "score" : names[output]));
   }));
   const [positive, negative] = single ? rule.directions(names, 0) : ["for", "against"];
@@ -37,16 +38,28 @@ const evidenceFigure = (title, content, caption) =>
   element("figure", {}, element("h4", {}, title), content, element("figcaption", {}, caption));
 
 /**
- * How a score is the sum of the intercept and the evidence.
+ * Weight × standardised pixel, for one of a linear variant's outputs.
  *
  * @param {Variant} variant
- * @param {number[]} scores
+ * @param {Uint8Array} pixels
  * @param {number} output
+ * @returns {Float64Array}
  */
-function scoreSum(variant, scores, output) {
-  const intercept = variant.arrays.intercept[output];
-  return `${signed(intercept)} intercept ${signed(scores[output] - intercept, 2, "+")} evidence`
-    + ` = score ${signed(scores[output])}`;
+function evidence({ arrays: { weights, mean } }, pixels, output) {
+  const start = output * pixels.length;
+  return Float64Array.from(pixels, (pixel, i) => weights[start + i] * (pixel - mean[i]));
+}
+
+/**
+ * How a score is the sum of the intercept, which is the score of the mean, and the evidence.
+ *
+ * @param {number} score
+ * @param {Float64Array} values the evidence
+ */
+function scoreSum(score, values) {
+  const total = values.reduce((sum, value) => sum + value, 0);
+  return `${signed(score - total)} intercept ${signed(total, 2, "+")} evidence`
+    + ` = score ${signed(score)}`;
 }
 
 /**
@@ -99,7 +112,7 @@ function singleEvidence(variant, pixels, scores) {
   const [positive, negative] = rule.directions(names, 0);
   showColourScale(byId("evidence-scale"), limit, [negative, positive], EVIDENCE_NOTE);
   return [evidenceFigure("Evidence", divergingCanvas(values, limit),
-    scoreSum(variant, scores, 0) + rule.explanation(thresholds))];
+    scoreSum(scores[0], values) + rule.explanation(thresholds))];
 }
 
 /**
@@ -118,8 +131,8 @@ function comparedEvidence(variant, pixels, scores, [a, b]) {
   const limit = absoluteQuantile([...forA, ...forB, ...difference], EVIDENCE_QUANTILE);
   showColourScale(byId("evidence-scale"), limit, ["against", "for"], EVIDENCE_NOTE);
   return [
-    evidenceFigure(`For ${names[a]}`, divergingCanvas(forA, limit), scoreSum(variant, scores, a)),
-    evidenceFigure(`For ${names[b]}`, divergingCanvas(forB, limit), scoreSum(variant, scores, b)),
+    evidenceFigure(`For ${names[a]}`, divergingCanvas(forA, limit), scoreSum(scores[a], forA)),
+    evidenceFigure(`For ${names[b]}`, divergingCanvas(forB, limit), scoreSum(scores[b], forB)),
     evidenceFigure(`For ${names[a]} rather than ${names[b]}`, divergingCanvas(difference, limit),
       `score for ${names[a]} minus score for ${names[b]}: ${signed(scores[a] - scores[b], 2, "+")}`),
   ];
