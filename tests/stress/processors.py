@@ -7,11 +7,10 @@
 QEMU emulates the processors, and runs the stages `train` and `evaluate` on them: on
 generated data, and if MNIST is in data/raw, on some of its images and on all its zeros and
 ones. Other kernels of OpenBLAS, threads, versions of Python and of libraries need no
-emulation. Models, predictions and metrics must be the same bytes, with three exceptions:
+emulation. Models, predictions and metrics must be the same bytes, with two exceptions:
 
 - LeNet-5 is trained only on x86-64 processors with AVX2; on others the model that was
   trained here is evaluated.
-- Of the published models, only the metrics must be the same.
 - Another version of Matplotlib may draw another figure.
 
 Needs Linux on x86-64, and apt-get. QEMU, Python for ARM and libraries are downloaded to
@@ -33,7 +32,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import yaml
@@ -51,7 +49,6 @@ LIBRARIES = (
 KERNELS = ("Nehalem", "Sandybridge", "Haswell", "Zen", "SkylakeX")
 SOURCE = "data/own/tiny.npz"  # of the data in a project for tests
 SMALLER = {"components": 5, "centres": 33, "features": 40}  # of the published models
-EQUALITY = ("equal", "metrics equal", "differs")
 SIZE = 1000  # images of MNIST in each split
 # One process runs all stages, because an emulated one needs up to 20 seconds to start.
 STAGES = """
@@ -102,25 +99,13 @@ class Data:
         name: the description that is printed.
         project: the project.
         variants: the names of its variants.
-        same: "bytes" if all files must be the same, "metrics" if only metrics/ must.
+        published: whether they are the models of the published table.
     """
 
     name: str
     project: Project
     variants: Sequence[str]
-    same: str = "bytes"
-
-
-class Comparison(NamedTuple):
-    """The results of a variant on another processor, compared with those of this one.
-
-    Attributes:
-        equality: one of `EQUALITY`.
-        differ: the paths of the files that differ and must not.
-    """
-
-    equality: str
-    differ: list[str]
+    published: bool = False
 
 
 # --- what must be downloaded ---
@@ -306,7 +291,7 @@ def prepare(top: Path, *, short: bool) -> Iterator[Data]:
     project = make(top / "generated", generated, lenet5=True)
     yield Data("generated data", project, tuple(blocks))
     if not short:
-        yield published(top / "published", generated)
+        yield published_models(top / "published", generated)
     if short or not (ROOT / "data/raw").is_dir():
         return
     mnist = dataset.load(ROOT / "data/raw")
@@ -322,16 +307,15 @@ def prepare(top: Path, *, short: bool) -> Iterator[Data]:
     yield Data("all zeros and ones of MNIST", project, tuple(two_digits))
 
 
-def published(root: Path, data: Dataset) -> Data:
+def published_models(root: Path, data: Dataset) -> Data:
     """Return a project with the published models, at sizes that suit `data`."""
     project = make(root, data)
     params = yaml.safe_load((ROOT / "published/params.yaml").read_text())
     for block in params["variants"].values():
         block["train"] |= {key: SMALLER[key] for key in SMALLER.keys() & {*block["train"]}}
     write_params(project, SOURCE, params["subsets"], params["variants"])
-    return Data(
-        "published models, generated data", project, [*params["variants"]], "metrics"
-    )
+    name = "published models, generated data"
+    return Data(name, project, tuple(params["variants"]), published=True)
 
 
 # --- the comparison ---
@@ -366,7 +350,8 @@ def run(processor: Processor, data: Data, root: Path, cpus: Sequence[int]) -> No
         check=False,
     )
     if result.returncode:
-        print(f"{processor.name}, {data.name}: {result.stderr[-2000:]}", flush=True)
+        errors = [line for line in result.stderr.splitlines() if "TCG" not in line]
+        print(f"{processor.name}, {data.name}:", *errors[-20:], sep="\n", flush=True)
 
 
 def results(root: Path, variant: str) -> dict[str, bytes]:
@@ -380,8 +365,8 @@ def results(root: Path, variant: str) -> dict[str, bytes]:
     }
 
 
-def compare(processor: Processor, data: Data, variant: str, root: Path) -> Comparison:
-    """Compare the results of a variant on a processor with those of this one.
+def differences(processor: Processor, data: Data, variant: str, root: Path) -> list[str]:
+    """Return the paths of a variant's files that differ from those of this processor.
 
     Args:
         processor: the processor.
@@ -390,37 +375,36 @@ def compare(processor: Processor, data: Data, variant: str, root: Path) -> Compa
         root: the folder with the results of the processor.
     """
     found, usual = results(root, variant), results(data.project.root, variant)
-    differ = sorted(dict(found.items() ^ usual.items()))
-    if not processor.same_figures:
-        differ = [path for path in differ if not path.endswith(".png")]
-    if differ and data.same == "metrics":
-        differ = [
-            path for path in differ if path.startswith("metrics/") or path not in found
-        ]
-        return Comparison("differs" if differ else "metrics equal", differ)
-    return Comparison("differs" if differ else "equal", differ)
+    return [
+        path
+        for path in sorted(dict(found.items() ^ usual.items()))
+        if processor.same_figures or not path.endswith(".png")
+    ]
 
 
-def table(done: Iterable[tuple[Data, Processor, Sequence[Comparison]]]) -> str:
-    """Return a Markdown table: a row for each processor, a column for each variant.
+def table(done: Iterable[tuple[Data, Processor, Sequence[list[str]]]]) -> str:
+    """Return a Markdown table, with a row for each processor, a column for each variant.
 
     Args:
-        done: the comparisons; a cell of the table shows the worst of all data.
+        done: the data, the processor, and for each variant the paths that differ. A cell
+            says "equal" if none differs on any data.
     """
-    rows: dict[str, dict[str, str]] = {}
-    for data, processor, cells in done:
+    rows: dict[str, dict[str, bool]] = {}
+    for data, processor, differ in done:
         row = rows.setdefault(processor.name, {})
-        for variant, cell in zip(data.variants, cells, strict=True):
-            worst = max(row.get(variant, "equal"), cell.equality, key=EQUALITY.index)
-            row[variant] = worst
+        for variant, paths in zip(data.variants, differ, strict=True):
+            row[variant] = row.get(variant, True) and not paths
     variants = list(next(iter(rows.values())))
     lines = [["processor", *variants], ["---"] * (1 + len(variants))]
-    lines += [[name, *row.values()] for name, row in rows.items()]
+    lines += [
+        [name, *("equal" if equal else "differs" for equal in row.values())]
+        for name, row in rows.items()
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def compare_all(chosen: Sequence[Processor], prepared: Sequence[Data], top: Path) -> bool:
-    """Run on all processors, print a table for each project; return whether all is well.
+    """Run on all processors and print the tables; return whether all is equal.
 
     Args:
         chosen: the processors.
@@ -432,34 +416,31 @@ def compare_all(chosen: Sequence[Processor], prepared: Sequence[Data], top: Path
     for cpu in here[:2]:
         cpus.put(cpu)
 
-    def check(job: tuple[Data, Processor]) -> list[Comparison]:
+    def check(job: tuple[Data, Processor]) -> list[list[str]]:
         data, processor = job
         root = top / f"{processor.name}, {data.name}"
         cpu, start = cpus.get(), time.monotonic()
         run(processor, data, root, [cpu] if processor.n_threads == 1 else here[:2])
         seconds = time.monotonic() - start
         cpus.put(cpu)
-        cells = [compare(processor, data, variant, root) for variant in data.variants]
-        differ = [path for cell in cells for path in cell.differ]
-        summary = f"{len(differ)} files differ:" if differ else "ok"
-        print(f"{root.name}, {seconds:.0f} s: {summary}", *differ, sep="\n  ", flush=True)
-        return cells
+        differ = [differences(processor, data, variant, root) for variant in data.variants]
+        paths = [path for of_variant in differ for path in of_variant]
+        summary = f"{len(paths)} files differ:" if paths else "equal"
+        print(f"{root.name}, {seconds:.0f} s: {summary}", *paths, sep="\n  ", flush=True)
+        return differ
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda data: data.project.repro("evaluate"), prepared))
         jobs = [(data, processor) for data in prepared for processor in chosen]
-        all_cells = list(pool.map(check, jobs))
-    for same in ("bytes", "metrics"):
         done = [
-            (data, processor, cells)
-            for (data, processor), cells in zip(jobs, all_cells, strict=True)
-            if data.same == same
+            (*job, differ) for job, differ in zip(jobs, pool.map(check, jobs), strict=True)
         ]
-        if done:
-            print(f"\n{table(done)}")
+    for published in (False, True):
+        if part := [one for one in done if one[0].published is published]:
+            print(f"\n{table(part)}")
     evaluated = [processor.name for processor in chosen if not processor.trains_lenet5]
     print(f"\nLeNet-5 was evaluated, but not trained: {', '.join(evaluated)}")
-    return not any(cell.differ for cells in all_cells for cell in cells)
+    return not any(any(differ) for *_, differ in done)
 
 
 def main() -> None:
