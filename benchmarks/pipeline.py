@@ -79,6 +79,8 @@ def pipeline() -> Steps:
         del params["variants"]["lenet5"]
         (clone / "params.yaml").write_text(yaml.safe_dump(params))
         dvc = Path(sys.executable).parent / "dvc"
+        environment = os.environ | {"PATH": f"{dvc.parent}:{os.environ['PATH']}"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # users have byte code
         shutil.copytree(ROOT / "data/raw", clone / "data/raw")
         keep = [dvc, "commit", "--quiet", "--force", "download"]
         subprocess.run(keep, cwd=clone, check=True)  # noqa: S603
@@ -87,8 +89,7 @@ def pipeline() -> Steps:
         process = subprocess.Popen(  # noqa: S603
             [dvc, "repro"],
             cwd=clone,
-            env=os.environ
-            | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

@@ -9,6 +9,9 @@ import sys
 if shutil.disk_usage(__file__).free < 16 * 2**20:
     sys.dont_write_bytecode = True
 
+# pydantic searches all packages for plugins, which may change what it checks.
+os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+
 from digits import memory
 from digits.errors import InputError
 from digits.memory import MIB

@@ -95,9 +95,9 @@ def mismatch(
     n_pixels = math.prod(split.images.shape[1:])
     if model.n_pixels != n_pixels:
         return f"it is for {model.n_pixels} pixels, the images have {n_pixels}"
-    unknown = np.setdiff1d(split.labels, model.classes)
-    if len(unknown):
-        return f"its classes are {model.classes.tolist()}, the images' {unknown.tolist()}"
+    unknown = sorted({*dataset.labels_in(split.labels)} - {*model.classes.tolist()})
+    if unknown:
+        return f"its classes are {model.classes.tolist()}, the images' {unknown}"
     if model.classes[-1] >= len(names):
         return f"its classes are {model.classes.tolist()}, there are {len(names)} names"
     needed = model.decision.n_thresholds(len(model.classes))
@@ -261,6 +261,7 @@ def main(params: Params, variant: str, root: Path) -> None:
     predicted = decision.predict(scores, thresholds)
     actual = np.searchsorted(model.classes, split.labels)
     counts = metrics.confusion(actual, predicted, len(model.classes))
+    log.info("%s: %d of %d right", variant, np.trace(counts), counts.sum())
     histogram = score_histogram(decision, scores, actual, len(model.classes), thresholds)
 
     folder = root / "metrics" / variant
@@ -286,7 +287,6 @@ def main(params: Params, variant: str, root: Path) -> None:
         actual=split.labels,
         parameters=chosen.text("subset", "train", "evaluate"),
     )
-    log.info("%s: %d of %d right", variant, np.trace(counts), counts.sum())
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ writes  data/subsets/<subset>/{train,test}/{images,labels}.npy and classes.json
 import logging
 from pathlib import Path
 
-import numpy as np
-
 from digits.config import cli
 from digits.config.params import Params, Subset
 from digits.data import dataset, files
@@ -31,7 +29,7 @@ def subset_labels(subset: Subset, data: Dataset) -> tuple[int, ...]:
         InputError: If the data has no such class.
     """
     if subset.classes == "all":
-        return tuple(np.unique(data.train.labels).tolist())
+        return tuple(dataset.labels_in(data.train.labels))
     broken = [f"{key[1:]}: {rule}" for key, rule in subset.broken_rules(data.names)]
     if broken:
         raise InputError("subsets in params.yaml: " + "; ".join(broken))
@@ -49,7 +47,7 @@ def keep_classes(data: Dataset, labels: tuple[int, ...]) -> Dataset:
         InputError: If a class has no training image, or none has a test image.
     """
     train, test = (dataset.select(split, labels) for split in data.splits.values())
-    missing = sorted(set(labels) - set(np.unique(train.labels).tolist()))
+    missing = sorted(set(labels) - set(dataset.labels_in(train.labels)))
     if missing:
         names = ", ".join(data.names[label] for label in missing)
         raise InputError(f"the data has no training image of {names}")

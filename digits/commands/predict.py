@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shtab
-from tqdm import tqdm
 
 from digits.config import cli, params
 from digits.config.params import Params
@@ -257,6 +255,8 @@ def predict(
     Returns:
         Whether all could be read.
     """
+    from tqdm import tqdm  # noqa: PLC0415 (slow to import)
+
     complete = True
     # Predictions on a terminal show the progress themselves.
     hidden = True if sys.stdout.isatty() else None
@@ -287,7 +287,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths", nargs="+", type=Path, metavar="PATH",
         help=f"an image ({', '.join(image_input.FORMATS)}), or a folder of them",
     )  # fmt: skip
-    paths.complete = shtab.FILE  # type: ignore[attr-defined] # shell completion
+    cli.complete_with(paths, "FILE")
     parser.add_argument(
         "--variant", action="append", default=[], metavar="NAME",
         help="use only this variant, and show its scores; may be given several times",

@@ -11,15 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import shtab
-
-from digits import process
-from digits.config import guard, params
-from digits.config.blocks import Block
-from digits.config.params import Params
 from digits.errors import InputError, printable
+
+if TYPE_CHECKING:
+    from digits.config.blocks import Block
+    from digits.config.params import Params
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +49,9 @@ def run(
         uses: The blocks of the parameters, or of the subset or variant, that the stage
             depends on in dvc.yaml; empty: the whole file.
     """
+    from digits import process  # noqa: PLC0415 (slow to import, as are the next two)
+    from digits.config import guard, params  # noqa: PLC0415
+
     parser = argparse.ArgumentParser(
         prog=f"python -m {'.'.join(Path(sys.argv[0]).with_suffix('').parts[-2:])}",
         description=description,
@@ -68,7 +69,7 @@ def run(
         if of:
             check_name(checked, of, *names)
 
-        def used(now: Params) -> str | None:
+        def used(now: "Params") -> str | None:
             block: Block | None = getattr(now, f"{of}s").get(*names) if of else now
             return block.model_dump_json(include=set(uses) or None) if block else None
 
@@ -90,7 +91,13 @@ def add_root(parser: argparse.ArgumentParser) -> None:
         "--in", type=Path, default=Path(), dest="root", metavar="FOLDER",
         help="the folder with params.yaml and all results (default: here)",
     )  # fmt: skip
-    folder.complete = shtab.DIRECTORY  # type: ignore[attr-defined] # shell completion
+    complete_with(folder, "DIRECTORY")
+
+
+def complete_with(argument: argparse.Action, kind: Literal["FILE", "DIRECTORY"]) -> None:
+    """Let the shell complete an argument, if `digits completion` has imported shtab."""
+    if shtab := sys.modules.get("shtab"):
+        argument.complete = getattr(shtab, kind)  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -164,7 +171,7 @@ def _refuse_links(root: Path) -> None:
             )
 
 
-def check_name(checked: Params, of: Literal["subset", "variant"], name: str) -> None:
+def check_name(checked: "Params", of: Literal["subset", "variant"], name: str) -> None:
     """Raise `InputError` unless params.yaml has a subset or variant of that name."""
     known = checked.subsets if of == "subset" else checked.variants
     if name not in known:

@@ -15,8 +15,9 @@ import ast
 import builtins
 import hashlib
 import json
+import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -85,7 +86,7 @@ def compute(name: str) -> dict[str, Any]:
     elif stage == "report":  # loads the models, and shows their summaries
         roots += [f"digits.methods.{model}" for model in methods.NAMES]
     modules = sorted(_closure(roots))
-    imported = {name.partition(".")[0] for m in modules for name in _parse(m).imports}
+    imported = {name for module in modules for name in _parse(module).packages}
     libraries = sorted(imported - NOT_COMPUTING - {*PACKAGES, *sys.stdlib_module_names})
     result: dict[str, Any] = {
         "libraries": {name: _version(name) for name in libraries},
@@ -109,6 +110,8 @@ def difference(name: str, path: Path, since: int = 0) -> str | None:
     Raises:
         InputError: If it cannot be read.
     """
+    for cached in (_parse, _version):
+        cached.cache_clear()
     try:
         recorded = json.loads(regular.text(path))
         libraries, modules = recorded["libraries"], recorded["modules"]
@@ -120,11 +123,11 @@ def difference(name: str, path: Path, since: int = 0) -> str | None:
     files = [_path(module) for module in modules]
     if since and all(file and file.stat().st_mtime_ns < since for file in files):
         return None  # parsing them all again would take longer than some stages
-    _parse.cache_clear()
     now = compute(name)["modules"]
     return next((m for m in {**modules, **now} if modules.get(m) != now.get(m)), None)
 
 
+@cache
 def _version(library: str) -> str | None:
     """Return the installed version, None if there is none."""
     for name in DISTRIBUTIONS.get(library, (library,)):
@@ -136,7 +139,15 @@ def _version(library: str) -> str | None:
 
 
 class _Module:
-    """A parsed module: its imports, its summary, and a hash of its code."""
+    """A parsed module.
+
+    Attributes:
+        packages: The packages that it imports, also of other projects.
+        modules: The modules of this project that it imports, and its package.
+        summary: The sentence about a model, if it defines one.
+        is_empty: Whether it has no code.
+        digest: A hash of its code.
+    """
 
     def __init__(self, name: str, path: Path) -> None:
         try:
@@ -145,24 +156,29 @@ class _Module:
             raise InputError(f"{path}: cannot be parsed: {error}") from error
         package = name if path.stem == "__init__" else name.rpartition(".")[0]
         plain = _Plain(package)
-        body = plain.visit(tree).body
-        self.imports, self.summary = plain.imports, plain.summary
         # The order of a module's own imports changes nothing; in a branch it may.
-        imports = [n for n in body if isinstance(n, (ast.Import, ast.ImportFrom))]
-        body = [node for node in body if node not in imports]
-        self.is_empty = not body and not imports
-        text = repr((sorted(map(repr, map(_dump, imports))), _dump(body)))
+        described = [
+            (isinstance(node, (ast.Import, ast.ImportFrom)), plain.describe(node))
+            for node in plain.kept(tree.body)
+        ]
+        imports = sorted(repr(node) for is_import, node in described if is_import)
+        body = tuple(node for is_import, node in described if not is_import)
+        self.packages = {imported.partition(".")[0] for imported in plain.imports}
+        around = name.rpartition(".")[0]  # is imported as well
+        self.modules = [*filter(_path, {*plain.imports, around})]
+        self.summary = plain.summary
+        self.is_empty = not described
+        text = repr((imports, body))
         self.digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self.name = name
 
 
 def _path(module: str) -> Path | None:
     """Return a module's file if it belongs to the project."""
     if module.partition(".")[0] not in PACKAGES:
         return None
-    path = ROOT.joinpath(*module.split("."))
-    candidates = (path.with_suffix(".py"), path / "__init__.py")
-    return next(filter(Path.is_file, candidates), None)
+    path = f"{ROOT}/{module.replace('.', '/')}"
+    found = filter(os.path.isfile, (f"{path}.py", f"{path}/__init__.py"))
+    return next(map(Path, found), None)
 
 
 @cache
@@ -178,17 +194,19 @@ def _closure(roots: Iterable[str]) -> Iterator[str]:
     seen, waiting = set[str](), list(roots)
     while waiting:
         module = waiting.pop()
-        if module in seen or module in NO_RESULT or _path(module) is None:
+        if module in seen or module in NO_RESULT:
             continue
         seen.add(module)
-        waiting += _parse(module).imports
-        waiting += module.rpartition(".")[:1]  # its package is imported as well
+        waiting += _parse(module).modules
         if not _parse(module).is_empty:
             yield module
 
 
-class _Plain(ast.NodeTransformer):
-    """Removes from a syntax tree what cannot change a result.
+class _Plain:
+    """Describes a syntax tree as tuples, without what cannot change a result.
+
+    The tuples are the same in every version of Python: later versions add fields that are
+    empty here, so empty ones are left out.
 
     Attributes:
         imports: Names of modules, or of objects in them.
@@ -200,32 +218,69 @@ class _Plain(ast.NodeTransformer):
         self.package = package
         self.imports: set[str] = set()
         self.summary: str | None = None
+        self._before: dict[type, Callable[[Any], None]] = {
+            ast.AnnAssign: self._annotated_assignment,
+            ast.Call: self._call,
+            ast.ClassDef: self._class,
+            ast.FunctionDef: self._function,
+            ast.Import: self._import,
+            ast.ImportFrom: self._import_from,
+            ast.Raise: self._raise,
+            ast.arg: self._argument,
+        }
 
-    def visit_Import(self, node: ast.Import) -> ast.AST:
+    def describe(self, node: Any) -> Any:
+        """Return the description of a node; what else is in a tree describes itself."""
+        kind = type(node)
+        if kind is ast.Constant:
+            return ("Constant", repr(node.value))
+        if not isinstance(node, ast.AST):
+            return node
+        if isinstance(node, ast.Subscript) and (only := _without_limits(node)):
+            return self.describe(only)
+        if kind in self._before:
+            self._before[kind](node)
+        found: list[Any] = [kind.__name__]
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value is None or name in ("ctx", "type_comment"):
+                continue
+            if isinstance(value, list):
+                value = tuple(map(self.describe, self.kept(value)))
+                if not value:
+                    continue
+            found.append((name, self.describe(value)))
+        return tuple(found)
+
+    def kept(self, nodes: list[Any]) -> Iterator[Any]:
+        """Yield the nodes that can change a result."""
+        for node in nodes:
+            match node:
+                case ast.Expr(ast.Constant(str())):  # a docstring
+                    pass
+                case ast.Expr(ast.Call(ast.Attribute(ast.Name("log"), name))) if (
+                    name in LOGGED
+                ):
+                    pass
+                case ast.If(ast.Name("TYPE_CHECKING")):
+                    yield from self.kept(node.orelse)
+                case _:
+                    yield node
+
+    def _import(self, node: ast.Import) -> None:
         self.imports |= {alias.name for alias in node.names}
-        return node
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+    def _import_from(self, node: ast.ImportFrom) -> None:
         up = self.package.split(".")[: len(self.package.split(".")) - node.level + 1]
         module = ".".join([*(up if node.level else ()), *filter(None, [node.module])])
         self.imports |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-        return node
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        match node.value:
-            case ast.Constant(value=str()):  # a docstring
-                return None
-            case ast.Call(func=ast.Attribute(ast.Name("log"), attr)) if attr in LOGGED:
-                return None
-        return self.generic_visit(node)
-
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+    def _raise(self, node: ast.Raise) -> None:
         if isinstance(node.exc, ast.Call):
             node.exc = node.exc.func  # without its message
         node.cause = None
-        return self.generic_visit(node)
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:
+    def _call(self, node: ast.Call) -> None:
         match node:
             case ast.Call(ast.Name(name)) if name in ERRORS:
                 node.args, node.keywords = [], []  # without its message
@@ -236,67 +291,38 @@ class _Plain(ast.NodeTransformer):
                 [ast.Constant(str(name))],
             ):
                 self.imports.add(name)
-        return self.generic_visit(node)
 
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        self.generic_visit(node)
-        match node:
-            case ast.Subscript(ast.Name("Annotated"), ast.Tuple([kind, *rest]) as parts):
-                parts.elts = [kind, *(part for part in rest if not _says_nothing(part))]
-                return node if parts.elts[1:] else kind
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
-        self.generic_visit(node)
+    def _annotated_assignment(self, node: ast.AnnAssign) -> None:
         if _says_nothing(node.value):
             node.value = None  # the first limit of a parameter is one
-        return node
 
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+    def _class(self, node: ast.ClassDef) -> None:
         for child in node.body:
             match child:
                 case ast.Assign([ast.Name("summary")], ast.Constant(str(text))):
                     self.summary = text
                     node.body.remove(child)
                     break
-        return self.generic_visit(node)
 
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            return [self.visit(child) for child in node.orelse]
-        return self.generic_visit(node)
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+    def _function(self, node: ast.FunctionDef) -> None:
         node.returns = None
-        return self.generic_visit(node)
 
-    def visit_arg(self, node: ast.arg) -> ast.AST:
+    def _argument(self, node: ast.arg) -> None:
         node.annotation = None
-        return node
+
+
+def _without_limits(node: ast.Subscript) -> ast.expr | None:
+    """Remove limits from `Annotated[kind, …]`; return `kind` if nothing else is left."""
+    match node:
+        case ast.Subscript(ast.Name("Annotated"), ast.Tuple([kind, *rest]) as parts):
+            parts.elts = [kind, *(part for part in rest if not _says_nothing(part))]
+            return None if parts.elts[1:] else kind
+    return None
 
 
 def _says_nothing(node: ast.AST | None) -> bool:
-    """Return whether this is a `Field()` that had only limits."""
+    """Return whether this is a `Field()` that has only limits."""
     match node:
-        case ast.Call(ast.Name("Field"), [], []):
-            return True
+        case ast.Call(ast.Name("Field"), [], keywords):
+            return all(keyword.arg in LIMITS for keyword in keywords)
     return False
-
-
-def _dump(node: Any) -> Any:
-    """Return a syntax tree as tuples, the same in every version of Python.
-
-    Later versions add fields that are empty here, so empty ones are left out.
-    """
-    if isinstance(node, list):
-        return tuple(_dump(child) for child in node)
-    if not isinstance(node, ast.AST):
-        return node
-    if isinstance(node, ast.Constant):
-        return ("Constant", repr(node.value))
-    fields = (
-        (field, _dump(value))
-        for field, value in ast.iter_fields(node)
-        if field not in ("ctx", "type_comment") and value is not None and value != []
-    )
-    return (type(node).__name__, *fields)

@@ -9,6 +9,7 @@ import math
 import re
 import reprlib
 from collections.abc import Hashable, Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
@@ -269,10 +270,19 @@ def load(path: Path = Path("params.yaml")) -> Params:
     """
     try:
         text = regular.text(path, LONGEST)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    return _check(text, path)
+
+
+@lru_cache(maxsize=1)  # the guard of a stage reads the file a second time
+def _check(text: str, path: Path) -> Params:
+    """Check the content of the file `path`; raise `InputError` as `load` does."""
+    try:
         if re.search("^<{7} ", text, re.MULTILINE):
             raise InputError(f"{path}: has a merge conflict; edit it and `git add` it")
         content = yaml.load(text, _Loader)  # noqa: S506 (it is a SafeLoader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         said = str(error).replace('"<unicode string>"', str(path))
         raise InputError(f"{path}: cannot be read: {said}") from error
     # `!!bool x`, `!!map [x]`, a thousand brackets

@@ -205,9 +205,14 @@ def select(split: Split, labels: Sequence[int]) -> Split:
     return split if kept.all() else Split(split.images[kept], split.labels[kept])
 
 
+def labels_in(labels: np.ndarray) -> list[int]:
+    """Return the labels that occur, ascending; `np.unique` imports all of `numpy.ma`."""
+    return np.flatnonzero(np.bincount(labels)).tolist()
+
+
 def summary(dataset: Dataset) -> dict[str, Any]:
     """Return count, shape and type of each split, and the number of images per class."""
-    labels = np.union1d(dataset.train.labels, dataset.test.labels)
+    labels = labels_in(np.concatenate([dataset.train.labels, dataset.test.labels]))
     splits = {
         name: {
             "images": len(split.images),

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from digits.data import dataset
 from digits.data.dataset import MAX_CLASSES, MAX_SIDE, Dataset, Split, class_name
@@ -115,6 +114,8 @@ def _load(found: list[_ImageFile], size: tuple[int, int], first: Path) -> Split:
         size: The height and width that they must have, in pixels.
         first: The file whose size that is.
     """
+    from tqdm import tqdm  # noqa: PLC0415 (slow to import)
+
     images = np.empty((len(found), *size), np.uint8)
     labels = np.empty(len(found), np.uint8)
     bar = tqdm(sorted(found), unit=" images", leave=False, disable=None)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from scipy import ndimage
 
 from digits.errors import InputError
 from digits.images.mnist_format import INK, fit_to_frame, is_mnist_format, to_mnist_format
@@ -184,6 +183,8 @@ def find_ink(colours: np.ndarray) -> np.ndarray:
     Args:
         colours: (height, width, 3) from 0 to 255.
     """
+    from scipy import ndimage  # noqa: PLC0415 (slow to import)
+
     smooth = max(colours.shape[:2]) * SMOOTHING
     colours = ndimage.gaussian_filter(colours, (smooth, smooth, 0), mode="nearest")
     difference = np.abs(colours - _background(colours)).max(axis=2)

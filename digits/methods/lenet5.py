@@ -28,7 +28,6 @@ from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import Field
-from tqdm import tqdm
 
 from digits import memory, parallel
 from digits.config.blocks import Seed, TrainBlock
@@ -318,6 +317,8 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LeNet
         )
     padded = pad(data.images)
     _require_memory(padded, options.batch_size)
+    from tqdm import tqdm  # noqa: PLC0415 (slow to import)
+
     keras, tensorflow = import_keras()
     if not has_avx2():
         log.warning(

@@ -7,7 +7,7 @@ from pydantic import Field
 from digits.config.blocks import Solver, TrainBlock
 from digits.models.base import TrainingSet
 from digits.models.decision import Threshold
-from digits.models.linear import LinearModel
+from digits.models.linear import LinearModel, from_estimator
 from digits.models.training_log import TrainingLog
 
 
@@ -29,11 +29,4 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> Linea
         from digits.solvers.sklearn_backend import LinearRegression  # type: ignore[assignment]  # noqa: PLC0415 (the same interface)
     regression = LinearRegression().fit(data.images, data.y)
     training_log.record(1, "mean squared error", regression.mse_)
-    return LinearModel(
-        mean=regression.mean_,
-        scale=regression.scale_,
-        coef=regression.coef_,
-        intercept=regression.intercept_,
-        classes=data.classes,
-        decision=Threshold(),
-    )
+    return from_estimator(regression, data.classes, Threshold())

@@ -6,7 +6,8 @@ import numpy as np
 
 from digits.config.blocks import TrainBlock
 from digits.models.base import TrainingSet
-from digits.models.linear import LinearModel
+from digits.models.decision import Largest
+from digits.models.linear import LinearModel, from_estimator
 from digits.models.training_log import TrainingLog
 
 
@@ -25,10 +26,4 @@ def fit(data: TrainingSet, _options: Options, training_log: TrainingLog) -> Line
     one_hot = np.eye(len(data.classes))[data.y]
     regression = LinearRegression().fit(data.images, one_hot)
     training_log.record(1, "mean squared error", regression.mse_)
-    return LinearModel(
-        mean=regression.mean_,
-        scale=regression.scale_,
-        coef=regression.coef_,
-        intercept=regression.intercept_,
-        classes=data.classes,
-    )
+    return from_estimator(regression, data.classes, Largest())

@@ -27,10 +27,10 @@ from digits.config.blocks import TrainBlock
 from digits.errors import InputError
 from digits.models.base import Model, TrainingSet
 from digits.models.distances import STEP, Centred, centred, gaussian_kernel
-from digits.models.features import refine
 from digits.models.pairs import pairs, select, votes
 from digits.models.training_log import TrainingLog
 from digits.parallel import map_in_threads, map_row_blocks
+from digits.solvers.canonical import refine
 
 log = logging.getLogger(__name__)
 

@@ -26,6 +26,7 @@ from digits.errors import InputError
 from digits.models.base import Model, TrainingSet
 from digits.models.training_log import TrainingLog
 from digits.parallel import BLOCK_ROWS, available_threads, map_row_blocks, sum_tuples
+from digits.solvers.canonical import refine
 
 log = logging.getLogger(__name__)
 
@@ -217,26 +218,3 @@ def solve(
     # the best intercept, of which only the sum is rounded
     intercept = grid.residual(mean[None], coef, shares[None])[0]
     return coef.T.copy(), grid.round_to(intercept, step)
-
-
-def refine(
-    solve_roughly: Callable[[np.ndarray], np.ndarray], A: np.ndarray, B: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """Solve A X = B to the limit of float64, by iterative refinement.
-
-    Args:
-        solve_roughly: Function that multiplies (n, k) nearly by the inverse of A.
-        A: (n, n) float64.
-        B: (n, k) float64.
-
-    Returns:
-        X: (n, k) float64.
-        error: The largest error of X: the correction that comes next.
-    """
-    X, error = solve_roughly(B), math.inf
-    while True:
-        correction = solve_roughly(grid.residual(A, X, B))
-        size = float(np.abs(correction).max())
-        if not size < error / 2:
-            return X, size
-        X, error = X + correction, size

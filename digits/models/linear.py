@@ -18,6 +18,8 @@ from threadpoolctl import threadpool_limits
 
 from digits.grid import exact_step, round_to
 from digits.models.base import Model
+from digits.models.decision import Decision
+from digits.solvers.estimator import Estimator
 
 BRIGHTEST = 255  # grey value
 BLOCK_ROWS = 100  # images that are converted at once, so that they stay in the cache
@@ -80,6 +82,31 @@ class LinearModel(Model):
 
 
 MODEL = LinearModel
+
+
+def from_estimator(
+    estimator: Estimator, classes: np.ndarray, decision: Decision
+) -> LinearModel:
+    """Return the model that a solver has fitted.
+
+    Its gap is rounded up to a power of ten, because its last bits depend on the processor.
+
+    Args:
+        estimator: A fitted solver.
+        classes: (n_classes,) uint8, the label of each class, ascending.
+        decision: The rule by which scores become a class.
+    """
+    gap = estimator.gap_
+    return LinearModel(
+        mean=estimator.mean_,
+        scale=estimator.scale_,
+        coef=estimator.coef_,
+        intercept=estimator.intercept_,
+        classes=classes,
+        decision=decision,
+        gap=10.0 ** math.ceil(math.log10(gap)) if 0 < gap < math.inf else gap,
+        is_canonical=estimator.is_canonical_,
+    )
 
 
 def on_grids(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
-from tqdm import tqdm
 
 from digits.config.blocks import Solver, TrainBlock
 from digits.models.base import TrainingSet
 from digits.models.decision import Probabilistic, Sigmoid, Softmax
-from digits.models.linear import LinearModel
+from digits.models.linear import LinearModel, from_estimator
 from digits.models.training_log import TrainingLog
+
+DECADES = 24  # a fit ends about where the bound on the gap is 1e-24
 
 if TYPE_CHECKING:
     from digits.solvers.logistic import Callback
@@ -30,12 +31,14 @@ class LogisticBlock(TrainBlock):
     max_iter: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         description="Maximum number of iterations."
     )
-    # float64 can prove about 1e-26: the bound is the square of a gradient's rounding
     tol: Annotated[float, Field(ge=1e-24, lt=1)] = Field(
-        description="fast: stop when the objective is proven to be within this relative "
-        "distance of the optimum. scikit_learn: scikit-learn's own tol."
+        description="fast: by how much, at most, rounding the coefficients may raise the "
+        "objective, relative to it; 1e-8 if this is larger. scikit_learn: its own tol."
     )
-    solver: Solver = Field(default="fast", description="Both find the same model.")
+    solver: Solver = Field(
+        default="fast",
+        description="Both find the same model; fast finds it to the byte everywhere.",
+    )
 
 
 def fit(
@@ -49,7 +52,7 @@ def fit(
     Args:
         data: The training images.
         options: The parameters.
-        training_log: Log for the objective, or the final log-loss.
+        training_log: Log for log-loss and accuracy on the training images.
         decision: `Sigmoid` fits two classes, `OneVsRest` each class against all others,
             `Softmax` all classes jointly.
     """
@@ -67,46 +70,33 @@ def fit(
         max_iter=options.max_iter,
     )
     if options.solver == "fast":
-        logistic.callback = _progress(options.tol, training_log)
+        logistic.callback = _progress()
     logistic.fit(data.images, data.y)
     coef, intercept = logistic.coef_, logistic.intercept_
     if len(coef) == 1 and decision != Sigmoid():
         coef, intercept = np.vstack([-coef, coef]), np.hstack([-intercept, intercept])
         if is_half:
             coef, intercept = coef / 2, intercept / 2
-    model = LinearModel(
-        mean=logistic.mean_,
-        scale=logistic.scale_,
-        coef=coef,
-        intercept=intercept,
-        classes=data.classes,
-        decision=decision,
-    )
-    if options.solver != "fast":  # scikit-learn's solver has no callback
-        log_p = decision.log_probabilities(model.scores(data.images))
-        log_p = log_p[np.arange(len(data.y)), data.y]
-        training_log.record(int(logistic.n_iter_), "log-loss", -log_p.mean())
+        logistic.coef_, logistic.intercept_ = coef + 0.0, intercept + 0.0  # no -0.0
+    model = from_estimator(logistic, data.classes, decision)
+    scores = model.scores(data.images)
+    log_p = decision.log_probabilities(scores)[np.arange(len(data.y)), data.y]
+    training_log.record(1, "log-loss", -math.fsum(log_p) / len(log_p))
+    training_log.record(1, "accuracy", (decision.predict(scores) == data.y).mean())
     return model
 
 
-def _progress(tol: float, training_log: TrainingLog) -> "Callback":
-    """Return a callback that records each iteration and shows the progress."""
+def _progress() -> "Callback":
+    """Return a callback that shows the progress."""
+    from tqdm import tqdm  # noqa: PLC0415 (slow to import)
+
     bar = tqdm(
-        total=-math.log10(tol),
-        disable=None,
-        leave=False,
-        bar_format="{bar} {desc} after {elapsed}",
+        total=DECADES, disable=None, leave=False, bar_format="{bar} {desc} after {elapsed}"
     )
 
     def update(iteration: int, objective: np.ndarray, gap: float) -> None:
-        training_log.record(iteration, "objective", float(objective.sum()))
-        if 0 < gap < math.inf:
-            log_gap = round(math.log10(gap), 1)
-            training_log.record(iteration, "log10 of the gap", log_gap)
-        bar.n = min(max(0.0, -math.log10(gap or tol)), bar.total)
+        bar.n = min(max(0.0, -math.log10(gap or 1)), DECADES)
         proven = f"at most {gap:.0e} too high" if gap < 1 else f"iteration {iteration}"
         bar.set_description_str(f"objective {objective.sum():,.2f}, {proven}")
-        if gap <= tol:
-            bar.close()
 
     return update

@@ -7,11 +7,12 @@ them have the same coefficients after rounding to multiples of a step h, if
    and so within 2 · error of each other. For an objective f that is 1-strongly convex, as
    one with the penalty ½‖w‖² is, error ≤ ‖∇f‖. Fits are driven to the limit of float64,
    where ‖∇f‖ is only the rounding of the gradient;
-2. no coefficient lies between two results and a rounding boundary. Where the boundary of a
-   coefficient lies is arbitrary, so two results that differ by d fall on different sides
-   with the probability d / h. For m coefficients, the expected number that differ is the
-   sum of these, at most √m · 2 · error / h. `CERTAIN` is the most that is accepted without
-   a warning. It is an upper bound: most processors differ much less than 2 · error.
+2. no coefficient is within 2 · error of a boundary between two multiples. Where the
+   boundaries lie is arbitrary, so two results that differ by d fall on different sides of
+   one with the probability d / h. For m coefficients, the expected number that differ is
+   the sum of these, at most √m · 2 · error / h. A fit goes on until this is at most
+   `ENOUGH`. Then `grid.is_settled` tells whether a coefficient is so close to a boundary
+   after all; if so, a warning says that another processor may give another one.
 
 The step is chosen by what rounding does to the objective. Rounding moves each coefficient
 by δ with |δ| ≤ h/2, so to second order f grows by ½ δᵀHδ. The δ are as good as random and
@@ -23,11 +24,14 @@ coefficients.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
+from digits import grid
+
 MOST_MOVE = 1e-8  # of the objective, by rounding
-CERTAIN = 0.01  # expected number of coefficients that differ on another processor
+ENOUGH = 0.005  # expected number of coefficients that differ on another processor
 
 
 def grid_step(most_move: float, trace: float) -> float:
@@ -37,7 +41,7 @@ def grid_step(most_move: float, trace: float) -> float:
         most_move: By how much the objective may grow, positive.
         trace: The trace of the objective's Hessian, positive.
     """
-    return math.ldexp(1.0, math.frexp(math.sqrt(24 * most_move / trace))[1] - 1)
+    return grid.power_of_two(math.sqrt(24 * most_move / trace))
 
 
 def expected_differences(error: np.ndarray, n_coefs: int, step: np.ndarray) -> np.ndarray:
@@ -49,3 +53,26 @@ def expected_differences(error: np.ndarray, n_coefs: int, step: np.ndarray) -> n
         step: The step of the grid of each problem.
     """
     return 2 * error * np.sqrt(n_coefs) / step
+
+
+def refine(
+    solve_roughly: Callable[[np.ndarray], np.ndarray], A: np.ndarray, B: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Solve A X = B to the limit of float64, by iterative refinement.
+
+    Args:
+        solve_roughly: Function that multiplies (n, k) nearly by the inverse of A.
+        A: (n, n) float64.
+        B: (n, k) float64.
+
+    Returns:
+        X: (n, k) float64.
+        error: The largest error of X: the correction that comes next.
+    """
+    X, error = solve_roughly(B), math.inf
+    while True:
+        correction = solve_roughly(grid.residual(A, X, B))
+        size = float(np.abs(correction).max())
+        if not size < error / 2:
+            return X, size
+        X, error = X + correction, size

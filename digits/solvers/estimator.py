@@ -1,5 +1,6 @@
 """scikit-learn's estimator interface, without its import, which takes seconds."""
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -17,12 +18,17 @@ class Estimator:
         mean_: After `fit`, the mean of each column, (n_features,).
         scale_: After `fit`, the standard deviation of each column, (n_features,); 1 for a
             constant column.
+        gap_: After `fit`, a bound on (f - f*) / f* of the objective f, infinite if none is
+            known.
+        is_canonical_: After `fit`, whether each processor gives the same coefficients.
     """
 
     coef_: np.ndarray = field(init=False, repr=False, compare=False)
     intercept_: np.ndarray = field(init=False, repr=False, compare=False)
     mean_: np.ndarray = field(init=False, repr=False, compare=False)
     scale_: np.ndarray = field(init=False, repr=False, compare=False)
+    gap_: float = field(default=math.inf, init=False, repr=False, compare=False)
+    is_canonical_: bool = field(default=False, init=False, repr=False, compare=False)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002 (scikit-learn's signature)
         """Return the parameters that the constructor takes."""

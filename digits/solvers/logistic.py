@@ -28,9 +28,9 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from digits.grid import exact_step, round_to
+from digits.grid import exact_step, is_settled, round_to
 from digits.parallel import available_threads
-from digits.solvers.canonical import CERTAIN, MOST_MOVE, expected_differences, grid_step
+from digits.solvers.canonical import ENOUGH, MOST_MOVE, expected_differences, grid_step
 from digits.solvers.estimator import Estimator
 from digits.solvers.hessian_sampling import HessianSampler
 from digits.solvers.line_search import minimize
@@ -66,8 +66,8 @@ FORCING = 10  # or to this times the Newton decrement relative to f,
 ROUGHEST = 0.01  # but at least to this
 CG_ITERATIONS = 40  # at most, of one Newton step
 SAME_OBJECTIVE = 1e-10  # relative decrease of f, below which a step is no progress
-ENOUGH = CERTAIN / 2  # expected differences at which the fit ends
 ROUNDING_STEPS = 2  # Newton steps without progress, after which it ends in any case
+ROUNDING = 1e-15  # of an objective, relative
 TINY = 1e-300  # keeps a division finite
 
 Callback = Callable[[int, np.ndarray, float], None]
@@ -89,13 +89,8 @@ class LogisticRegression(Estimator):
             (n_problems,) and the largest bound on the relative gap.
         classes_: After `fit`, the labels in ascending order.
         n_iter_: After `fit`, the number of iterations.
-        gap_: After `fit`, the bound on (f - f*) / f* of the rounded coefficients, the
-            largest of all problems.
         objective_: After `fit`, f of the rounded coefficients: (n_outputs,), or (1,) if
             multinomial.
-        accuracy_: After `fit`, the share of the samples that are classified correctly.
-        is_canonical_: After `fit`, whether the fit was exact enough for the grid, so that
-            each processor gives the same coefficients.
     """
 
     C: float = 1.0
@@ -138,10 +133,8 @@ class LogisticRegression(Estimator):
         self.coef_, self.intercept_ = matrix.to_full_coef(point.coef)
         self.mean_, self.scale_ = matrix.mean, matrix.scale
         self.objective_ = point.objective
-        self.accuracy_ = problem.accuracy(point)
         self.gap_ = float(optimizer.gap_of(point).max())
-        differences = float(optimizer.differences().max())
-        self.is_canonical_ = differences <= CERTAIN
+        self.is_canonical_ = optimizer.is_settled()
         if self.gap_ > max(self.tol, MOST_MOVE) or not self.is_canonical_:
             log.warning(
                 "not at the optimum after %d iterations (bound on the relative gap %.1e), "
@@ -232,13 +225,20 @@ class _LogisticOptimizer:
     def gap_of(self, point: Point) -> np.ndarray:
         """Bound (f - f*) / f* of a point, (n_problems,)."""
         lowest = self.best.objective - self.error**2 / 2
-        gap = point.objective - lowest
+        rounding = ROUNDING * point.objective
+        gap = np.maximum(point.objective - lowest, 0) + rounding
         return np.divide(gap, lowest, out=np.full_like(gap, np.inf), where=lowest > 0)
 
     def differences(self) -> np.ndarray:
         """Return the expected number of other coefficients on another processor."""
         n_coefs = self.best.coef.size // len(self.error)
         return expected_differences(self.error, n_coefs, self._steps())
+
+    def is_settled(self) -> bool:
+        """Return whether no coefficient is too close to a rounding boundary."""
+        coef = self.best.coef.reshape(len(self.error), -1)
+        parts = zip(coef, self._steps(), 2 * self.error, strict=True)
+        return all(is_settled(*part) for part in parts)
 
     def _steps(self) -> np.ndarray:
         """Return the step of each problem's grid, (n_problems,)."""

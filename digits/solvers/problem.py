@@ -163,15 +163,6 @@ class LogisticProblem:
         product = self.X.map_scores(weigh, V, dtype)
         return self.C * product + self.penalty_mask * V
 
-    def accuracy(self, point: Point) -> float:
-        """Return the share of the samples whose class has the largest score."""
-        if self.n_outputs > 1:
-            scores, member = point.scores, self.targets > 0
-            right = np.take_along_axis(member, scores.argmax(axis=1, keepdims=True), axis=1)
-        else:
-            right = (point.scores > 0) == (self.targets > 0)
-        return float(right.ravel()[: self.X.n_samples].mean())
-
     def relative_gap(self, objective: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """Bound (f - f*) / f*, by the 1-strong convexity of f.
 

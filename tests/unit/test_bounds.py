@@ -24,7 +24,6 @@ from digits.errors import InputError
 from digits.methods import support_vectors
 from digits.models.base import are_finite
 from digits.models.training_log import TrainingLog
-from digits.solvers import logistic
 from stages import evaluate, train
 from tests.helpers.project import generate, options
 
@@ -175,12 +174,7 @@ def test_a_missing_limit_is_found():
 
 @pytest.mark.long
 @pytest.mark.parametrize("model", QUICK)
-def test_at_all_corners_of_its_limits_a_fit_is_finite_or_refused(
-    model, data, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(
-        logistic, "GIVE_UP_ITERATIONS", 12
-    )  # iterations, for the test's time
+def test_at_all_corners_of_its_limits_a_fit_is_finite_or_refused(model, data, tmp_path):
     for parameters in ends(model):
         works_or_is_refused(model, parameters, data, tmp_path)
 

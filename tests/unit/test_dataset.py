@@ -119,3 +119,7 @@ def test_damaged_names_are_refused_by_name(tmp_path, tiny, text):
     (tmp_path / "raw/classes.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match=r"raw/classes\.json"):
         dataset.load(tmp_path / "raw")
+
+
+def test_only_labels_that_occur_are_listed():
+    assert dataset.labels_in(np.array([7, 0, 3, 3], np.uint8)) == [0, 3, 7]

@@ -97,8 +97,14 @@ def test_code_that_changed_before_the_start_is_refused_before_any_work(root):
 
 
 def test_a_library_of_another_version_is_refused(root, monkeypatch):
-    monkeypatch.setattr(fingerprint, "_version", lambda _: "0.1")
-    with pytest.raises(InputError, match=r"numpy \d.* \(now 0\.1\) differs from"):
+    said = r"numpy \d.* \(now 0\.1\) differs from"
+
+    def install():
+        monkeypatch.setattr(fingerprint.metadata, "version", lambda _: "0.1")
+
+    with pytest.raises(InputError, match=said):
+        run(root, install)  # while the stage runs
+    with pytest.raises(InputError, match=said):
         run(root, lambda: pytest.fail("the stage began"))
 
 

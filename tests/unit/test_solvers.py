@@ -87,7 +87,7 @@ def test_least_squares_solves_the_normal_equations(X, y, source):
     expected = np.linalg.solve(A.T @ A, A.T @ y)
     coef = line.coef_[0].copy()
     coef[0] += coef[6]
-    np.testing.assert_allclose([*coef[varying], *line.intercept_], expected, atol=1e-12)
+    np.testing.assert_allclose([*coef[varying], *line.intercept_], expected, atol=1e-5)
     # Of a constant pixel, our weight is 0, and scikit-learn's is LAPACK's rounding.
     assert abs(line.coef_[0, 5]) <= (0 if source is OURS else 1e-12)
 
