@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 
 from digits.grid import exact_step, is_settled, round_to
 from digits.parallel import available_threads
-from digits.solvers.canonical import ENOUGH, MOST_MOVE, expected_differences, grid_step
+from digits.solvers.canonical import MOST_MOVE, grid_step
 from digits.solvers.estimator import Estimator
 from digits.solvers.hessian_sampling import HessianSampler
 from digits.solvers.line_search import minimize
@@ -65,6 +65,8 @@ RESIDUAL = 1e-8  # squared, relative: to this a Newton equation is solved in flo
 FORCING = 10  # or to this times the Newton decrement relative to f,
 ROUGHEST = 0.01  # but at least to this
 CG_ITERATIONS = 40  # at most, of one Newton step
+UNSEEN = 1e-9  # Newton decrement relative to f, up to which the whole step is taken: f
+# decreases by hardly more than its rounding
 SAME_OBJECTIVE = 1e-10  # relative decrease of f, below which a step is no progress
 ROUNDING_STEPS = 2  # Newton steps without progress, after which it ends in any case
 ROUNDING = 1e-15  # of an objective, relative
@@ -128,13 +130,13 @@ class LogisticRegression(Estimator):
             problem = LogisticProblem(matrix, member, loss, self.C)
             optimizer = _LogisticOptimizer(problem, self.tol, self.max_iter)
             self.n_iter_ = optimizer.run(self.callback)
-            point = optimizer.rounded()
+            point = optimizer.rounded
         self.classes_ = classes
         self.coef_, self.intercept_ = matrix.to_full_coef(point.coef)
         self.mean_, self.scale_ = matrix.mean, matrix.scale
         self.objective_ = point.objective
         self.gap_ = float(optimizer.gap_of(point).max())
-        self.is_canonical_ = optimizer.is_settled()
+        self.is_canonical_ = bool(optimizer.settled().all())
         if self.gap_ > max(self.tol, MOST_MOVE) or not self.is_canonical_:
             log.warning(
                 "not at the optimum after %d iterations (bound on the relative gap %.1e), "
@@ -195,6 +197,8 @@ class _LogisticOptimizer:
         self.decrement = np.full(n_problems, np.inf)
         self.best = self.point
         self.error = np.full(n_problems, np.inf)
+        self.refinement = np.ones(n_problems)
+        self.rounded = self.point
         self.intercept_curvature = np.ones(problem.n_outputs)
         self.curvature = np.empty(0, np.float32)
 
@@ -207,20 +211,9 @@ class _LogisticOptimizer:
                 callback(iteration, self.point.objective.copy(), float(self.gap.max()))
         if self.dtype is not float:
             self._switch_to_float64()
+        if not self.settled().all():
+            self._round()
         return iteration
-
-    def rounded(self) -> Point:
-        """Return the best point, rounded to the grid of each problem."""
-        coef, objective = self.best.coef, self.best.objective
-        most = (1 + self.most_move) * objective
-        step = self._steps()
-        while True:
-            of_outputs = np.broadcast_to(step, len(coef))[:, None]
-            point = self.problem.evaluate(round_to(coef, of_outputs))
-            too_high = point.objective > most
-            if not too_high.any() or not np.isfinite(self.error).all():
-                return point
-            step = np.where(too_high, step / 2, step)
 
     def gap_of(self, point: Point) -> np.ndarray:
         """Bound (f - f*) / f* of a point, (n_problems,)."""
@@ -229,16 +222,26 @@ class _LogisticOptimizer:
         gap = np.maximum(point.objective - lowest, 0) + rounding
         return np.divide(gap, lowest, out=np.full_like(gap, np.inf), where=lowest > 0)
 
-    def differences(self) -> np.ndarray:
-        """Return the expected number of other coefficients on another processor."""
-        n_coefs = self.best.coef.size // len(self.error)
-        return expected_differences(self.error, n_coefs, self._steps())
+    def settled(self) -> np.ndarray:
+        """Return whether no coefficient is too close to a rounding boundary.
 
-    def is_settled(self) -> bool:
-        """Return whether no coefficient is too close to a rounding boundary."""
+        Returns:
+            (n_problems,) bool.
+        """
         coef = self.best.coef.reshape(len(self.error), -1)
         parts = zip(coef, self._steps(), 2 * self.error, strict=True)
-        return all(is_settled(*part) for part in parts)
+        return np.array([is_settled(*part) for part in parts])
+
+    def _round(self) -> None:
+        """Round the best point to the grid of each problem, and refine grids if needed."""
+        most = (1 + self.most_move) * self.best.objective
+        while True:
+            steps = np.broadcast_to(self._steps(), self.problem.n_outputs)
+            self.rounded = self.problem.evaluate(round_to(self.best.coef, steps[:, None]))
+            too_high = self.rounded.objective > most
+            if not too_high.any() or not np.isfinite(self.error).all():
+                return
+            self.refinement = np.where(too_high, self.refinement / 2, self.refinement)
 
     def _steps(self) -> np.ndarray:
         """Return the step of each problem's grid, (n_problems,)."""
@@ -248,7 +251,7 @@ class _LogisticOptimizer:
             trace = trace.sum(keepdims=True)
         most_moves = self.most_move * self.best.objective
         steps = [grid_step(*pair) for pair in zip(most_moves, trace, strict=True)]
-        return np.maximum(steps, exact_step(np.abs(self.best.coef).max()))
+        return np.maximum(self.refinement * steps, exact_step(np.abs(self.best.coef).max()))
 
     def _lbfgs(self) -> Iterator[None]:
         """Run phase 1."""
@@ -283,8 +286,8 @@ class _LogisticOptimizer:
         self._sample_preconditioner(every)
         dtype: type = np.float32
         idle = 0
-        while idle < ROUNDING_STEPS and (self.differences() > ENOUGH).any():
-            unfinished = self.differences() > ENOUGH
+        while idle < ROUNDING_STEPS and not self._is_finished():
+            unfinished = ~self.settled()
             error, objective = self.error, self.point.objective
             yield from self._newton_step(dtype)
             self._keep_best()
@@ -294,6 +297,12 @@ class _LogisticOptimizer:
                 self._sample_preconditioner(every)
                 idle += dtype is float
                 dtype = float
+
+    def _is_finished(self) -> bool:
+        """Return whether the coefficients, rounded, are those of every processor."""
+        if self.settled().all():
+            self._round()
+        return bool(self.settled().all())
 
     def _newton_step(self, dtype: type) -> Iterator[None]:
         """Solve a Newton equation by conjugate gradients, and go to the lowest point.
@@ -323,7 +332,10 @@ class _LogisticOptimizer:
             direction = preconditioned + product / np.maximum(last, TINY) * direction
         else:  # so many iterations take longer than a better preconditioner
             self._sample_preconditioner(np.ones(len(self.error), bool))
-        self._line_search([Direction(solution, problem.X.scores(solution, float))])
+        if decrement.max() > UNSEEN:
+            self._line_search([Direction(solution, problem.X.scores(solution, float))])
+        else:
+            self._go_to(self.point.coef + solution)
 
     def _keep_best(self) -> None:
         """Update the best point of each problem."""
@@ -425,11 +437,15 @@ class _LogisticOptimizer:
     def _switch_to_float64(self) -> None:
         """Compute scores, gradient and error in float64."""
         self.dtype = float
-        self.point = self.problem.evaluate(self.point.coef)
-        self.gradient = self.problem.gradient(self.point, float)
-        self.gap = self.problem.relative_gap(self.point.objective, self.gradient)
+        self._go_to(self.point.coef)
         self.last_step = None
         self._keep_best()
+
+    def _go_to(self, coef: np.ndarray) -> None:
+        """Go to these coefficients, in float64."""
+        self.point = self.problem.evaluate(coef)
+        self.gradient = self.problem.gradient(self.point, float)
+        self.gap = self.problem.relative_gap(self.point.objective, self.gradient)
 
 
 class _LbfgsUpdate(NamedTuple):
