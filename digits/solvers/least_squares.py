@@ -7,7 +7,6 @@ to a grid (`canonical`), so that it does not depend on the processor.
 """
 
 import logging
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Self
@@ -28,7 +27,10 @@ RANK_TOLERANCE = 1e-12
 MOST_MOVE = 1e-12  # of the mean squared error, by rounding
 # The mean squared error, as a share of the target's variance, below which the fit counts as
 # perfect: the grid is not made finer.
-PERFECT = 1e-6
+PERFECT = 1e-3
+SMALLEST_ERROR = 2.0**-40  # of the target's variance: a multiple of it is reported
+ROUNDING = 2.0**-53  # of a float64, relative
+ROUNDINGS = 8 * ROUNDING  # of a projection
 TINY = 1e-300  # keeps a division finite
 
 log = logging.getLogger(__name__)
@@ -59,72 +61,82 @@ class LinearRegression(Estimator):
             matrix = StandardizedMatrix(X, pool, n_threads)
             Y = y.reshape(len(y), -1).astype(float)
             mean = Y.mean(axis=0)
-            gram = matrix.gram()[:-1, :-1]
             # sums of whole numbers are exact: the mean is not subtracted before
-            target = matrix.rmatmul(matrix.to_blocks(Y), float)[:, :-1].T
-            solve, self.rank_ = _smallest_solution(gram)
-            exact, error = refine(solve, gram, target)
-        n, variance = len(y), Y.var(axis=0)
-        mse = variance - (exact * target).sum(axis=0) / n
-        trace = 2 * gram.trace() / n
-        steps = [
-            grid_step(MOST_MOVE * most, max(trace, 1))
-            for most in np.maximum(mse, PERFECT * np.maximum(variance, TINY))
-        ]
-        solution = round_to(exact, np.array(steps))
-        self.is_canonical_ = all(
-            is_settled(column, step, 2 * error)
-            for column, step in zip(exact.T, steps, strict=True)
-        )
-        if not self.is_canonical_:
+            gram, target, scale = matrix.normal_equations(Y)
+            exact, error, self.rank_ = _smallest_solution(gram, target, scale)
+        n, variance = len(y), np.maximum(Y.var(axis=0), TINY)
+        mse = variance - (exact * target / scale[:, None]).sum(axis=0) / n**2
+        mse = np.maximum(round_to(mse, SMALLEST_ERROR * _powers_of_two(variance)), 0)
+        most = np.maximum(mse, PERFECT * variance)
+        trace = 2.0 * max(len(gram), 1)
+        steps = np.array([grid_step(MOST_MOVE * value, trace) for value in most])
+        solution = round_to(exact, steps)
+        settled = all(map(is_settled, exact.T, steps, 2 * error))
+        self.is_canonical_ = matrix.is_bytes and settled
+        if not settled:
             log.warning(
                 "the solution is exact to %.1e only, so another processor may give other "
                 "coefficients: columns depend on each other almost linearly",
-                error,
+                error.max(),
             )
-        move = ((solution - exact) * (gram @ (solution - exact))).sum(axis=0) / n
-        self.gap_ = float((move / np.maximum(mse, PERFECT * variance + TINY)).max())
+        move = (solution - exact) / scale[:, None]
+        self.gap_ = float(((move * (gram @ move)).sum(axis=0) / n**2 / most).max())
         self.mse_ = float(mse.sum())
         self.coef_, self.intercept_ = matrix.to_full_coef(np.vstack([solution, mean]).T)
         self.mean_, self.scale_ = matrix.mean, matrix.scale
         return self
 
 
-def _smallest_solution(
-    gram: np.ndarray,
-) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
-    """Return what finds the solution of smallest norm of gram · x = target, and the rank.
+def _powers_of_two(values: np.ndarray) -> np.ndarray:
+    """Return the largest powers of two that are at most the positive values."""
+    return np.ldexp(1.0, np.frexp(values)[1] - 1)
 
-    The Cholesky factor with pivoting is ten times as fast as eigenvectors. The dependent
-    columns give a basis of the null space, and its component of x is subtracted.
+
+def _smallest_solution(
+    gram: np.ndarray, target: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the x of smallest norm with gram · (x / scale) = target.
+
+    The Cholesky factor with pivoting is ten times as fast as eigenvectors, and finds a
+    largest set of independent columns. These are solved for the target and for the
+    dependent columns, which gives a basis of the null space, both to the limit of float64.
+    The component of x in the null space is then subtracted. It does not matter which
+    independent columns the factor finds.
 
     Args:
         gram: (n, n), positive semidefinite.
+        target: (n, n_targets), in the range of `gram`.
+        scale: (n,), positive.
 
     Returns:
-        A function from targets in the range of `gram`, (n, n_targets), to solutions of the
-        same shape; and the rank of `gram`.
+        x: (n, n_targets).
+        error: The largest error of each column of x, estimated, (n_targets,).
+        rank: The rank of `gram`.
     """
-    n = len(gram)
+    n, n_targets = target.shape
     if n == 0:
-        return np.copy, 0
-    tolerance = RANK_TOLERANCE * gram.diagonal().max(initial=0)
+        return target, np.zeros(n_targets), 0
+    tolerance = RANK_TOLERANCE * gram.diagonal().max()
     L, pivots, rank, _ = linalg.lapack.dpstrf(gram, lower=1, tol=tolerance)
     order = pivots - 1
-    L = np.tril(L)[:, :rank]
-    null = np.vstack(
-        [
-            -linalg.solve_triangular(L[:rank], L[rank:].T, lower=True, trans=1),
-            np.eye(n - rank),
-        ]
-    )
-    basis = linalg.qr(null, mode="economic")[0]
+    free, dependent = order[:rank], order[rank:]
+    L = np.tril(L)[:rank, :rank]
 
-    def solve(target: np.ndarray) -> np.ndarray:
-        x = np.zeros_like(target)
-        x[:rank] = linalg.cho_solve((L[:rank], True), target[order[:rank]])
-        solution = np.empty_like(x)
-        solution[order] = x - basis @ (basis.T @ x)
-        return solution
+    def solve(B: np.ndarray) -> np.ndarray:
+        return linalg.cho_solve((L, True), B)
 
-    return solve, int(rank)
+    A = gram[np.ix_(free, free)]
+    B = np.hstack([target[free], gram[np.ix_(free, dependent)]])
+    solved, error = refine(solve, A, B)
+    x = np.zeros((n, n_targets))
+    x[free] = scale[free, None] * solved[:, :n_targets]
+    error = (error + ROUNDING) * np.maximum(np.abs(x).max(axis=0), 1)
+    if rank < n:
+        null = np.zeros((n, n - rank))
+        null[free] = -scale[free, None] * solved[:, n_targets:]
+        null[dependent] = np.diag(scale[dependent])
+        basis = linalg.qr(null, mode="economic")[0]
+        error = error + ROUNDINGS * np.linalg.norm(x, axis=0)
+        for _ in range(2):  # the second one removes what rounding has left
+            x = x - basis @ (basis.T @ x)
+    return x, error, int(rank)

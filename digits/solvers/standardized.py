@@ -168,6 +168,12 @@ class StandardizedMatrix:
         Returns:
             (n_outputs, n_columns) float64.
         """
+        return self._from_raw(*self._raw_products(R, dtype))
+
+    def _raw_products(
+        self, R: np.ndarray, dtype: DTypeLike
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the products of R with what `_tiles` yields, and the sums of R."""
 
         def chunk(first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
             r = R[first:end].astype(dtype)
@@ -178,7 +184,8 @@ class StandardizedMatrix:
                     product = product + np.matmul(r[j], block)
             return product.astype(float), r.sum(axis=(0, 2), dtype=float)
 
-        return self._from_raw(*sum_tuples(self.map_chunks(chunk)))
+        product, total = sum_tuples(self.map_chunks(chunk))
+        return product, total
 
     def map_scores(
         self,
@@ -242,6 +249,34 @@ class StandardizedMatrix:
         gram = np.zeros((self.n_columns, self.n_columns))
         gram[:-1, :-1], gram[-1, -1] = products, self.n_samples
         return gram
+
+    def normal_equations(self, Y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return ZᵀZ and ZᵀY, times n_samples, where Z are centred columns that vary.
+
+        A column of bytes is not divided by its standard deviation, but by the power of two
+        below. Then both are exact if n_samples² · 255² < 2⁵³ and Y are small whole numbers.
+
+        Args:
+            Y: (n_samples, n_targets).
+
+        Returns:
+            ZᵀZ: (n_columns - 1, n_columns - 1) float64.
+            ZᵀY: (n_columns - 1, n_targets) float64.
+            scale: (n_columns - 1,), the standard deviation of each column of Z.
+        """
+        n, blocks = self.n_samples, self.to_blocks(Y)
+        sums = Y.sum(axis=0)
+        if self.is_bytes:
+            products, total = self._byte_gram()
+            target = self._raw_products(blocks, float)[0][:, self.varies].T
+            unit = np.ldexp(1.0, np.frexp(self._varying_scale)[1] - 1)
+            scale = self._varying_scale / unit
+        else:
+            products, total = self._float_gram()
+            target = self._raw_products(blocks, float)[0].T
+            scale = unit = np.ones(len(total))
+        gram = (n * products - np.outer(total, total)) / np.outer(unit, unit)
+        return gram, (n * target - np.outer(total, sums)) / unit[:, None], scale
 
     def _byte_gram(self) -> tuple[np.ndarray, np.ndarray]:
         """Return UᵀU and the column sums of the varying columns U, both exact."""
