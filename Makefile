@@ -18,8 +18,8 @@ INDEX_SETTINGS := %INDEX %INDEX_URL %INDEX_STRATEGY UV_INDEX_% %FIND_LINKS %ENDP
   %USE_FEATURE %USE_DEPRECATED %LINK_MODE UV_CONCURRENT_%
 unexport $(filter-out PYTHON $(INDEX_SETTINGS),$(filter PYTHON% PIP_% UV_%,$(.VARIABLES)))
 
-.PHONY: help setup environment environment-hard repro test test-fast test-slow test-results test-reproduction test-hard \
-  audit check check-js verify format bench lock page screenshots clean
+.PHONY: help setup environment environment-hard repro test test-fast test-slow test-results test-reproduction test-processors \
+  test-hard audit check check-js verify format bench lock page screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ test-results: repro  ## check the results on MNIST, and the numbers in README.md
 test-reproduction: repro  ## check that the results equal those in Git (in a clean clone)
 	python -m tests.stress.reproduction
 
+test-processors: setup  ## compare the results on emulated processors; SHORT=1: in a few minutes
+	python -m tests.stress.processors $(if $(SHORT),--short)
+
 check: setup check-js  ## lint, check the format, the types and the shell scripts
 	ruff check
 	ruff format --check
@@ -156,10 +159,11 @@ bench: repro  ## run the benchmarks of the solvers and the pipeline (half an hou
 	python benchmarks/lenet5.py
 	python benchmarks/large.py
 
-lock: setup  ## update requirements*.lock to the newest versions that pyproject.toml allows
+lock: setup  ## update requirements*.lock, within the bounds of pyproject.toml
 	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILD_FLAGS) --group dev pyproject.toml --output-file requirements.lock
 	sed -E '/^ +--hash/d; s/ \\$$//' requirements.lock > $(VENV)/constraints
 	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILD_FLAGS) --python-version 3.11 --constraint $(VENV)/constraints --group hard --output-file requirements-hard.lock
+	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILD_FLAGS) --python-version 3.11 --resolution lowest-direct pyproject.toml --output-file requirements-lowest.lock
 
 page:  ## build the page of `dvc plots` for another version of Vega (needs npm)
 	$(PYTHON) .dvc/page/build.py
@@ -170,4 +174,4 @@ screenshots: repro  ## take the screenshots of the report page for the docs (nee
 -include published/targets.mk
 
 clean:  ## remove the environment and the tools' caches, but no results
-	rm -rf $(VENV) node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) node_modules .hypothesis .mypy_cache .processors_cache .pytest_cache .ruff_cache

@@ -94,7 +94,7 @@ def _require_memory(folder: Path) -> None:
 
 
 def main(params: Params, variant: str, root: Path) -> None:
-    """Load the images, fit the model, save it and its learning curve."""
+    """Load the images, fit the model, save it and the measures of its training."""
     chosen = params.variants[variant]
     folder = root / "data/subsets" / chosen.subset / "train"
     _require_memory(folder)

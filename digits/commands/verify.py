@@ -168,8 +168,9 @@ def _objects(store: Path, value: str) -> Iterator[tuple[Path, str]]:
 def misattributed(repo: Any, root: Path) -> Iterator[Damage]:
     """Yield the stages whose results dvc.lock attributes to the wrong inputs.
 
-    An edit by hand or a merge can cause this. DVC's run cache has the results of each run,
-    and models and predictions contain their parameters.
+    An edit by hand or a merge can cause this, and a processor on which LeNet-5 is trained
+    to other bytes. DVC's run cache has the results of each run, and models and predictions
+    contain their parameters.
 
     Args:
         repo: DVC's `Repo`.

@@ -34,7 +34,7 @@ class LinearModel(Model):
         scale: (n_pixels,) float64, their standard deviation, positive.
         coef: (n_outputs, n_pixels) float64.
         intercept: (n_outputs,) float64.
-        gap: A proven bound on (f - f*) / f*, where f is the objective at `coef` and f* its
+        gap: A bound on (f - f*) / f*, where f is the objective at `coef` and f* its
             minimum; infinite if none is known.
         is_canonical: Whether the fit was accurate enough for `coef` and `intercept` to be
             the same on every processor.

@@ -1,4 +1,4 @@
-"""The record of a training, for the learning curve."""
+"""The measures of a training, for metrics/<variant>/training/curve.csv."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

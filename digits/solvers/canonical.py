@@ -1,26 +1,27 @@
 """Canonical coefficients: rounded to a grid, so that every processor gives the same ones.
 
-Processors differ in the order in which they sum, and so in the last bits of a fit. Two of
-them have the same coefficients after rounding to multiples of a step h, if
+Processors differ in the order in which they sum, and so in the last bits of a fit. But if a
+fit w is within `error` of the optimum w*, and no coefficient is within `error` of a
+boundary between two multiples of a step h, then w and w* lie between the same boundaries:
+the rounded fit is the rounded optimum. This is so on every processor on which it is shown.
 
-1. the fits are much closer to each other than h. Both are within `error` of the optimum.
-   For an objective f that is 1-strongly convex, as one with the penalty ½‖w‖² is,
-   error ≤ ‖∇f‖. Fits are driven to the limit of float64, where ‖∇f‖ is only the rounding
-   of the gradient;
-2. no coefficient is within `error` of a boundary between two multiples: then it rounds to
-   the same multiple as the optimum's. `grid.is_settled` tells this, with twice the error,
-   because the error itself is rounded. Where the boundaries lie is arbitrary, so of m
-   coefficients about m · 4 · error / h are too close to one. A fit goes on until none is.
-   If float64 gets no nearer before, a warning says that another processor may give another
-   coefficient.
+1. *How far a fit is from the optimum.* An objective f with the penalty ½‖w‖² is 1-strongly
+   convex, so error ≤ ‖∇f‖. Fits are driven to the limit of float64, where ‖∇f‖ is little
+   more than the rounding of the gradient. For least squares, the error is the next
+   correction of iterative refinement, plus rounding. Two fits differ by at most the sum of their errors.
+2. *How likely a coefficient is near a boundary.* Where the boundaries lie is arbitrary. So
+   a coefficient is within `error` of one with the probability 2 · error / h, and one of m
+   coefficients with at most m times that. A fit goes on until none is
+   (`grid.is_settled`), or until rounding lets it get no nearer. Then a warning says that
+   another processor may give other coefficients.
 
 The step is chosen by what rounding does to the objective. Rounding moves each coefficient
 by δ with |δ| ≤ h/2, so to second order f grows by ½ δᵀHδ. The δ are as good as random and
 independent, with mean 0 and variance h²/12, so this is h²/24 · tr(H) on average.
 `grid_step` returns the largest power of two for which this is at most the share `MOST_MOVE`
 of f. A fit then evaluates f at the rounded coefficients. If f grew by more than that share,
-the step is halved, and the fit goes on until the finer grid is settled. The bound on the
-gap that a fit reports is that of the rounded coefficients.
+the step is halved. The bound on the gap that a fit reports is that of the rounded
+coefficients.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""L2-regularised logistic regression, to the limit of float64, rounded to a grid.
+"""L2-regularised logistic regression, rounded to a grid.
 
 The objective is scikit-learn's, on standardised columns, with an unpenalised intercept:
 
@@ -11,10 +11,10 @@ product with the Hessian. All classes share each pass. There are three phases:
 2. Newton's method, preconditioned by Hessians of sampled rows, where f is minimised over
    the plane of the new direction and the step before, as conjugate gradients do.
 3. Newton's method with the gradient in float64 and conjugate gradients in float32, until
-   the gradient is as small as its own rounding.
+   the coefficients, rounded to a grid, do not depend on the processor (`canonical`), or the
+   gradient is as small as its own rounding.
 
-Then the coefficients are rounded to a grid (`canonical`), so that they do not depend on the
-processor. docs/solver.md explains the method, proves the bound and names the sources.
+docs/solver.md explains the method, proves the bound and names the sources.
 """
 
 import logging
@@ -168,13 +168,17 @@ class _LogisticOptimizer:
             passes.
         dtype: Type of the passes over the data, float32 in phases 1 and 2.
         preconditioner: An approximate Hessian.
-        history: Updates of L-BFGS; they are empty after the first sampled Hessian.
+        history: Updates of L-BFGS: of phase 1, until the first sampled Hessian; in phase 3,
+            directions of conjugate gradients and their products with the Hessian.
         decrement: Newton decrements relative to f, (n_problems,), before the last
             iteration of phase 2; infinite before that.
         ridge: Hessian of the penalty, (n_columns, n_columns).
         sampler: Samples Hessians.
         best: The point with the smallest error of each problem, in phase 3.
         error: The bounds on ‖w - w*‖ there, (n_problems,).
+        refinement: By what the step of each grid was multiplied, (n_problems,), because
+            rounding moved f by too much.
+        rounded: The best point, rounded.
         intercept_curvature: Second derivatives by the intercepts, (n_outputs,), there.
         curvature: That of the loss at `point`, in phase 3, for products with the Hessian.
     """
@@ -234,11 +238,13 @@ class _LogisticOptimizer:
 
     def _round(self) -> None:
         """Round the best point to the grid of each problem, and refine grids if needed."""
-        most = (1 + self.most_move) * self.best.objective
+        most = (1 + self.most_move + ROUNDING) * self.best.objective
+        finest = exact_step(np.abs(self.best.coef).max())
         while True:
-            steps = np.broadcast_to(self._steps(), self.problem.n_outputs)
-            self.rounded = self.problem.evaluate(round_to(self.best.coef, steps[:, None]))
-            too_high = self.rounded.objective > most
+            steps = self._steps()
+            of_outputs = np.broadcast_to(steps, self.problem.n_outputs)[:, None]
+            self.rounded = self.problem.evaluate(round_to(self.best.coef, of_outputs))
+            too_high = (self.rounded.objective > most) & (steps > finest)
             if not too_high.any() or not np.isfinite(self.error).all():
                 return
             self.refinement = np.where(too_high, self.refinement / 2, self.refinement)
@@ -283,7 +289,6 @@ class _LogisticOptimizer:
         """Run phase 3."""
         self._switch_to_float64()
         every = np.ones(len(self.error), bool)
-        self._sample_preconditioner(every)
         dtype: type = np.float32
         idle = 0
         while idle < ROUNDING_STEPS and not self._is_finished():
@@ -317,12 +322,14 @@ class _LogisticOptimizer:
         product = problem.dot(residual, preconditioned)
         decrement = product / self.point.objective.reshape(product.shape)
         enough = np.clip(FORCING * decrement, RESIDUAL, ROUGHEST) * product
+        products = []  # for the next preconditioner
         for _ in range(CG_ITERATIONS):
             image = problem.hessian_product(self.curvature, direction, dtype)
             slope = problem.dot(direction, image)
             unfinished = (product > enough) & (slope > 0)
             length = np.divide(product, slope, out=np.zeros_like(slope), where=unfinished)
             solution = solution + length * direction
+            products.append((direction, image))
             residual = residual - length * image
             yield
             preconditioned = self._precondition(residual)
@@ -332,6 +339,8 @@ class _LogisticOptimizer:
             direction = preconditioned + product / np.maximum(last, TINY) * direction
         else:  # so many iterations take longer than a better preconditioner
             self._sample_preconditioner(np.ones(len(self.error), bool))
+        for pair in products:
+            self.history.append(*pair)
         if decrement.max() > UNSEEN:
             self._line_search([Direction(solution, problem.X.scores(solution, float))])
         else:

@@ -28,7 +28,7 @@ VARIANTS = {
 
 COMPARISONS = {
     "Confusion matrices of all variants, in test images": "confusion.csv",
-    "Learning curves of all variants": "training/curve.csv",
+    "Training measures of all variants": "training/curve.csv",
     "Scores of all variants for the test images of each actual class": "scores.csv",
 }
 

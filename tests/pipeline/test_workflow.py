@@ -6,10 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.version import Version
 
 from tests.helpers.project import ROOT, Project
 
@@ -233,7 +235,7 @@ def test_zizmor_finds_nothing():
     assert result.returncode == 0, result.stdout
 
 
-LOCKS = ("requirements.lock", "requirements-hard.lock")
+LOCKS = ("requirements.lock", "requirements-hard.lock", "requirements-lowest.lock")
 
 
 def pinned(lock):
@@ -251,10 +253,18 @@ def test_every_package_is_pinned_by_hash(lock):
 
 
 def test_the_hard_tests_change_no_version():
-    usual, hard = ({(name, v) for name, v, _ in pinned(lock)} for lock in LOCKS)
+    usual, hard = ({(name, v) for name, v, _ in pinned(lock)} for lock in LOCKS[:2])
     both = {name for name, _ in usual} & {name for name, _ in hard}
     assert both
     assert {pair for pair in hard if pair[0] in both} <= usual
+
+
+def test_the_lock_of_oldest_versions_has_the_lower_bounds():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = (re.match(r"([\w.-]+)>=([\d.]+)", text) for text in project["dependencies"])
+    versions = {name: Version(v) for name, v, _ in pinned("requirements-lowest.lock")}
+    for name, bound in (found.groups() for found in bounds):
+        assert versions[name.replace(".", "-")] == Version(bound), name
 
 
 def test_build_requirements_are_pinned():
@@ -267,7 +277,7 @@ def test_build_requirements_are_pinned():
         re.search("BUILD_FLAGS|only-binary :all:|no-(index|build-isolation)", line)
         for line in lines
     ]
-    assert len(lines) == 6
+    assert len(lines) == 7
     assert all(kinds), lines
     text = "\n".join((*SCRIPTS, (ROOT / ".ci/run").read_text()))
     assert not re.search(r"\b(pip|uv)\b", text)  # make installs it, and nothing else does

@@ -25,8 +25,8 @@ GENERATED = ("metrics/", "data/", "report/")  # by the pipeline, or a user's
 def in_git(path):
     """Return a file as it is staged or committed.
 
-    Not the file in the working tree: on another processor than that of the commit,
-    LeNet-5 learns slightly different weights.
+    Not the file in the working tree: without AVX2, LeNet-5 learns slightly different
+    weights.
     """
     command = ["git", "show", f":{path}"]
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

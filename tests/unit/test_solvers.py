@@ -388,3 +388,11 @@ def test_no_thread_precision_or_kernel_changes_a_prediction_on_mnist(multi_class
     ):
         other = predictions(dtype, n_threads, tol, kernel)
         assert (other != best).sum() <= 1, (dtype, n_threads, kernel)
+
+
+def test_a_tol_that_float64_cannot_resolve_gives_a_finite_model():
+    random = np.random.default_rng(0)
+    X = random.integers(0, 256, (300, 30)).astype(np.uint8)
+    model = LogisticRegression(C=0.01, tol=1e-24).fit(X, X[:, 0] > 127)
+    assert np.isfinite(model.coef_).all()
+    assert model.gap_ < 1e-14
