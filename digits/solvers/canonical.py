@@ -8,7 +8,8 @@ the rounded fit is the rounded optimum. This is so on every processor on which i
 1. *How far a fit is from the optimum.* An objective f with the penalty ½‖w‖² is 1-strongly
    convex, so error ≤ ‖∇f‖. Fits are driven to the limit of float64, where ‖∇f‖ is little
    more than the rounding of the gradient. For least squares, the error is the next
-   correction of iterative refinement, plus rounding. Two fits differ by at most the sum of their errors.
+   correction of iterative refinement, and rounding. Two fits differ by at most the sum of
+   their errors.
 2. *How likely a coefficient is near a boundary.* Where the boundaries lie is arbitrary. So
    a coefficient is within `error` of one with the probability 2 · error / h, and one of m
    coefficients with at most m times that. A fit goes on until none is

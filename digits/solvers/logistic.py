@@ -129,8 +129,7 @@ class LogisticRegression(Estimator):
             matrix = StandardizedMatrix(X, pool, n_threads)
             problem = LogisticProblem(matrix, member, loss, self.C)
             optimizer = _LogisticOptimizer(problem, self.tol, self.max_iter)
-            self.n_iter_ = optimizer.run(self.callback)
-            point = optimizer.rounded
+            self.n_iter_, point = optimizer.run(self.callback)
         self.classes_ = classes
         self.coef_, self.intercept_ = matrix.to_full_coef(point.coef)
         self.mean_, self.scale_ = matrix.mean, matrix.scale
@@ -202,12 +201,12 @@ class _LogisticOptimizer:
         self.best = self.point
         self.error = np.full(n_problems, np.inf)
         self.refinement = np.ones(n_problems)
-        self.rounded = self.point
+        self.rounded: Point | None = None
         self.intercept_curvature = np.ones(problem.n_outputs)
         self.curvature = np.empty(0, np.float32)
 
-    def run(self, callback: Callback | None) -> int:
-        """Iterate through all phases; return the number of iterations."""
+    def run(self, callback: Callback | None) -> tuple[int, Point]:
+        """Iterate through all phases; return how often, and the rounded point."""
         iteration = 0
         phases = chain(self._lbfgs(), self._newton(), self._polish())
         for iteration, _ in zip(range(1, self.max_iter + 1), phases, strict=False):
@@ -215,9 +214,9 @@ class _LogisticOptimizer:
                 callback(iteration, self.point.objective.copy(), float(self.gap.max()))
         if self.dtype is not float:
             self._switch_to_float64()
-        if not self.settled().all():
-            self._round()
-        return iteration
+        if self.rounded is None or not self.settled().all():
+            self.rounded = self._round()
+        return iteration, self.rounded
 
     def gap_of(self, point: Point) -> np.ndarray:
         """Bound (f - f*) / f* of a point, (n_problems,)."""
@@ -236,17 +235,17 @@ class _LogisticOptimizer:
         parts = zip(coef, self._steps(), 2 * self.error, strict=True)
         return np.array([is_settled(*part) for part in parts])
 
-    def _round(self) -> None:
-        """Round the best point to the grid of each problem, and refine grids if needed."""
+    def _round(self) -> Point:
+        """Return the best point on the grid of each problem; refine grids if needed."""
         most = (1 + self.most_move + ROUNDING) * self.best.objective
         finest = exact_step(np.abs(self.best.coef).max())
         while True:
             steps = self._steps()
             of_outputs = np.broadcast_to(steps, self.problem.n_outputs)[:, None]
-            self.rounded = self.problem.evaluate(round_to(self.best.coef, of_outputs))
-            too_high = (self.rounded.objective > most) & (steps > finest)
+            point = self.problem.evaluate(round_to(self.best.coef, of_outputs))
+            too_high = (point.objective > most) & (steps > finest)
             if not too_high.any() or not np.isfinite(self.error).all():
-                return
+                return point
             self.refinement = np.where(too_high, self.refinement / 2, self.refinement)
 
     def _steps(self) -> np.ndarray:
@@ -306,7 +305,7 @@ class _LogisticOptimizer:
     def _is_finished(self) -> bool:
         """Return whether the coefficients, rounded, are those of every processor."""
         if self.settled().all():
-            self._round()
+            self.rounded = self._round()
         return bool(self.settled().all())
 
     def _newton_step(self, dtype: type) -> Iterator[None]:
