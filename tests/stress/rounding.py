@@ -261,7 +261,8 @@ def main() -> None:
     print(
         f"{len(numbers)} problems in {total:.0f} s: {count['differ']} differ "
         f"({count['differ, and none warns']} of them without a warning), "
-        f"{count['warned of']} are warned of, {count['slow']} took more than {LONGEST:.0f} s"
+        f"{count['warned of']} are warned of, "
+        f"{count['slow']} took more than {LONGEST:.0f} s"
     )
     sys.exit(bool(count["differ, and none warns"] or count["slow"]))
 
