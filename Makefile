@@ -132,6 +132,7 @@ test-hard: environment-hard  ## run the fault-injection tests: KILLS=200 random 
 	pytest --numprocesses auto --dist loadfile -m hard
 	python -m tests.stress.mutations $(if $(MUTATIONS),--count $(MUTATIONS))
 	python -m tests.stress.determinism
+	python -m tests.stress.rounding --count $(or $(PROBLEMS),200)
 	python -m tests.stress.kills --count $(or $(KILLS),200)
 	python -m tests.stress.walks --steps $(or $(STEPS),200)
 

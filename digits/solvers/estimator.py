@@ -20,7 +20,8 @@ class Estimator:
             constant column.
         gap_: After `fit`, a bound on (f - f*) / f* of the objective f, infinite if none is
             known.
-        is_canonical_: After `fit`, whether each processor gives the same coefficients.
+        is_canonical_: After `fit`, whether each processor gives the same coefficients;
+            never of floats, whose means differ.
     """
 
     coef_: np.ndarray = field(init=False, repr=False, compare=False)

@@ -135,8 +135,9 @@ class LogisticRegression(Estimator):
         self.mean_, self.scale_ = matrix.mean, matrix.scale
         self.objective_ = point.objective
         self.gap_ = float(optimizer.gap_of(point).max())
-        self.is_canonical_ = bool(optimizer.settled().all())
-        if self.gap_ > max(self.tol, MOST_MOVE) or not self.is_canonical_:
+        settled = bool(optimizer.settled().all())
+        self.is_canonical_ = matrix.is_bytes and settled
+        if self.gap_ > max(self.tol, MOST_MOVE) or not settled:
             log.warning(
                 "not at the optimum after %d iterations (bound on the relative gap %.1e), "
                 "so another processor may give other coefficients; %s",
@@ -144,7 +145,8 @@ class LogisticRegression(Estimator):
                 self.gap_,
                 "raise max_iter"
                 if self.n_iter_ == self.max_iter
-                else "float64 gets no nearer: set a smaller C, or a larger tol",
+                else "float64 gets no nearer: set a smaller C"
+                + (", or a larger tol" if self.tol < MOST_MOVE else ""),
             )
         return self
 
