@@ -82,7 +82,7 @@ stage.main(params.load(), *arguments, pathlib.Path())
 @pytest.fixture(scope="module")
 def always(done) -> set[str]:
     """The modules that every stage loads."""
-    program = f"import digits.config.cli\n{LIST}"
+    program = f"import digits.process\nfrom digits.config import cli, guard, params\n{LIST}"
     return set(done.run(sys.executable, "-c", program).stdout.split())
 
 

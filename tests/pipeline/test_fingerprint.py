@@ -175,7 +175,12 @@ TRAIN = "train/multinomial_logistic"
         ("digits/config/blocks.py", "default=None", 'default="deskew"', TRAIN),
         ("digits/config/blocks.py", "return self.thresholds or", "return", None),
         (LOGISTIC_FILE, 'default="fast"', 'default="scikit_learn"', TRAIN),
-        (LOGISTIC_FILE, 'Field(default="fast", ', 'Field("scikit_learn", ', TRAIN),
+        (
+            LOGISTIC_FILE,
+            'Field(\n        default="fast"',
+            'Field(\n        "scikit_learn"',
+            TRAIN,
+        ),
         (
             LOGISTIC_FILE,
             "digits.solvers.logistic import L",

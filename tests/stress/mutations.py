@@ -108,7 +108,7 @@ MUTATIONS = [
         "True",
         "damaged_inputs",
     ),
-    ("stages/evaluate.py", "if len(unknown):", "if False:", "damaged_inputs"),
+    ("stages/evaluate.py", "if unknown:", "if False:", "damaged_inputs"),
     ("digits/process.py", "_dvc is not None and not _is_alive(_dvc)", "False", "cli"),
     ("digits/process.py", "and process.status() != psutil.STATUS_ZOMBIE", "", "files"),
     (

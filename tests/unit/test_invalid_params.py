@@ -12,6 +12,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from digits import process
 from digits.config import cli, params
 from digits.config.params import Params
 from digits.errors import InputError
@@ -324,7 +325,7 @@ def test_a_stage_does_not_run_on_a_wrong_file(tmp_path, monkeypatch, content):
     (tmp_path / "params.yaml").write_bytes(content)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["stage"])
-    monkeypatch.setattr(cli.process, "end_with_dvc", lambda _: [])
+    monkeypatch.setattr(process, "end_with_dvc", lambda _: [])
     ran = []
     with pytest.raises(SystemExit) as ended:
         cli.run(lambda *_: ran.append(1), "a stage")
