@@ -6,8 +6,8 @@ boundary between two multiples of a step h, then w and w* lie between the same b
 the rounded fit is the rounded optimum. This is so on every processor on which it is shown.
 
 1. *How far a fit is from the optimum.* An objective f with the penalty ½‖w‖² is 1-strongly
-   convex, so error ≤ ‖∇f‖. Fits are driven to the limit of float64, where ‖∇f‖ is little
-   more than the rounding of the gradient. For least squares, the error is the next
+   convex, so error ≤ ‖∇f‖. At the limit of float64, ‖∇f‖ is little more than the rounding
+   of the gradient. For least squares, the error is the next
    correction of iterative refinement, and rounding. Two fits differ by at most the sum of
    their errors.
 2. *How likely a coefficient is near a boundary.* Where the boundaries lie is arbitrary. So

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import linalg
 from threadpoolctl import threadpool_limits
 
-from digits.grid import is_settled, round_to
+from digits.grid import is_settled, power_of_two, round_to
 from digits.parallel import available_threads
 from digits.solvers.canonical import ROUNDING, grid_step, refine
 from digits.solvers.estimator import Estimator
@@ -65,7 +65,8 @@ class LinearRegression(Estimator):
             exact, error, self.rank_ = _smallest_solution(gram, target, scale)
         n, variance = len(y), np.maximum(Y.var(axis=0), TINY)
         mse = variance - (exact * target / scale[:, None]).sum(axis=0) / n**2
-        mse = np.maximum(round_to(mse, SMALLEST_ERROR * _powers_of_two(variance)), 0)
+        smallest = SMALLEST_ERROR * np.array([power_of_two(value) for value in variance])
+        mse = np.maximum(round_to(mse, smallest), 0)
         most = np.maximum(mse, PERFECT * variance)
         trace = 2.0 * max(len(gram), 1)
         steps = np.array([grid_step(MOST_MOVE * value, trace) for value in most])
@@ -84,11 +85,6 @@ class LinearRegression(Estimator):
         self.coef_, self.intercept_ = matrix.to_full_coef(np.vstack([solution, mean]).T)
         self.mean_, self.scale_ = matrix.mean, matrix.scale
         return self
-
-
-def _powers_of_two(values: np.ndarray) -> np.ndarray:
-    """Return the largest powers of two that are at most the positive values."""
-    return np.ldexp(1.0, np.frexp(values)[1] - 1)
 
 
 def _smallest_solution(

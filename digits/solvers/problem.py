@@ -109,7 +109,7 @@ class LogisticProblem:
     def evaluate(self, coef: np.ndarray) -> Point:
         """Return the point of these coefficients, (n_outputs, n_columns), in float64."""
         scores = self.X.scores(coef, float)
-        losses, residuals = [], np.empty_like(scores)
+        residuals = np.empty_like(scores)
 
         def chunk(first: int, end: int) -> np.ndarray:
             blocks = slice(first, end)

@@ -85,6 +85,18 @@ MUTATIONS = [
         "metrics",
     ),
     (
+        "digits/solvers/logistic.py",
+        "self.problem.evaluate(round_to(self.best.coef, of_outputs))",
+        "self.problem.evaluate(self.best.coef)",
+        "solvers",
+    ),
+    (
+        "digits/solvers/least_squares.py",
+        "solution = round_to(exact, steps)",
+        "solution = exact",
+        "solvers",
+    ),
+    (
         "digits/solvers/problem.py",
         "self.C * gradient + self.penalty_mask * point.coef",
         "self.C * gradient - self.penalty_mask * point.coef",
