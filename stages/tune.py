@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from digits import methods, metrics, pipeline
+from digits import methods, metrics
 from digits.config import cli, fingerprint
 from digits.config.params import Params, Variant
 from digits.config.tuning import FOUND, THRESHOLDS, Tuning
@@ -95,7 +95,9 @@ class Folds:
 
 
 def measures(
-    results: Sequence[HeldOut], parts: Sequence[np.ndarray], thresholds: Sequence[tuple]
+    results: Sequence[HeldOut],
+    parts: Sequence[np.ndarray],
+    thresholds: Sequence[tuple[float, ...]],
 ) -> tuple[list[float], list[float]]:
     """Return the accuracy and the log loss of each fold; no log loss without probabilities.
 
@@ -104,11 +106,12 @@ def measures(
         parts: The class indices of each fold, (n_held_out,).
         thresholds: Of each fold; empty if the model uses none.
     """
-    accuracies, log_losses = [], []
+    accuracies: list[float] = []
+    log_losses: list[float] = []
     for (scores, _), actual, bounds in zip(results, parts, thresholds, strict=True):
         decision = results[0].decision
         predicted = decision.predict(scores, bounds)
-        accuracies.append(np.count_nonzero(predicted == actual) / len(actual))
+        accuracies.append(int(np.count_nonzero(predicted == actual)) / len(actual))
         if isinstance(decision, Probabilistic):
             log_losses.append(metrics.log_loss(decision.log_probabilities(scores), actual))
     return accuracies, log_losses
@@ -215,16 +218,13 @@ def workers(model: str) -> int:
     return 1
 
 
-def main(
-    params: Params, name: str, root: Path, executor: Executor | None = None
-) -> None:
+def main(params: Params, name: str, root: Path, executor: Executor | None = None) -> None:
     """Load the images, fit and score the candidates, save the table and the choice."""
     tuning = params.tuning[name]
     variant = params.variants[tuning.variant]
-    pipeline.refuse_old_tuning(root, name, params.tuning_block(name))
     folder = root / "data/subsets" / variant.subset / "train"
     split = dataset.load_split(folder)
-    classes, actual = np.unique(split.labels, return_inverse=True)
+    _, actual = np.unique(split.labels, return_inverse=True)
     try:
         fold = folds.assign(split.labels, tuning.folds, tuning.seed)
         data = Folds(actual, fold)
@@ -234,11 +234,18 @@ def main(
         )
         log.info(
             "%d candidates, %d folds of %d images",
-            len([*tuning.candidates()]), tuning.folds, len(actual),
+            len([*tuning.candidates()]),
+            tuning.folds,
+            len(actual),
         )
         with executor or tasks.processes(workers(model)) as pool:
             job = partial(fit, folder, fold, store)
-            table = tune(variant, tuning, data, partial(tasks.run, fit=job, store=store, executor=pool))
+            table = tune(
+                variant,
+                tuning,
+                data,
+                partial(tasks.run, fit=job, store=store, executor=pool),
+            )
     except InputError as error:
         raise InputError(f"tuning {name}: {error}") from error
     ordered = not any(key in THRESHOLDS for key in tuning.grid)
@@ -246,7 +253,9 @@ def main(
     files.write_json(root / "tuning" / f"{name}.json", choice.metrics(chosen))
     header = [*table[0]]
     files.write_csv(
-        root / "tuning" / name / "values.csv", header, [[*found.values()] for found in table]
+        root / "tuning" / name / "values.csv",
+        header,
+        [[*found.values()] for found in table],
     )
     store.remove()
     for kind, found in chosen.items():

@@ -7,8 +7,9 @@ syntax tree, and the versions of the libraries. The stages in dvc.yaml depend on
 
 The hash leaves out what cannot change a result: docstrings, comments, formatting, type
 hints of functions, the order of a module's imports, log messages, error messages, the
-limits of parameters, and whether a model has probabilities. The modules in `NO_RESULT` are left out as well: they read and check
-parameters, whose values DVC tracks itself. Imports by a computed name are not followed.
+limits of parameters, and whether a model has probabilities. The modules in `NO_RESULT` are
+left out as well: they read and check parameters, whose values DVC tracks itself. Imports by
+a computed name are not followed.
 """
 
 import ast
@@ -302,9 +303,8 @@ class _Plain:
                 case ast.Assign([ast.Name("summary")], ast.Constant(str(text))):
                     self.summary = text
                     node.body.remove(child)
-                case (
-                    ast.Assign([ast.Name("has_probabilities")])
-                    | ast.AnnAssign(ast.Name("has_probabilities"))
+                case ast.Assign([ast.Name("has_probabilities")]) | ast.AnnAssign(
+                    ast.Name("has_probabilities")
                 ):
                     node.body.remove(child)
 

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
@@ -99,6 +100,8 @@ class Store:
     def remove(self) -> None:
         """Delete all results."""
         files.remove(self.folder)
+        with suppress(OSError):  # other tunings are unfinished, or nothing was kept
+            self.folder.parent.rmdir()
 
 
 def run(
@@ -153,7 +156,7 @@ def _begin() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.captureWarnings(capture=True)
     # The only progress bar is that of the parent; the log keeps the real stderr.
-    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")
+    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for good)
 
 
 def _end_with(sentinel: int) -> None:
