@@ -51,7 +51,7 @@ class PathPoint(NamedTuple):
 
     Attributes:
         C: Inverse strength of the penalty.
-        last_C: That of the point before; 0 if there is none.
+        previous: That of the point before; 0 if there is none.
         scores: (n_samples, n_outputs) float64, of each sample by the model of the fold in
             which it is held out; one output if there are two classes.
         state: (2 + 2 · n_pairs, n_folds, n_outputs, n_columns) float64, from which
@@ -59,7 +59,7 @@ class PathPoint(NamedTuple):
     """
 
     C: float
-    last_C: float
+    previous: float
     scores: np.ndarray
     state: np.ndarray
 
@@ -104,7 +104,7 @@ def logistic_path(
             path.restore(after)
         for C in Cs:
             scores = path.minimize(C)
-            yield PathPoint(C, path.last_C, scores, path.state())
+            yield PathPoint(C, path.previous, scores, path.state())
 
 
 class _Evaluation(NamedTuple):
@@ -248,14 +248,14 @@ class _Path:
 
     Attributes:
         C: Of the current point; 0 at the origin.
-        last_C: Of the point before.
+        previous: Of the point before.
     """
 
     def __init__(self, problem: _Folds) -> None:
         self._problem = problem
         self._coef = np.zeros(problem.shape)
         self._last_coef = self._coef
-        self.C = self.last_C = 0.0
+        self.C = self.previous = 0.0
         self._pairs: list[_Pair] = []
 
     def state(self) -> np.ndarray:
@@ -265,7 +265,7 @@ class _Path:
 
     def restore(self, point: PathPoint) -> None:
         """Go to a point of the path."""
-        self.last_C, self.C = point.last_C, point.C
+        self.previous, self.C = point.previous, point.C
         self._coef, self._last_coef = point.state[:2]
         steps, changes = np.split(point.state[2:], 2)
         self._pairs = [_Pair(*pair) for pair in zip(steps, changes, strict=True)]
@@ -305,15 +305,15 @@ class _Path:
             coef, point = coef + step, after
         else:
             log.warning("C = %g: not at the minimum after %d steps", C, MAX_ITERATIONS)
-        self.last_C, self._last_coef = self.C, self._coef
+        self.previous, self._last_coef = self.C, self._coef
         self.C, self._coef = C, coef
         return point.scores
 
     def _extrapolate(self, C: float) -> np.ndarray:
         """Return where the line through the last two minima, over log C, leads."""
-        if not 0 < self.last_C < self.C:
+        if not 0 < self.previous < self.C:
             return self._coef
-        ahead = math.log(C / self.C) / math.log(self.C / self.last_C)
+        ahead = math.log(C / self.C) / math.log(self.C / self.previous)
         return self._coef + min(ahead, 1) * (self._coef - self._last_coef)
 
     def _objective(self, C: float, coef: np.ndarray, point: _Evaluation) -> np.ndarray:
