@@ -164,7 +164,7 @@ def main(params: Params, name: str, root: Path) -> None:
     ordered = not any(key in THRESHOLDS for key in tuning.grid)
     chosen = choice.choose(table, tuning.measure, ordered=ordered)
     results = root / "tuning"
-    rows = [[*row.values()] for row in table]
+    rows = [choice.cells(row) for row in table]
     files.write_csv(results / name / "values.csv", [*table[0]], rows)
     files.write_json(results / f"{name}.json", choice.metrics(chosen))
     tasks.remove(unfinished)

@@ -117,6 +117,15 @@ def metrics(chosen: dict[str, Row]) -> dict[str, dict[str, Any]]:
     }
 
 
+def cells(found: Row) -> list[Any]:
+    """Return a row for a CSV file, with all digits of the parameters' values."""
+    n_values = [*found].index("accuracy")
+    return [
+        str(value) if place < n_values else value
+        for place, value in enumerate(found.values())
+    ]
+
+
 def _is_known(key: str, value: Any) -> bool:
     return key != "choice" and value is not None
 
