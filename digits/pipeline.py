@@ -22,6 +22,7 @@ import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from digits.config.params import Params
 from digits.data import files, regular
 from digits.errors import InputError
 
@@ -31,6 +32,8 @@ UNFINISHED = "data/unfinished/${key}"
 # What dvc.yaml cannot express by itself: plots of one table of each variant. By name of the
 # plot, the table in metrics/<variant>/ and the column that is drawn.
 PLOTS = "plots.yaml"
+# What tuning/dvc.yaml cannot look up: the variant of each tuning.
+TUNINGS = "tuning/stages.yaml"
 COMPARED = {
     "confusion": ("confusion.csv", "actual"),
     "learning": ("training/curve.csv", "value"),
@@ -82,6 +85,51 @@ def write_plots(root: Path, variants: Iterable[str]) -> None:
         temporary.write_text(
             f"# written by the stage `check`\n{lines}", "utf-8", newline="\n"
         )
+
+
+def write_tunings(root: Path, checked: Params) -> bool:
+    """Write tuning/stages.yaml, which DVC reads with tuning/dvc.yaml.
+
+    DVC cannot look up the variant of a tuning, so all that a tuning depends on is there.
+
+    Returns:
+        Whether the stages of tuning/dvc.yaml, or what they read, are others than before.
+    """
+    path = root / TUNINGS
+    tunings = {name: checked.tuning_block(name) for name in checked.tuning}
+    before = {}
+    with suppress(InputError):
+        before = read(path).get("tunings") or {}
+    # Lists of numbers in a line each.
+    lines = yaml.safe_dump(
+        {"tunings": tunings},
+        allow_unicode=True,
+        sort_keys=False,
+        width=math.inf,
+        default_flow_style=None,
+    )
+    with files.replacing(path) as temporary:
+        temporary.write_text(
+            f"# written by the stage `check`\n{lines}", "utf-8", newline="\n"
+        )
+    return _stages(tunings) != _stages(before)
+
+
+def refuse_old_tuning(root: Path, name: str, block: dict[str, Any]) -> None:
+    """Raise `InputError` unless tuning/stages.yaml has this block of a tuning.
+
+    DVC takes the parameters that it records from there.
+    """
+    if (read(root / TUNINGS).get("tunings") or {}).get(name) != block:
+        raise InputError(
+            f"{root / TUNINGS}: differs from params.yaml; run `dvc repro check` first"
+        )
+
+
+def _stages(tunings: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return what DVC makes stages from, for each tuning."""
+    keys = ("variant", "subset", "model")
+    return {name: [block.get(key) for key in keys] for name, block in tunings.items()}
 
 
 def restore_plots(root: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import json
 import logging
 import os
 import re
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Kind = Literal["subset", "variant", "tuning"]
+BLOCKS: dict[Kind, str] = {"subset": "subsets", "variant": "variants", "tuning": "tuning"}
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -34,7 +37,7 @@ class _Printable(logging.Formatter):
 def run(
     main: Callable[..., None],
     description: str | None,
-    of: Literal["subset", "variant"] | None = None,
+    of: Kind | None = None,
     uses: Sequence[str] = (),
 ) -> None:
     """Run `main(params, root)`, or `main(params, name, root)` for a subset or variant.
@@ -58,7 +61,7 @@ def run(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if of:
-        parser.add_argument(of, help=f"a name under `{of}s` in params.yaml")
+        parser.add_argument(of, help=f"a name under `{BLOCKS[of]}` in params.yaml")
     add_root(parser)
     arguments = parser.parse_args()
     root, start = arguments.root, time.perf_counter()
@@ -70,11 +73,13 @@ def run(
             check_name(checked, of, *names)
 
         def used(now: "Params") -> str | None:
-            block: Block | None = getattr(now, f"{of}s").get(*names) if of else now
+            block: Block | None = getattr(now, BLOCKS[of]).get(*names) if of else now
+            if block and of == "tuning":
+                return json.dumps(now.tuning_block(*names))
             return block.model_dump_json(include=set(uses) or None) if block else None
 
-        if uses:  # otherwise every byte of the file counts
-            inputs = [path for path in inputs if path.name != "params.yaml"]
+        if of or uses:  # otherwise every byte of the file counts
+            inputs = [path for path in inputs if path.suffix != ".yaml"]
         stage = os.environ.get("DVC_STAGE")  # set where DVC will record the result
         if stage:
             _refuse_links(root)
@@ -171,10 +176,9 @@ def _refuse_links(root: Path) -> None:
             )
 
 
-def check_name(checked: "Params", of: Literal["subset", "variant"], name: str) -> None:
-    """Raise `InputError` unless params.yaml has a subset or variant of that name."""
-    known = checked.subsets if of == "subset" else checked.variants
+def check_name(checked: "Params", of: Kind, name: str) -> None:
+    """Raise `InputError` unless params.yaml has a block of that kind and name."""
+    known = getattr(checked, BLOCKS[of])
     if name not in known:
-        raise InputError(
-            f"params.yaml has no {of} {name!r}; it has {', '.join(sorted(known))}"
-        )
+        there = ", ".join(sorted(known)) or "none"
+        raise InputError(f"params.yaml has no {of} {name!r}; it has {there}")

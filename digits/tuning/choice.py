@@ -1,0 +1,134 @@
+"""The result of a tuning: means and standard errors over the folds, and the choice."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+DECIMALS = 6
+
+# A row for each candidate, in the order of the grid: first the value of each parameter,
+# then `accuracy`, `accuracy_se`, `log_loss`, `log_loss_se` (None without probabilities),
+# and `choice`: "", "best", "simplest" or "best, simplest".
+Row = dict[str, Any]
+Table = list[Row]
+
+
+def estimate(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean over the folds and its standard error, rounded to six decimals.
+
+    The standard error is the standard deviation of the folds, with n - 1 in the
+    denominator, divided by the square root of their number n. The folds share training
+    images, so it is approximate (Bengio and Grandvalet, No unbiased estimator of the
+    variance of k-fold cross-validation, Journal of Machine Learning Research 5, 2004).
+
+    Args:
+        values: A value of each fold; at least two.
+    """
+    n = len(values)
+    mean = math.fsum(values) / n
+    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
+    return round(mean, DECIMALS), round(math.sqrt(variance / n), DECIMALS)
+
+
+def row(
+    values: dict[str, Any], accuracies: Sequence[float], log_losses: Sequence[float]
+) -> Row:
+    """Return the row of a candidate, without a choice.
+
+    Args:
+        values: Of each parameter.
+        accuracies: Of each fold, from 0 to 1.
+        log_losses: Of each fold; empty without probabilities.
+    """
+    accuracy, accuracy_se = estimate(accuracies)
+    log_loss, log_loss_se = estimate(log_losses) if log_losses else (None, None)
+    return {
+        **values,
+        "accuracy": accuracy,
+        "accuracy_se": accuracy_se,
+        "log_loss": log_loss,
+        "log_loss_se": log_loss_se,
+        "choice": "",
+    }
+
+
+def best(table: Table, measure: str) -> int:
+    """Return the index of the best row; of equal ones that with the lowest log loss.
+
+    Of rows that are equal in both, it is the first.
+
+    Args:
+        table: The candidates.
+        measure: `accuracy` or `log_loss`.
+    """
+
+    def rank(index: int) -> tuple[float, float]:
+        found = table[index]
+        log_loss = found["log_loss"] if found["log_loss"] is not None else 0.0
+        return (-found["accuracy"] if measure == "accuracy" else log_loss), log_loss
+
+    return min(range(len(table)), key=rank)
+
+
+def simplest(table: Table, measure: str) -> int:
+    """Return the index of the first row within one standard error of the best one.
+
+    Source: the one-standard-error rule of Breiman, Friedman, Olshen and Stone,
+    Classification and Regression Trees, 1984, section 3.4.3.
+
+    Args:
+        table: The candidates, from simple to complex.
+        measure: `accuracy` or `log_loss`.
+    """
+    top = table[best(table, measure)]
+    sign = 1 if measure == "accuracy" else -1
+    limit = round(sign * top[measure] - top[f"{measure}_se"], DECIMALS)
+    return next(i for i, found in enumerate(table) if sign * found[measure] >= limit)
+
+
+def choose(table: Table, measure: str, *, ordered: bool) -> dict[str, Row]:
+    """Mark the choice in the table, and return the chosen rows.
+
+    Args:
+        table: The candidates; the column `choice` is filled in.
+        measure: `accuracy` or `log_loss`.
+        ordered: Whether they go from simple to complex, so that there is a simplest one.
+
+    Returns:
+        The row `best`, and `simplest` if there is one.
+    """
+    chosen = {"best": best(table, measure)}
+    if ordered:
+        chosen["simplest"] = simplest(table, measure)
+    for index, found in enumerate(table):
+        found["choice"] = ", ".join(name for name, at in chosen.items() if at == index)
+    return {name: table[at] for name, at in chosen.items()}
+
+
+def metrics(chosen: dict[str, Row]) -> dict[str, dict[str, Any]]:
+    """Return the chosen rows as metrics, without what is unknown.
+
+    Args:
+        chosen: By `best` and `simplest`.
+    """
+    return {
+        name: {key: value for key, value in found.items() if _is_known(key, value)}
+        for name, found in chosen.items()
+    }
+
+
+def _is_known(key: str, value: Any) -> bool:
+    return key != "choice" and value is not None
+
+
+def describe(found: Row, measure: str) -> str:
+    """Return the values of a row and what they reach, such as "C = 0.01: accuracy 0.91".
+
+    Args:
+        found: The row.
+        measure: `accuracy` or `log_loss`.
+    """
+    at = [*found].index("accuracy")
+    values = ", ".join(f"{key} = {value}" for key, value in [*found.items()][:at])
+    reached = f"{found[measure]:.6f} ± {found[f'{measure}_se']:.6f}"
+    return f"{values}: {measure.replace('_', ' ')} {reached}"
