@@ -7,6 +7,7 @@ reads   params.yaml: tuning.<tuning>, and the variant that it names, without the
         of the grid; data/subsets/<subset>/train/
 writes  tuning/<tuning>.json: the chosen values, and their accuracy and log loss
         tuning/<tuning>/values.csv: a row for each candidate
+        tuning/<tuning>/figure.png: accuracy and log loss of each candidate
 """
 
 import hashlib
@@ -28,6 +29,7 @@ from digits.config.tuning import FOUND, THRESHOLDS, Tuning
 from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
+from digits.figures import tuning as figure
 from digits.models.decision import Probabilistic
 from digits.models.training_log import TrainingLog
 from digits.thresholds import best_thresholds
@@ -215,9 +217,24 @@ def workers(model: str) -> int:
     return 1
 
 
-def main(
-    params: Params, name: str, root: Path, executor: Executor | None = None
-) -> None:
+def write_table(path: Path, table: Table) -> None:
+    """Write the table, and last the name of each candidate, for `dvc plots`.
+
+    Values of parameters are written as in JSON, so that none is rounded.
+    """
+    keys = figure.parameters(table[0])
+    rows = []
+    for found in table:
+        values = {
+            key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in found.items()
+            if key in keys
+        }
+        rows.append([*(found | values).values(), figure.describe(found, keys)])
+    files.write_csv(path, [*table[0], "candidate"], rows)
+
+
+def main(params: Params, name: str, root: Path, executor: Executor | None = None) -> None:
     """Load the images, fit and score the candidates, save the table and the choice."""
     tuning = params.tuning[name]
     variant = params.variants[tuning.variant]
@@ -234,20 +251,27 @@ def main(
         )
         log.info(
             "%d candidates, %d folds of %d images",
-            len([*tuning.candidates()]), tuning.folds, len(actual),
+            len([*tuning.candidates()]),
+            tuning.folds,
+            len(actual),
         )
         with executor or tasks.processes(workers(model)) as pool:
             job = partial(fit, folder, fold, store)
-            table = tune(variant, tuning, data, partial(tasks.run, fit=job, store=store, executor=pool))
+            table = tune(
+                variant,
+                tuning,
+                data,
+                partial(tasks.run, fit=job, store=store, executor=pool),
+            )
     except InputError as error:
         raise InputError(f"tuning {name}: {error}") from error
     ordered = not any(key in THRESHOLDS for key in tuning.grid)
     chosen = choice.choose(table, tuning.measure, ordered=ordered)
     files.write_json(root / "tuning" / f"{name}.json", choice.metrics(chosen))
-    header = [*table[0]]
-    files.write_csv(
-        root / "tuning" / name / "values.csv", header, [[*found.values()] for found in table]
-    )
+    results = root / "tuning" / name
+    write_table(results / "values.csv", table)
+    title = f"{name}: {tuning.folds} folds of {len(actual):,} training images"
+    figure.tuning_plot(results / "figure.png", table, title, tuning.measure)
     store.remove()
     for kind, found in chosen.items():
         log.info("%s: %s", kind, choice.describe(found, tuning.measure))

@@ -302,9 +302,8 @@ class _Plain:
                 case ast.Assign([ast.Name("summary")], ast.Constant(str(text))):
                     self.summary = text
                     node.body.remove(child)
-                case (
-                    ast.Assign([ast.Name("has_probabilities")])
-                    | ast.AnnAssign(ast.Name("has_probabilities"))
+                case ast.Assign([ast.Name("has_probabilities")]) | ast.AnnAssign(
+                    ast.Name("has_probabilities")
                 ):
                     node.body.remove(child)
 

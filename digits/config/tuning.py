@@ -29,10 +29,7 @@ def _plain(value: Any) -> Any:
     """Return a value of a parameter: a number, text, true, false, null, or numbers."""
     parts = value if isinstance(value, list | tuple) else [value]
     kinds = int | float if parts is value else int | float | str | None
-    if (
-        not all(isinstance(part, kinds) for part in parts)
-        or len(str(value)) > LONGEST
-    ):
+    if not all(isinstance(part, kinds) for part in parts) or len(str(value)) > LONGEST:
         raise PydanticCustomError("grid", "must be a number, text, or a list of numbers")
     return value
 
@@ -119,11 +116,11 @@ class Tuning(Block):
     measure: Literal["accuracy", "log_loss"] = Field(
         default="accuracy", description="What decides: a mean over the folds."
     )
-    grid: Annotated[
-        dict[str, Values], Field(min_length=1, max_length=MOST_PARAMETERS)
-    ] = Field(
-        description="For each parameter of `train` or `evaluate` a list of values, from "
-        "simple to complex, or a range; `best` finds thresholds. All combinations are tried."
+    grid: Annotated[dict[str, Values], Field(min_length=1, max_length=MOST_PARAMETERS)] = (
+        Field(
+            description="For each parameter of `train` or `evaluate` a list of values, from "
+            "simple to complex, or a range; `best` finds thresholds. All combinations are tried."
+        )
     )
 
     @model_validator(mode="after")
