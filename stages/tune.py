@@ -222,7 +222,7 @@ def write_table(path: Path, table: Table) -> None:
 
     Values of parameters are written as in JSON, so that none is rounded.
     """
-    keys = figure.parameters(table[0])
+    keys = choice.parameters(table[0])
     rows = []
     for found in table:
         values = {
@@ -230,7 +230,7 @@ def write_table(path: Path, table: Table) -> None:
             for key, value in found.items()
             if key in keys
         }
-        rows.append([*(found | values).values(), figure.describe(found, keys)])
+        rows.append([*(found | values).values(), choice.named(found, keys)])
     files.write_csv(path, [*table[0], "candidate"], rows)
 
 

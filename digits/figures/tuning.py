@@ -1,8 +1,7 @@
 """The figure of a tuning: the held-out accuracy and log loss of each candidate."""
 
 import math
-from collections.abc import Mapping, Sequence
-from itertools import takewhile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import numpy as np
 from digits.data.files import write_png
 from digits.figures.canvas import Axes, Figure, colormaps
 from digits.figures.plots import BLUE, GREY, ORANGE, add_axes, bare
-
-Row = Mapping[str, Any]
+from digits.tuning.choice import Row, named, parameters, text
 
 # Okabe and Ito's palette, without orange, which marks the choice
 COLOURS = (BLUE, "#009e73", "#cc79a7", "#56b4e9", "#000000")
@@ -21,7 +19,6 @@ MARKERS = "osv^D"
 LEFT, BOTTOM, WIDTH, HEIGHT, GAP, ENTRY = 0.95, 0.55, 6.1, 2.3, 0.25, 0.2
 MOST_LABELS = 12  # values along the axis that are all labelled
 FEW_LABELS = 6  # values whose labels may be long
-OF_A_LIST = 3  # numbers of a list that are in its label
 SHIFT = 0.12  # between the lines, as a share of the distance of two neighbouring values
 WIDE_RANGE = 10  # the least ratio of largest and smallest value for a logarithmic axis
 
@@ -54,10 +51,7 @@ def tuning_plot(
 
     Args:
         path: The PNG file to write.
-        table: A row for each candidate, in the order of the grid: first its parameters
-            (numbers, text or lists of numbers), then `accuracy`, `accuracy_se`, `log_loss`
-            and `log_loss_se` (None without probabilities), and `choice`: "", "best",
-            "simplest" or "best, simplest".
+        table: A row for each candidate, as in `digits.tuning.choice`.
         title: The title.
         measure: The measure that chose: `accuracy` or `log_loss`. A dashed line is one
             standard error from its best mean.
@@ -102,26 +96,6 @@ def tuning_plot(
     if others:
         _add_lines(axes[0], [*lines], ", ".join(others))
     write_png(path, figure)
-
-
-def parameters(row: Row) -> list[str]:
-    """Return the names of the parameters in a row: the keys before the measures."""
-    return [*takewhile(lambda name: name != "accuracy", row)]
-
-
-def describe(row: Row, keys: Sequence[str]) -> str:
-    """Return the values of some parameters as a short text, such as "C = 0.01"."""
-    return ", ".join(f"{key} = {text(row[key])}" for key in keys)
-
-
-def text(value: Any) -> str:
-    """Return a value as a short text; a long list loses its middle."""
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        shown = [text(part) for part in value]
-        if len(shown) > OF_A_LIST:
-            shown[OF_A_LIST - 1 : -1] = ["…"]
-        return f"[{', '.join(shown)}]"
-    return f"{value:.4g}" if isinstance(value, float) else str(value).lower()
 
 
 def _scale(values: list[Any]) -> tuple[dict[str, float], dict[float, str]]:
@@ -214,7 +188,7 @@ def _draw_limit(axes: Axes, table: Sequence[Row], measure: str) -> None:
 def _add_legend(axes: Axes, table: Sequence[Row], keys: list[str]) -> None:
     """Say above the axes what is marked."""
     entries = [
-        (f"{choice}{note}: {describe(row, keys)}", CHOICES[choice])
+        (f"{choice}{note}: {named(row, keys)}", CHOICES[choice])
         for choice, note in (("best", ""), ("simplest", " within one standard error"))
         for row in table
         if choice in row["choice"]

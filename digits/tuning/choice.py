@@ -1,10 +1,13 @@
 """The result of a tuning: means and standard errors over the folds, and the choice."""
 
+import json
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 DECIMALS = 6
+OF_A_LIST = 3  # numbers of a list that are in a text
 
 # A row for each candidate, in the order of the grid: first the value of each parameter,
 # then `accuracy`, `accuracy_se`, `log_loss`, `log_loss_se` (None without probabilities),
@@ -134,6 +137,28 @@ def _is_known(key: str, value: Any) -> bool:
     return key not in ("choice", "worse_by", "worse_by_se") and value is not None
 
 
+def parameters(found: Row) -> list[str]:
+    """Return the names of the parameters in a row: the keys before the measures."""
+    return [*takewhile(lambda key: key != "accuracy", found)]
+
+
+def named(found: Row, keys: Sequence[str]) -> str:
+    """Return the values of some parameters as a short text, such as "C = 0.01"."""
+    return ", ".join(f"{key} = {text(found[key])}" for key in keys)
+
+
+def text(value: Any) -> str:
+    """Return a value as a short text; a long list loses its middle."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        shown = [*map(text, value)]
+        if len(shown) > OF_A_LIST:
+            shown[OF_A_LIST - 1 : -1] = ["…"]
+        return f"[{', '.join(shown)}]"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value)  # null, true
+
+
 def describe(found: Row, measure: str) -> str:
     """Return the values of a row and what they reach, such as "C = 0.01: accuracy 0.91".
 
@@ -141,7 +166,6 @@ def describe(found: Row, measure: str) -> str:
         found: The row.
         measure: `accuracy` or `log_loss`.
     """
-    at = [*found].index("accuracy")
-    values = ", ".join(f"{key} = {value}" for key, value in [*found.items()][:at])
     reached = f"{found[measure]:.6f} ± {found[f'{measure}_se']:.6f}"
+    values = named(found, parameters(found))
     return f"{values}: {measure.replace('_', ' ')} {reached}"
