@@ -15,13 +15,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from digits.config import params
 from digits.config.params import Params
 from digits.data import files, regular
 from digits.errors import InputError
@@ -97,7 +98,7 @@ def write_tunings(root: Path, checked: Params) -> bool:
     """
     path = root / TUNINGS
     tunings = {name: checked.tuning_block(name) for name in checked.tuning}
-    before = {}
+    before: dict[str, Any] = {}
     with suppress(InputError):
         before = read(path).get("tunings") or {}
     # Lists of numbers in a line each.
@@ -115,39 +116,38 @@ def write_tunings(root: Path, checked: Params) -> bool:
     return _stages(tunings) != _stages(before)
 
 
-def refuse_old_tuning(root: Path, name: str, block: dict[str, Any]) -> None:
-    """Raise `InputError` unless tuning/stages.yaml has this block of a tuning.
-
-    DVC takes the parameters that it records from there.
-    """
-    if (read(root / TUNINGS).get("tunings") or {}).get(name) != block:
-        raise InputError(
-            f"{root / TUNINGS}: differs from params.yaml; run `dvc repro check` first"
-        )
-
-
 def _stages(tunings: dict[str, Any]) -> dict[str, list[Any]]:
     """Return what DVC makes stages from, for each tuning."""
     keys = ("variant", "subset", "model")
     return {name: [block.get(key) for key in keys] for name, block in tunings.items()}
 
 
-def restore_plots(root: Path) -> bool:
-    """Write plots.yaml again if dvc.yaml needs it and DVC cannot read it.
+def restore(root: Path) -> list[Path]:
+    """Write plots.yaml and tuning/stages.yaml again if DVC needs but cannot read them.
 
     Returns:
-        Whether it was written.
+        What was written.
 
     Raises:
         InputError: dvc.yaml or params.yaml cannot be read.
     """
-    dvc_yaml = root / "dvc.yaml"
-    if not dvc_yaml.exists() or PLOTS not in (read(dvc_yaml).get("vars") or []):
+    written = []
+    if _is_missing(root, "dvc.yaml", PLOTS, "plots"):
+        write_plots(root, read(root / "params.yaml").get("variants") or {})
+        written.append(root / PLOTS)
+    if _is_missing(root, "tuning/dvc.yaml", TUNINGS, "tunings"):
+        write_tunings(root, params.load(root / "params.yaml"))
+        written.append(root / TUNINGS)
+    return written
+
+
+def _is_missing(root: Path, dvc_yaml: str, name: str, key: str) -> bool:
+    """Return whether a dvc.yaml reads a key of a file, and the file does not have it."""
+    reader = root / dvc_yaml
+    if not reader.exists() or PurePath(name).name not in (read(reader).get("vars") or []):
         return False
     with suppress(InputError):
-        if "plots" in read(root / PLOTS):
-            return False
-    write_plots(root, read(root / "params.yaml").get("variants") or {})
+        return key not in read(root / name)
     return True
 
 

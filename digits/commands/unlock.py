@@ -89,8 +89,8 @@ def unlock(root: Path) -> Iterator[str]:
             f"`git add {names.replace(',', '')}`, and run the command again"
         )
     for folder in folders:
-        if pipeline.restore_plots(folder):
-            yield f"{folder / pipeline.PLOTS}: could not be read, and is written again"
+        for path in pipeline.restore(folder):
+            yield f"{path}: could not be read, and is written again"
 
 
 def _is_in_order(lock: Path) -> bool:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from digits.errors import InputError, printable
 
@@ -71,6 +71,9 @@ def run(
         names = [getattr(arguments, of)] if of else []
         if of:
             check_name(checked, of, *names)
+        stage = os.environ.get("DVC_STAGE")  # set where DVC will record the result
+        if stage and of == "tuning":
+            _refuse_old_tuning(root, checked.tuning_block(*names), *names)
 
         def used(now: "Params") -> str | None:
             block: Block | None = getattr(now, BLOCKS[of]).get(*names) if of else now
@@ -80,7 +83,6 @@ def run(
 
         if of or uses:  # otherwise every byte of the file counts
             inputs = [path for path in inputs if path.suffix != ".yaml"]
-        stage = os.environ.get("DVC_STAGE")  # set where DVC will record the result
         if stage:
             _refuse_links(root)
         with (
@@ -159,6 +161,15 @@ def commands_for(root: Path, text: str) -> str:
     text = re.sub(r"`dvc (?!--cd )", lambda _: f"`dvc --cd {folder} ", text)
     with_option = r"`(digits (?:compare|predict|remove|tune|verify)\b[^`]*)`"
     return re.sub(with_option, lambda found: f"`{found[1]} --in {folder}`", text)
+
+
+def _refuse_old_tuning(root: Path, block: dict[str, Any], name: str) -> None:
+    """Raise `InputError` unless DVC records this block: it reads tuning/stages.yaml."""
+    from digits import pipeline  # noqa: PLC0415 (slow to import)
+
+    path = root / pipeline.TUNINGS
+    if (pipeline.read(path).get("tunings") or {}).get(name) != block:
+        raise InputError(f"{path}: differs from params.yaml; run `dvc repro check` first")
 
 
 def _refuse_links(root: Path) -> None:

@@ -182,7 +182,9 @@ class Params(Block):
     # DVC makes stages of each, and is slow with thousands
     subsets: Annotated[dict[Name, Subset], Field(min_length=1, max_length=1000)]
     variants: Annotated[dict[Name, Variant], Field(min_length=1, max_length=1000)]
-    tuning: Annotated[dict[TuningName, Tuning], Field(max_length=1000)] = {}
+    tuning: Annotated[dict[TuningName, Tuning], Field(max_length=1000)] = Field(
+        default={}, description="Values to try by cross-validation, by name."
+    )
 
     @model_validator(mode="after")
     def _variants_fit_their_subsets(self) -> Self:
@@ -261,9 +263,9 @@ class Params(Block):
             rule = f"{variant.train.model} has no probabilities; use accuracy"
             yield ".measure", rule
         for candidate in tuning.candidates():
-            if rule := self._refused(tuning.variant, candidate):
+            if refused := self._refused(tuning.variant, candidate):
                 shown = ", ".join(f"{key}: {value}" for key, value in candidate.items())
-                yield ".grid", f"the candidate {shown} is refused: {rule}"
+                yield ".grid", f"the candidate {shown} is refused: {refused}"
                 return
 
     def _refused(self, name: str, candidate: dict[str, Any]) -> str | None:

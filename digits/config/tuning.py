@@ -106,7 +106,11 @@ Values = Annotated[
 
 
 class Tuning(Block):
-    """Values to try by cross-validation on the training images of a variant."""
+    """Values to try by cross-validation on the training images of a variant.
+
+    `grid` has for each parameter of `train` or `evaluate` a list of values, from simple to
+    complex, or a range; `best` finds thresholds. All combinations are tried.
+    """
 
     variant: str = Field(description="A name from `variants`.")
     folds: Annotated[int, Field(ge=2, le=20)] = Field(
@@ -116,12 +120,7 @@ class Tuning(Block):
     measure: Literal["accuracy", "log_loss"] = Field(
         default="accuracy", description="What decides: a mean over the folds."
     )
-    grid: Annotated[dict[str, Values], Field(min_length=1, max_length=MOST_PARAMETERS)] = (
-        Field(
-            description="For each parameter of `train` or `evaluate` a list of values, from "
-            "simple to complex, or a range; `best` finds thresholds. All combinations are tried."
-        )
-    )
+    grid: Annotated[dict[str, Values], Field(min_length=1, max_length=MOST_PARAMETERS)]
 
     @model_validator(mode="after")
     def _can_be_tried(self) -> Self:

@@ -1,7 +1,7 @@
 """The fits of a tuning: independent tasks, and a store of what is done.
 
 A task is a fit of one block `train` without one fold, and gives the scores of the images
-in that fold. All else follows from the scores. Tasks are submitted to an
+in that fold. All else follows from the scores. Tasks are submitted to a
 `concurrent.futures.Executor`, so another one than the processes here can run them.
 """
 
@@ -12,18 +12,22 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import active_children, connection, get_context, parent_process
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from digits.data import files
+from digits.errors import InputError
 from digits.models.decision import RULES, Decision
 
 log = logging.getLogger(__name__)
+
+NOTHING = np.empty(0)
 
 
 class Task(NamedTuple):
@@ -31,11 +35,11 @@ class Task(NamedTuple):
 
     Attributes:
         train: The block `train` of the variant, as JSON.
-        fold: The fold that is held out.
+        fold: The fold that is held out; None: each in turn, by a fit that does them all.
     """
 
     train: str
-    fold: int
+    fold: int | None
 
 
 class HeldOut(NamedTuple):
@@ -44,10 +48,12 @@ class HeldOut(NamedTuple):
     Attributes:
         scores: (n_held_out, n_outputs) of the images of the fold, in their order.
         rule: The name of the rule by which scores become a class.
+        state: From which a path goes on after a fit; empty if there is no path.
     """
 
     scores: np.ndarray
     rule: str
+    state: np.ndarray = NOTHING
 
     @property
     def decision(self) -> Decision:
@@ -81,7 +87,7 @@ class Store:
         path = self.path(task)
         try:
             found = files.read_npz(path, ("key", *HeldOut._fields))
-            result = HeldOut(found["scores"], str(found["rule"]))
+            result = HeldOut(found["scores"], str(found["rule"]), found["state"])
             complete = str(found["key"]) == self.key(task) and result.decision
         except FileNotFoundError:
             return None
@@ -92,13 +98,14 @@ class Store:
 
     def save(self, task: Task, result: HeldOut) -> None:
         """Write the result of a task, completely or not at all."""
-        files.write_npz(
-            self.path(task), key=self.key(task), scores=result.scores, rule=result.rule
-        )
+        files.write_npz(self.path(task), key=self.key(task), **result._asdict())
 
-    def remove(self) -> None:
-        """Delete all results."""
-        files.remove(self.folder)
+
+def remove(folder: Path) -> None:
+    """Delete the folder of a store, and the one above if it is empty."""
+    files.remove(folder)
+    with suppress(OSError):  # other tunings are unfinished, or nothing was kept
+        folder.parent.rmdir()
 
 
 def run(
@@ -118,30 +125,46 @@ def run(
     Yields:
         Each task and its result: first those in the store.
     """
-    waiting = []
-    for task in tasks:
-        if result := store.load(task):
+    stored = {task: store.load(task) for task in tasks}
+    missing = [task for task, result in stored.items() if result is None]
+    if len(missing) < len(stored):
+        log.info("%d of %d fits were done before", len(stored) - len(missing), len(stored))
+    for task, result in stored.items():
+        if result:
             yield task, result
-        else:
-            waiting.append(task)
-    futures = {executor.submit(fit, task): task for task in waiting}
+    futures = {executor.submit(fit, task): task for task in missing}
     try:
         for future in as_completed(futures):
             result = future.result()
             store.save(futures[future], result)
             yield futures[future], result
-    finally:
-        for future in futures:
-            future.cancel()
+    except BrokenExecutor as error:
+        raise InputError(
+            "a process was killed while it fitted a model, as when memory is short; what "
+            "is done is kept, so run it again"
+        ) from error
 
 
-def processes(number: int) -> Executor:
-    """Return an executor of new processes, which end with this one.
+@contextmanager
+def processes(number: int) -> Iterator[Executor]:
+    """Yield an executor of new processes, which end with this one.
 
     Args:
         number: How many run at the same time.
+
+    Yields:
+        The executor. After an error no fit is completed.
     """
-    return ProcessPoolExecutor(number, get_context("spawn"), _begin)
+    others = active_children()
+    with ProcessPoolExecutor(number, get_context("spawn"), _begin) as executor:
+        try:
+            yield executor
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            for process in active_children():
+                if process not in others:
+                    process.kill()
+            raise
 
 
 def _begin() -> None:
@@ -153,7 +176,7 @@ def _begin() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.captureWarnings(capture=True)
     # The only progress bar is that of the parent; the log keeps the real stderr.
-    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")
+    sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for good)
 
 
 def _end_with(sentinel: int) -> None:
