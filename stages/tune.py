@@ -7,6 +7,7 @@ reads   params.yaml: tuning.<tuning>, and the variant that it names, without the
         of the grid; data/subsets/<subset>/train/
 writes  tuning/<tuning>.json: the chosen values, and their accuracy and log loss
         tuning/<tuning>/values.csv: a row for each candidate
+        tuning/<tuning>/figure.png: accuracy and log loss of each candidate
 """
 
 import hashlib
@@ -26,6 +27,7 @@ from digits.config.tuning import THRESHOLDS, Tuning
 from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
+from digits.figures import tuning as figure
 from digits.models.training_log import TrainingLog
 from digits.tuning import candidates, choice, folds, tasks
 from digits.tuning.candidates import Candidate
@@ -150,6 +152,23 @@ def cross_validate(variant: Variant, tuning: Tuning, folder: Path, store: Path) 
         return tune(variant, tuning, parts, run)
 
 
+def write_table(path: Path, table: Table) -> None:
+    """Write the table, and last the name of each candidate, for `dvc plots`.
+
+    Values of parameters are written as in JSON, so that none is rounded.
+    """
+    keys = choice.parameters(table[0])
+    rows = []
+    for row in table:
+        values = {
+            key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in row.items()
+            if key in keys
+        }
+        rows.append([*(row | values).values(), choice.named(row, keys)])
+    files.write_csv(path, [*table[0], "candidate"], rows)
+
+
 def main(params: Params, name: str, root: Path) -> None:
     """Load the images, fit and score the candidates, save the table and the choice."""
     tuning = params.tuning[name]
@@ -164,8 +183,9 @@ def main(params: Params, name: str, root: Path) -> None:
     ordered = not any(key in THRESHOLDS for key in tuning.grid)
     chosen = choice.choose(table, tuning.measure, ordered=ordered)
     results = root / "tuning"
-    rows = [choice.cells(row) for row in table]
-    files.write_csv(results / name / "values.csv", [*table[0]], rows)
+    write_table(results / name / "values.csv", table)
+    title = f"{name}: means of {tuning.folds} folds"
+    figure.tuning_plot(results / name / "figure.png", table, title, tuning.measure)
     files.write_json(results / f"{name}.json", choice.metrics(chosen))
     tasks.remove(unfinished)
     for kind, row in chosen.items():

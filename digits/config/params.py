@@ -311,7 +311,7 @@ LONGEST = 100_000  # characters of the file
 MOST_MISTAKES = 20  # shown at most
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """A safe YAML loader that reads every value as DVC does, or refuses it.
 
     DVC reads YAML 1.2, PyYAML YAML 1.1, where 1:30 is 90, `no` is false and dates have a
@@ -324,6 +324,7 @@ class _Loader(yaml.SafeLoader):
         node: yaml.MappingNode,
         deep: bool = False,  # noqa: FBT001, FBT002 (PyYAML's signature)
     ) -> dict[Hashable, Any]:
+        """Return a mapping, with distinct keys."""
         seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
@@ -336,21 +337,21 @@ class _Loader(yaml.SafeLoader):
 
 _TYPES = ("null", "bool", "int", "float", "str", "seq", "map")
 # No other tags: `!!timestamp` and similar ones have no use in this file.
-_Loader.yaml_constructors = {
+Loader.yaml_constructors = {
     tag: yaml.SafeLoader.yaml_constructors[tag]
     for tag in (
         None,  # refuses all other tags
         *(f"tag:yaml.org,2002:{t}" for t in _TYPES),
     )
 }
-_Loader.yaml_implicit_resolvers = {}
+Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern in {
     "null": r"~|null|",
     "bool": r"true|false",
     "int": r"[-+]?(0|[1-9]\d*)",
     "float": r"[-+]?(\d+\.\d*|\.\d+)(e[-+]\d+)?|-?[1-9]e[-+]\d\d+|[-+]?\.inf|\.nan",
 }.items():
-    _Loader.add_implicit_resolver(
+    Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$", re.IGNORECASE), None
     )
 
@@ -374,7 +375,7 @@ def _check(text: str, path: Path) -> Params:
     try:
         if re.search("^<{7} ", text, re.MULTILINE):
             raise InputError(f"{path}: has a merge conflict; edit it and `git add` it")
-        content = yaml.load(text, _Loader)  # noqa: S506 (it is a SafeLoader)
+        content = yaml.load(text, Loader)  # noqa: S506 (it is a SafeLoader)
     except (ValueError, yaml.YAMLError) as error:
         said = str(error).replace('"<unicode string>"', str(path))
         raise InputError(f"{path}: cannot be read: {said}") from error

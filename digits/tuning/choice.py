@@ -1,14 +1,19 @@
 """The result of a tuning: means and standard errors over the folds, and the choice."""
 
+import json
 import math
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 DECIMALS = 6
+OF_A_LIST = 3  # numbers of a list that are in a text
 
 # A row for each candidate, in the order of the grid: first the value of each parameter,
 # then `accuracy`, `accuracy_se`, `log_loss`, `log_loss_se` (None without probabilities),
-# and `choice`: "", "best", "simplest" or "best, simplest".
+# `worse_by` and `worse_by_se`, the difference from the best one in the measure that
+# chooses, and `choice`: "", "best", "simplest" or "best, simplest". Until the choice,
+# `folds` has the measures of each fold.
 Row = dict[str, Any]
 Table = list[Row]
 
@@ -48,7 +53,10 @@ def row(
         "accuracy_se": accuracy_se,
         "log_loss": log_loss,
         "log_loss_se": log_loss_se,
+        "worse_by": None,
+        "worse_by_se": None,
         "choice": "",
+        "folds": {"accuracy": accuracies, "log_loss": log_losses},
     }
 
 
@@ -87,10 +95,13 @@ def simplest(table: Table, measure: str) -> int:
 
 
 def choose(table: Table, measure: str, *, ordered: bool) -> dict[str, Row]:
-    """Mark the choice in the table, and return the chosen rows.
+    """Mark the choice in the table, compare all with the best; return the chosen rows.
+
+    The folds are the same for all candidates, so each difference is taken fold by fold:
+    what makes a fold difficult for all of them is not in its standard error.
 
     Args:
-        table: The candidates; the column `choice` is filled in.
+        table: The candidates; `choice` and `worse_by` are filled in, `folds` is removed.
         measure: `accuracy` or `log_loss`.
         ordered: Whether they go from simple to complex, so that there is a simplest one.
 
@@ -100,7 +111,12 @@ def choose(table: Table, measure: str, *, ordered: bool) -> dict[str, Row]:
     chosen = {"best": best(table, measure)}
     if ordered:
         chosen["simplest"] = simplest(table, measure)
+    of_folds = [found.pop("folds")[measure] for found in table]
+    sign = 1 if measure == "accuracy" else -1
     for index, found in enumerate(table):
+        pairs = zip(of_folds[chosen["best"]], of_folds[index], strict=True)
+        differences = [sign * (top - other) for top, other in pairs]
+        found["worse_by"], found["worse_by_se"] = estimate(differences)
         found["choice"] = ", ".join(name for name, at in chosen.items() if at == index)
     return {name: table[at] for name, at in chosen.items()}
 
@@ -117,17 +133,30 @@ def metrics(chosen: dict[str, Row]) -> dict[str, dict[str, Any]]:
     }
 
 
-def cells(found: Row) -> list[Any]:
-    """Return a row for a CSV file, with all digits of the parameters' values."""
-    n_values = [*found].index("accuracy")
-    return [
-        str(value) if place < n_values else value
-        for place, value in enumerate(found.values())
-    ]
-
-
 def _is_known(key: str, value: Any) -> bool:
-    return key != "choice" and value is not None
+    return key not in ("choice", "worse_by", "worse_by_se") and value is not None
+
+
+def parameters(found: Row) -> list[str]:
+    """Return the names of the parameters in a row: the keys before the measures."""
+    return [*takewhile(lambda key: key != "accuracy", found)]
+
+
+def named(found: Row, keys: Sequence[str]) -> str:
+    """Return the values of some parameters as a short text, such as "C = 0.01"."""
+    return ", ".join(f"{key} = {text(found[key])}" for key in keys)
+
+
+def text(value: Any) -> str:
+    """Return a value as a short text; a long list loses its middle."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        shown = [*map(text, value)]
+        if len(shown) > OF_A_LIST:
+            shown[OF_A_LIST - 1 : -1] = ["…"]
+        return f"[{', '.join(shown)}]"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value)  # null, true
 
 
 def describe(found: Row, measure: str) -> str:
@@ -137,7 +166,6 @@ def describe(found: Row, measure: str) -> str:
         found: The row.
         measure: `accuracy` or `log_loss`.
     """
-    at = [*found].index("accuracy")
-    values = ", ".join(f"{key} = {value}" for key, value in [*found.items()][:at])
     reached = f"{found[measure]:.6f} ± {found[f'{measure}_se']:.6f}"
+    values = named(found, parameters(found))
     return f"{values}: {measure.replace('_', ' ')} {reached}"
