@@ -35,6 +35,7 @@ UNFINISHED = "data/unfinished/${key}"
 PLOTS = "plots.yaml"
 # What tuning/dvc.yaml cannot look up: the variant of each tuning.
 TUNINGS = "tuning/stages.yaml"
+TUNING_LOCK = "tuning/dvc.lock"
 COMPARED = {
     "confusion": ("confusion.csv", "actual"),
     "learning": ("training/curve.csv", "value"),

@@ -1,6 +1,7 @@
 """Logistic regression for many values of C: one path of all folds, from value to value."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -8,7 +9,9 @@ import numpy as np
 from digits.config.blocks import TrainBlock
 from digits.models import preprocessing
 from digits.models.decision import Decision, OneVsRest, Sigmoid, Softmax
-from digits.tuning.tasks import HeldOut, Store, Task
+from digits.tuning.tasks import NOTHING, HeldOut, Store, Task
+
+log = logging.getLogger(__name__)
 
 RULES: dict[str, Decision] = {
     "logistic_regression": Sigmoid(),
@@ -52,34 +55,52 @@ def run(
     Yields:
         Each task and its result.
     """
-    from digits.solvers.path import logistic_path  # noqa: PLC0415 (SciPy takes a moment)
+    from digits.solvers.path import PathPoint, logistic_path  # noqa: PLC0415 (SciPy takes a moment)
 
     for path in _paths(task.train for task in tasks):
-        options = json.loads(next(iter(path.values())))
+        Cs, keys = [*path], [Task(block, None) for block in path.values()]
+        options = json.loads(keys[0].train)
         rule = RULES[options["model"]]
-        state, waiting = None, dict(path)
-        for C, block in path.items():
-            found = store.load(Task(block, None))
-            if found is None:
-                break
-            yield from _by_fold(block, found, fold)
-            state = found.state
-            del waiting[C]
+        done = _done(keys, store)
+        for key, result in zip(keys, done, strict=False):
+            yield from _by_fold(key, result, fold)
+        n_done, after = len(done), None
+        if n_done:
+            log.info("%d of %d values of C were done before", n_done, len(Cs))
+            before = Cs[n_done - 2] if n_done > 1 else 0.0
+            after = PathPoint(Cs[n_done - 1], before, done[-1].scores, done[-1].state)
         points = logistic_path(
             preprocessing.apply(images, options.get("preprocess") or "none"),
             y,
             fold,
-            [*waiting],
+            Cs[n_done:],
             "multinomial" if rule == Softmax() else "one_vs_rest",
-            state=state,
+            after=after,
         )
-        for block, point in zip(waiting.values(), points, strict=True):
+        latest = dict(zip(keys[n_done - 1 : n_done], done[-1:], strict=True))
+        for key in keys[n_done:]:
+            point = next(points)
             scores = point.scores
             if scores.shape[1] == 1 and rule != Sigmoid():
                 scores = np.hstack([-scores, scores])
-            found = HeldOut(scores, rule.name, point.state)
-            store.save(Task(block, None), found)
-            yield from _by_fold(block, found, fold)
+            result = HeldOut(scores, rule.name, point.state)
+            store.save(key, result)
+            for other, old in latest.items():  # a state is large, and only the last is used
+                store.save(other, old._replace(state=NOTHING))
+            latest = {key: result}
+            yield from _by_fold(key, result, fold)
+
+
+def _done(keys: Sequence[Task], store: Store) -> list[HeldOut]:
+    """Return the results from the start of a path, of which the last has a state."""
+    done = []
+    for key in keys:
+        if (result := store.load(key)) is None:
+            break
+        done.append(result)
+    while done and not done[-1].state.size:
+        done.pop()
+    return done
 
 
 def _paths(blocks: Iterable[str]) -> Sequence[dict[float, str]]:
@@ -93,8 +114,8 @@ def _paths(blocks: Iterable[str]) -> Sequence[dict[float, str]]:
 
 
 def _by_fold(
-    block: str, found: HeldOut, fold: np.ndarray
+    task: Task, result: HeldOut, fold: np.ndarray
 ) -> Iterator[tuple[Task, HeldOut]]:
     for number in range(int(fold.max()) + 1):
-        scores = found.scores[fold == number]
-        yield Task(block, number), HeldOut(scores, found.rule)
+        scores = result.scores[fold == number]
+        yield task._replace(fold=number), HeldOut(scores, result.rule)
