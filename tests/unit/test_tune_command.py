@@ -11,6 +11,7 @@ from digits import commands
 from digits.commands import tune
 from digits.commands.verify import md5
 from digits.config import params
+from digits.tuning import choice
 from tests.helpers.params import GOOD
 
 # Written as a user might: with comments, in several styles.
@@ -144,7 +145,7 @@ C      accuracy           log loss
 The best accuracy: C = 0.1.
 The simplest within one standard error of it: C = 0.001.
 multinomial has C = 1: its accuracy is lower by 0.02000 ± 0.03000 in the same folds, \
-not more than one standard error."""
+no clear difference."""
     )
 
 
@@ -157,7 +158,7 @@ not more than one standard error."""
             ("C: 1.0,", "C: 0.001,"),
             (
                 "multinomial has C = 0.001: its accuracy is lower by 0.01000 ± 0.00200 "
-                "in the same folds, more than one standard error."
+                "in the same folds, a clear difference."
             ),
         ),
     ],
@@ -323,3 +324,22 @@ def test_check_runs_before_the_tuning_and_a_failure_is_passed_on(root, monkeypat
     statuses[:] = [3]
     assert run(monkeypatch, "--all") == 3
     assert len(calls) == 1
+
+
+def test_a_difference_is_taken_fold_by_fold():
+    """What makes a fold difficult for all candidates is not in its standard error."""
+    table = [
+        choice.row({"C": 1}, [0.7, 0.8, 0.9], [0.3, 0.2, 0.1]),
+        choice.row({"C": 2}, [0.6, 0.7, 0.8], [0.3, 0.2, 0.4]),
+    ]
+    choice.choose(table, "accuracy", ordered=True)
+    assert [row["worse_by"] for row in table] == [0, 0.1]
+    assert [row["worse_by_se"] for row in table] == [0, 0]
+    assert table[0]["accuracy_se"] > 0.05
+    table = [
+        choice.row({"C": 1}, [0.7, 0.7], [0.3, 0.5]),
+        choice.row({"C": 2}, [0.7, 0.7], [0.1, 0.2]),
+    ]
+    choice.choose(table, "log_loss", ordered=True)
+    assert [row["worse_by"] for row in table] == [0.25, 0]
+    assert table[0]["worse_by_se"] == pytest.approx(0.05)
