@@ -254,7 +254,7 @@ class Params(Block):
         known = {*type(variant.train).model_fields, *Evaluate.model_fields} - {"model"}
         unknown = [key for key in tuning.grid if key not in known]
         for key in unknown:
-            near = difflib.get_close_matches(key, known, n=1)
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {_listed(known)}"
             yield f".grid.{key}", f"{variant.train.model} has no such parameter; {hint}"
         if unknown:
