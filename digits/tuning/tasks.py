@@ -175,6 +175,7 @@ def _begin() -> None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.captureWarnings(capture=True)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # fits of other sizes are meant
     # The only progress bar is that of the parent; the log keeps the real stderr.
     sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 (for good)
 
