@@ -41,6 +41,7 @@ STATUS = 2  # of a user's mistake
 FOLDER = Path("tuning")
 LOCK = FOLDER / pipeline.LOCK
 MEASURES = ("accuracy", "log_loss")
+CLEAR = 2  # from so many standard errors, a difference is called clear
 
 
 def result(root: Path, name: str) -> Table:
@@ -178,10 +179,10 @@ def sentences(checked: Params, name: str, table: Table) -> Iterator[str]:
     else:
         worse = "lower" if tuning.measure == "accuracy" else "higher"
         by, error = own["worse_by"], own["worse_by_se"]
-        clear = "more than" if by > error else "not more than"
+        clear = "a clear difference" if by > CLEAR * error else "no clear difference"
         yield (
             f"{tuning.variant} has {named(now, keys)}: its {measure} is {worse} by "
-            f"{by:.5f} ± {error:.5f} in the same folds, {clear} one standard error."
+            f"{by:.5f} ± {error:.5f} in the same folds, {clear}."
         )
 
 

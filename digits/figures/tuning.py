@@ -66,9 +66,10 @@ def tuning_plot(
         lines.setdefault(", ".join(text(row[key]) for key in others), []).append(row)
     drawn = ["accuracy", *["log_loss"] * any(row["log_loss"] is not None for row in table)]
 
+    entries = ENTRY * (2 + any("simplest" in row["choice"] for row in table))
     panels = len(drawn) * (HEIGHT + GAP) - GAP
     right = 0.55 + 0.07 * max(map(len, (*lines, *others))) if others else 0.2
-    figure = Figure(figsize=(LEFT + WIDTH + right, BOTTOM + panels + 3 * ENTRY + 0.5))
+    figure = Figure(figsize=(LEFT + WIDTH + right, BOTTOM + panels + entries + 0.5))
     axes = [
         add_axes(
             figure,
@@ -91,7 +92,7 @@ def tuning_plot(
         panel.yaxis.set_label_coords(-(LEFT - 0.25) / WIDTH, 0.5)
         bare(panel)
     axes[-1].set_xlabel(along)
-    axes[0].set_title(title, pad=72 * (3 * ENTRY + 0.15))
+    axes[0].set_title(title, pad=72 * (entries + 0.15))
     _add_legend(axes[0], table, keys)
     if others:
         _add_lines(axes[0], [*lines], ", ".join(others))
