@@ -251,7 +251,9 @@ class Params(Block):
             yield ".variant", rule
             return
         variant = self.variants[tuning.variant]
-        known = {*type(variant.train).model_fields, *Evaluate.model_fields} - {"model"}
+        known = {*type(variant.train).model_fields} - {"model"}
+        if variant.train.needs_thresholds:
+            known |= {*Evaluate.model_fields}
         unknown = [key for key in tuning.grid if key not in known]
         for key in unknown:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)

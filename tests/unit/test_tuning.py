@@ -34,7 +34,7 @@ MISTAKES = {
     "the subset": ("C: [0.01, 0.1]", "subset: [binary]", "grid.subset: multinomial_logistic has no such"),
     "a negative value": ("[0.01, 0.1]", "[0.01, -1]", "tuning.one.grid: the candidate C: -1 is refused: train.C: must be greater than or equal to 1e-08, got -1"),
     "an exponent without a point": ("[0.01, 0.1]", "[1e-3, 0.1]", "the candidate C: 1e-3 is refused: train.C: must be a valid number, got '1e-3', which YAML reads as text; write 0.001"),
-    "a threshold for a softmax": ("C: [0.01, 0.1]", "threshold: [0.1]", "the candidate threshold: 0.1 is refused: evaluate.threshold: multinomial_logistic uses no thresholds"),
+    "a threshold for a softmax": ("C: [0.01, 0.1]", "threshold: [0.1]", "tuning.one.grid.threshold: multinomial_logistic has no such parameter; it has C,"),
     "best of C": ("0.1]", "best]", "tuning.one: grid.C: only thresholds can be 'best'"),
     "best without a list": ("[0.01, 0.1]", "best", "tuning.one.grid.C: must be a list, got 'best'"),
     "a value twice": ("[0.01, 0.1]", "[0.1, 0.1]", "tuning.one: grid.C has 0.1 twice"),
