@@ -1,15 +1,18 @@
 import json
 import math
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import PredefinedSplit, StratifiedKFold, cross_val_score
 
-from digits import methods
-from digits.config import params
+from digits import methods, pipeline, process
+from digits.config import cli, params
 from digits.data import dataset
 from digits.data.dataset import Split
 from digits.errors import InputError
@@ -352,3 +355,56 @@ def test_a_path_is_taken_over_values_of_C(model, grid, n_classes, expected):
     assert paths.suits(block, grid, n_classes) == expected
     slow = options(model, C=1.0, max_iter=10, tol=1e-3, solver="scikit_learn")
     assert not paths.suits(slow, grid, n_classes)
+
+
+@pytest.mark.parametrize(
+    ("edit", "is_refused"),
+    [
+        (("[0.01, 0.1]", "[0.01, 0.2]"), True),
+        (
+            (
+                "multinomial_logistic, C: 1.0, max",
+                "multinomial_logistic, C: 1.0, preprocess: deskew, max",
+            ),
+            True,
+        ),
+        (("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.1"), False),
+        (("threshold: 0.49", "threshold: 0.5"), False),
+    ],
+)
+def test_a_result_is_refused_if_its_parameters_changed_meanwhile(
+    tmp_path, monkeypatch, caplog, edit, is_refused
+):
+    path = tmp_path / "params.yaml"
+    path.write_text(TUNED)
+    pipeline.write_tunings(tmp_path, params.load(path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["tune", "one"])
+    monkeypatch.setenv("DVC_STAGE", "tune@one")
+    monkeypatch.setattr(process, "end_with_dvc", lambda _: [])
+
+    def main(checked, name, root):
+        assert (name, root) == ("one", Path())
+        changed = TUNED.replace(*edit)
+        assert changed != TUNED
+        path.write_text(changed)
+
+    with pytest.raises(SystemExit) if is_refused else nullcontext():
+        cli.run(main, "a stage", of="tuning")
+    assert ("params.yaml changed while tune@one ran" in caplog.text) == is_refused
+
+
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy"])
+def test_damaged_training_images_are_named(images, tmp_path, name):
+    path = tmp_path / "params.yaml"
+    path.write_text(TUNED)
+    tuned = params.load(path)
+    folder = tmp_path / "data/subsets/digits/train"
+    folder.parent.mkdir(parents=True)
+    images.rename(folder)
+    (folder / name).write_bytes(b"damaged")
+    with pytest.raises(InputError) as caught:
+        tune.main(tuned, "one", tmp_path)
+    assert str(caught.value).startswith(f"tuning one: {folder / name}: ")
+    assert str(caught.value).endswith("; `dvc repro` regenerates it")
+    assert not (tmp_path / "tuning").exists()
