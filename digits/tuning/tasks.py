@@ -173,7 +173,8 @@ def _begin() -> None:
     parent = parent_process()
     if parent:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    clear = "\r\x1b[K" if sys.stderr.isatty() else ""  # the parent's progress bar
+    logging.basicConfig(level=logging.WARNING, format=f"{clear}%(message)s")
     logging.captureWarnings(capture=True)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # fits of other sizes are meant
     # The only progress bar is that of the parent; the log keeps the real stderr.
