@@ -37,7 +37,7 @@ from stages.train import refuse_not_finite, train
 
 log = logging.getLogger(__name__)
 
-WORKERS = 1  # fits at the same time: each has threads of its own
+WORKERS = 1  # fits at the same time; each has threads, so two linear ones gain nothing
 Run = Callable[[Sequence[Task]], Iterator[tuple[Task, HeldOut]]]
 
 
