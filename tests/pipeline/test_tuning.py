@@ -65,13 +65,12 @@ def test_a_tuning_has_a_row_for_each_candidate_and_its_choice(tuned):
     assert not tuned.run("git", "status", "--porcelain").stdout
 
 
-def test_nothing_runs_again_and_repro_alone_runs_no_tuning(project):
-    assert project.repro("tuning/dvc.yaml") == []
+def test_repro_alone_runs_no_tuning_and_an_applied_choice_makes_none_out_of_date(project):
     project.edit("threshold: 0.49", "threshold: 0.41")  # as if the choice was applied
-    assert project.repro() == ["check", "evaluate@linear_binary", "report"]
-    assert project.repro("tuning/dvc.yaml") == []
     project.edit("folds: 3", "folds: 2")
-    assert project.repro() == ["check"]
+    assert project.repro() == ["check", "evaluate@linear_binary", "report"]
+    project.edit("folds: 2", "folds: 3")
+    assert project.repro("tuning/dvc.yaml") == ["check"]
 
 
 @pytest.mark.slow
