@@ -293,7 +293,9 @@ def mistakes(older: Mapping[str, Result], newer: Mapping[str, Result]) -> list[C
 
 def _text(repo: Any, path: str | PurePath) -> str:
     """Return a text file of the revision to which DVC was switched."""
-    if repo.fs.protocol == "local":
+    from dvc.fs import LocalFileSystem  # noqa: PLC0415 (slow to import)
+
+    if isinstance(repo.fs, LocalFileSystem):
         return regular.text(Path(path))
     with repo.fs.open(str(path), encoding="utf-8") as file:
         return file.read()
