@@ -99,15 +99,17 @@ def read_mistakes(text: str, counts: Mapping[Cell, int]) -> dict[int, Cell]:
             raise ValueError(f"image {image} of {n_images}, which are counted from 0")
         if image in mistakes:
             raise ValueError(f"image {image} is there twice")
+        if not counts.get((actual, predicted)) or actual == predicted:
+            raise ValueError(
+                f"{actual} predicted as {predicted} is not a mistake in confusion.csv"
+            )
         mistakes[image] = actual, predicted
     found = Counter(mistakes.values())
-    expected = {cell: n for cell, n in counts.items() if cell[0] != cell[1] and n}
-    for actual, predicted in [*found, *expected]:
-        there, in_matrix = found[actual, predicted], expected.get((actual, predicted), 0)
-        if there != in_matrix:
+    for (actual, predicted), count in counts.items():
+        here = found[actual, predicted]
+        if actual != predicted and here != count:
             raise ValueError(
-                f"it has {there} images of {actual} predicted as {predicted}, and "
-                f"confusion.csv {in_matrix}"
+                f"{actual} predicted as {predicted}: {here} here, {count} in confusion.csv"
             )
     return mistakes
 
