@@ -214,7 +214,7 @@ def _chance(found: Found, before: str, after: str, level: float) -> Iterator[str
     if different:
         yield from _comparisons(different, before, after, level, "variant")
     equal = [code(c.name) for c in found.comparisons if c.is_of_equals]
-    if equal and found.differs:
+    if equal and (different or found.metrics):
         yield f"In both, the same images are right: {', '.join(equal)}."
     unpaired = sorted(found.unpaired, key=lambda one: (one.revision or "", one.variant))
     for revision, group in groupby(unpaired, key=lambda one: one.revision):
@@ -410,7 +410,8 @@ def compare_variants(
     paths = [f"metrics/{name}.json" for name in names]
     results, missing = revisions.results(repo, revision, paths)
     for lacking in sorted(missing):
-        ((*_, declared),) = [revisions.metrics(repo, (revision, revision)).declared]
+        pair = ("HEAD" if revision == WORKSPACE else revision, WORKSPACE)
+        declared = revisions.metrics(repo, pair).declared[revision == WORKSPACE]
         known = ", ".join(sorted(map(revisions.variant_of, declared)))
         raise InputError(
             f"{lacking.path} in {revision}: is missing; the variants there are {known}"
