@@ -290,7 +290,7 @@ def _comparisons(
 
 
 def _accuracy(value: float, interval: tuple[float, float]) -> str:
-    return f"{value:.4f} ({interval[0]:.4f}{EN_DASH}{interval[1]:.4f})"
+    return "{:.4f} ({:.4f} to {:.4f})".format(value, *interval)
 
 
 def _log_loss(comparison: Comparison) -> str:
