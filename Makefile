@@ -155,6 +155,7 @@ format: setup  ## format the code, and fix what the linter can fix
 
 bench: repro  ## run the benchmarks of the solvers and the pipeline (half an hour)
 	python benchmarks/solvers.py
+	python benchmarks/tuning.py
 	python benchmarks/pipeline.py
 	python benchmarks/response_time.py
 	python benchmarks/lenet5.py

@@ -144,11 +144,20 @@ def row(name: str, ours_s: list[float], theirs_s: list[float]) -> str:
     return f"| {name} | {cell(ours_s)} | {cell(theirs_s)} | {ratio:.1f} |"
 
 
-def main(rounds: int) -> None:
-    """Measure and write the table."""
+def versions() -> str:
+    """Return the number of processors and the versions of the libraries."""
     import scipy  # noqa: PLC0415
     import sklearn  # noqa: PLC0415
 
+    return (
+        f"{os.cpu_count()} processors ({platform.machine()}), "
+        f"Python {platform.python_version()}, NumPy {np.__version__}, "
+        f"SciPy {scipy.__version__}, scikit-learn {sklearn.__version__}."
+    )
+
+
+def main(rounds: int) -> None:
+    """Measure and write the table."""
     own, peer = {}, {}
     for _ in range(rounds):
         for name, task in TASKS.items():
@@ -177,18 +186,13 @@ def main(rounds: int) -> None:
         rows.append(row(what, seconds(own[name]), default))
     what = f"multinomial, {canonical}; scikit-learn: tol=1e-6"
     rows.append(row(what, seconds(own["multinomial"]), seconds(peer["exact"])))
-    versions = (
-        f"{os.cpu_count()} processors ({platform.machine()}), "
-        f"Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"SciPy {scipy.__version__}, scikit-learn {sklearn.__version__}."
-    )
     lines = [
         "# The solvers compared with scikit-learn's",
         "",
         f"MNIST, {rounds} rounds, each measurement in a separate process; only `fit` is",
         "timed. Seconds are medians (lowest to highest); the ratio is the median of the",
         "rounds' ratios.",
-        versions,
+        versions(),
         "Written by `make bench`.",
         "",
         "| what | ours, s | scikit-learn, s | ratio |",
