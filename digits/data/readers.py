@@ -71,8 +71,22 @@ def read(path: Path, ignored: Ignored = NOTHING) -> Dataset:
         ignored: Which files in the folder to leave out.
 
     Raises:
-        InputError: If there is no such data at `path`, or it is damaged.
+        InputError: If there is no such data at `path`, or it is damaged, or if a class has
+            test images but no training image.
     """
+    data = _read(path, ignored)
+    train, test = (dataset.labels_in(split.labels) for split in data.splits.values())
+    if untrained := [data.names[label] for label in test if label not in train]:
+        raise InputError(
+            f"{path}: the test data has images of {', '.join(untrained)}, but the training "
+            "data has none, so no model could predict it; add training images or remove "
+            "these test images"
+        )
+    return data
+
+
+def _read(path: Path, ignored: Ignored) -> Dataset:
+    """Read data in any of the formats, as `read` does."""
     if path.is_dir():
         if (path / "train").is_dir():
             # imports Pillow, which no other format needs

@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits.data import dataset, files, mirrors, readers
-from digits.data.dataset import DIGITS
+from digits.data.dataset import DIGITS, Dataset
 from digits.data.mirrors import HttpMirror, NpmMirror
 from digits.data.registry import DATASETS
 from digits.errors import InputError
@@ -506,6 +506,17 @@ def test_the_users_own_data_is_read_in_every_form(tmp_path, tiny, form):
         (tmp_path / "own.npz").write_bytes(as_npz(tiny))
         path = tmp_path / "own.npz" if form == "file" else tmp_path
     assert equal(readers.read(path), tiny)
+
+
+@pytest.mark.parametrize("form", ["npz", "idx"])
+def test_a_test_class_without_training_images_is_refused(tmp_path, tiny, form):
+    without = Dataset(dataset.select(tiny.train, (0, 1, 2, 4, 5, 6, 7, 8)), tiny.test)
+    if form == "npz":
+        (tmp_path / "own.npz").write_bytes(as_npz(without))
+    for name, content in as_idx_files(without).items() if form == "idx" else ():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="the test data has images of 3, 9, but the train"):
+        readers.read(tmp_path)
 
 
 def test_two_npz_files_in_a_folder_are_refused(tmp_path):

@@ -39,6 +39,13 @@ def test_filter_refuses_a_class_without_training_images(tiny):
         filter.keep_classes(without, (0, 9))
 
 
+def test_all_classes_are_those_of_both_splits(tiny):
+    without = Dataset(dataset.select(tiny.train, tuple(range(9))), tiny.test)
+    subset = Subset(classes="all")
+    with pytest.raises(InputError, match=r"no training image of 9, so no model"):
+        filter.keep_classes(without, filter.subset_labels(subset, without))
+
+
 def test_filter_refuses_a_subset_without_test_images(tiny):
     without = Dataset(tiny.train, dataset.select(tiny.test, (2,)))
     with pytest.raises(InputError, match=r"no test image of 0, 1"):
