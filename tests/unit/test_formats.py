@@ -365,3 +365,8 @@ def test_texts_that_are_numbers_are_the_labels():
     data = arrays.to_dataset(texts, "")
     assert data.names == ("0", "1", "2")
     np.testing.assert_array_equal(data.test.labels, TEST.labels)
+
+
+def test_floats_above_1_keep_their_values():
+    small = {n: a / 200 if n[0] == "x" else a for n, a in BOTH.items()}  # up to 1.275
+    assert arrays.to_dataset(small, "").train.images.max() == 1
