@@ -61,6 +61,23 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
+def hashes(lock: str) -> dict[str, str]:
+    """Return the MD5 of each output that a dvc.lock records, by its path.
+
+    Args:
+        lock: The content of dvc.lock.
+
+    Raises:
+        ValueError: It is no lock file of DVC.
+    """
+    try:
+        stages = YAML(typ="safe").load(lock)["stages"].values()
+        outs = [out for stage in stages for out in stage.get("outs", [])]
+        return {out["path"]: out["md5"] for out in outs if "md5" in out}
+    except (YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write a YAML file in the format of DVC, completely or not at all."""
     from dvc.utils.serialize import dumps_yaml  # noqa: PLC0415 (slow to import)

@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from digits import methods
-from digits.config.blocks import Block, Evaluate, TrainBlock
+from digits.config.blocks import Block, Evaluate, Seed, TrainBlock
 from digits.config.tuning import FOUND, THRESHOLDS, Tuning
 from digits.data import regular
 from digits.data.dataset import class_name
@@ -66,9 +66,16 @@ class Dataset(Block):
         "custom: your own data, under data/own/."
     )
     source: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
-        description="auto: try the mirrors in turn. Otherwise the path of an npz file, or "
-        "of a folder with IDX files, or with images in train/<class>/ and test/<class>/."
+        description="auto: try the mirrors in turn. Otherwise the path of an npz or CSV "
+        "file, or of a folder with such files, with IDX files, or with images in "
+        "train/<class>/ and test/<class>/."
     )
+    test_share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="custom data without test images: which share of the images of each "
+        "class becomes test images.",
+    )
+    seed: Seed = Field(default=0, description="Seed of the draw of test images.")
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -94,6 +101,12 @@ class Dataset(Block):
                     "(so that DVC notices when it changes), got {source}",
                     {"source": repr(self.source)},
                 )
+        elif given := self.model_fields_set & {"test_share", "seed"}:
+            raise PydanticCustomError(
+                "dataset",
+                "{key} is only for custom data: {name} has test images",
+                {"key": min(given), "name": self.name},
+            )
         return self
 
 
