@@ -12,8 +12,8 @@ import numpy as np
 
 from digits import grid
 
-# SciPy's default: with other seeds, the ends of a 95 % interval have a standard deviation of
-# √(0.025 · 0.975 / 9999) / φ(1.96) standard errors, which is 0.7 % of its width.
+# SciPy's default: with other seeds, the ends of a 95 % interval have a standard deviation
+# of √(0.025 · 0.975 / 9999) / φ(1.96) standard errors, which is 0.7 % of its width.
 N_RESAMPLES = 9999
 MOST_PER_BATCH = 2**20  # resampled numbers that are in memory at once
 
