@@ -51,11 +51,14 @@ def write(path, value):
 
 
 def confuse(folder, errors, n_images):
-    """Write a confusion matrix of two classes."""
+    """Write a confusion matrix of two classes, and its mistakes."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = (f"0,0,{n_images - errors}", f"0,1,{errors - 1}", "1,0,1", "1,1,0")
     text = "\n".join(("actual,predicted,count", *rows))
     (folder / "confusion.csv").write_text(text + "\n")
+    mistakes = [*(f"{image},0,1" for image in range(errors - 1)), f"{n_images - 1},1,0"]
+    text = "\n".join(("image,actual,predicted", *mistakes))
+    (folder / "mistakes.csv").write_text(text + "\n")
 
 
 def test_every_variant_has_a_row_with_wilsons_interval(published):
