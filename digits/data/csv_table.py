@@ -90,12 +90,14 @@ def read(path: Path, column: int | None = None) -> Table:
     """
     try:
         with _opened(path) as file:
-            first = _line(file, path, 1)
+            lines = _lines(file, path)
+            number, first = next(lines, (0, ""))
+            if not first:
+                raise InputError(f"{path}: has no images")
             separator = max(SEPARATORS, key=first.count)
             layout = _layout(first, separator, path)
-            lines = _lines(file, path, 2)
             if not layout.has_names:
-                lines = chain([(1, first)], lines)
+                lines = chain([(number, first)], lines)
             return _parse(lines, layout, separator, path, column)
     except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
         raise InputError(f"{path}: cannot be read as CSV: {error}") from error
@@ -122,18 +124,14 @@ def _line(file: TextIO, path: Path, number: int) -> str:
     return line
 
 
-def _lines(file: TextIO, path: Path, number: int) -> Iterator[tuple[int, str]]:
+def _lines(file: TextIO, path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not blank, with their numbers.
-
-    Args:
-        file: The file.
-        path: Its path.
-        number: The number of the next line.
 
     Raises:
         ValueError: If the file unpacks to too much.
     """
     left = files.max_unpacked_bytes(path)
+    number = 1
     while line := _line(file, path, number):
         left -= len(line)
         if left < 0:

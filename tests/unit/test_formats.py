@@ -285,6 +285,7 @@ REFUSED = {
     "IDX: two data sets in a folder": lambda root: [idx_files(root, f"emnist-{name}-{{}}".format) for name in ("letters", "digits")],
     "IDX: a file is missing": lambda root: idx_files(root) or (root / IDX_NAMES["y_test"]).unlink(),
     "IDX: another length than the header says": lambda root: idx_files(root, pack=lambda content: content[:-1]),
+    "CSV: an empty file": broken(lambda _text: "\n \n"),
     "CSV: a line with another number of values": broken(lambda text: text + "1,2,3\n"),
     "CSV: a value that is not a number": broken(lambda text: text.replace(",255,", ",two,", 1)),
     "CSV: an empty value": broken(lambda text: text.replace(",255,", ",,", 1)),
