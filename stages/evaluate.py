@@ -4,6 +4,7 @@ reads   params.yaml: variants.<variant>.subset and .evaluate;
         data/models/<variant>.npz, data/subsets/<subset>/test/ and classes.json
 writes  metrics/<variant>.json
         metrics/<variant>/confusion.csv, scores.csv, and report.csv with a row per class
+        metrics/<variant>/mistakes.csv with a row per misclassified test image
         metrics/<variant>/figures/: plots of these; of a linear regression on two classes
             also the threshold sweep, as PNG and CSV
         data/predictions/<variant>.npz: scores, predicted, actual, parameters
@@ -156,6 +157,25 @@ def write_tables(
     )
 
 
+def write_mistakes(
+    path: Path, actual: np.ndarray, predicted: np.ndarray, names: Sequence[str]
+) -> None:
+    """Write the misclassified images as CSV, by which two variants can be compared.
+
+    Args:
+        path: of the file.
+        actual: (n_samples,) class indices.
+        predicted: (n_samples,) class indices.
+        names: (n_classes,) of the classes.
+    """
+    wrong = np.flatnonzero(actual != predicted).tolist()
+    files.write_csv(
+        path,
+        ("image", "actual", "predicted"),
+        ((image, names[actual[image]], names[predicted[image]]) for image in wrong),
+    )
+
+
 def write_figures(
     folder: Path,
     counts: np.ndarray,
@@ -269,7 +289,9 @@ def main(params: Params, variant: str, root: Path) -> None:
     files.write_json(
         root / "metrics" / f"{variant}.json", scalars(decision, scores, actual, counts)
     )
-    write_tables(folder, counts, histogram, [names[label] for label in model.classes])
+    of_classes = [names[label] for label in model.classes]
+    write_tables(folder, counts, histogram, of_classes)
+    write_mistakes(folder / "mistakes.csv", actual, predicted, of_classes)
     write_figures(
         figures,
         counts,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from digits import metrics
+from digits import certainty, metrics
 from digits.config.params import Train
 from digits.data.dataset import Split
 from digits.figures import FEW_CLASSES
@@ -16,6 +16,7 @@ from digits.models.base import Model
 from digits.models.decision import Decision, Probabilistic
 from digits.report import notebook_results, packed_arrays
 from digits.report.calibration import Reliability, reliability
+from digits.thresholds import best_thresholds
 
 # The size of the images on the page, deflated. In base64 they grow by a third, and the rest
 # of MNIST's page takes less than a megabyte, so that the page stays below four.
@@ -111,6 +112,7 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
     actual, predicted = result.indices
     counts = metrics.confusion(actual, predicted, len(classes))
     scalars = metrics.scalars(counts)
+    interval = certainty.wilson(int(np.trace(counts)), len(actual))
     values: dict[str, Any] = {
         "name": result.name,
         "subset": result.subset,
@@ -122,10 +124,12 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         "thresholds": list(result.thresholds),
         "n_images": len(actual),
         "accuracy": round(scalars["accuracy"], 6),
+        "accuracy_interval": [round(bound, 6) for bound in interval],
         "errors": scalars["errors"],
         "f1_macro": round(scalars["f1_macro"], 6),
         "confusion": counts.tolist(),
         "histogram": None,
+        "best_thresholds": None,
         "notebook": None,
         "calibration": None,
     }
@@ -139,6 +143,9 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         }
     if result.decision.uses_thresholds:
         values["histogram"] = _histogram(result)
+    if len(result.thresholds) > 1:
+        best, n_right = best_thresholds(result.scores[:, 0], actual, len(classes))
+        values["best_thresholds"] = {"values": best, "n_right": n_right}
     if isinstance(result.decision, Probabilistic):
         log_probabilities = result.decision.log_probabilities(result.scores)
         values["calibration"] = _calibration(reliability(log_probabilities, actual)) | {

@@ -37,5 +37,10 @@ def test_the_plots_of_all_variants_name_each_and_fit_the_window(page, title):
 
 
 def test_every_plot_is_drawn(page):
+    """All but the mistakes of variants that make none."""
     assert not page.get_by_text("could not be drawn").count()
-    assert not page.get_by_text("No data in these revisions").count()
+    empty = page.locator("main > div", has_text="No data in these revisions")
+    headings = [text.split() for text in empty.locator("h2").all_text_contents()]
+    assert all(words[-2:] == ["mistakes", "csv"] for words in headings), headings
+    assert len(headings) < len(VARIANTS)
+    assert page.locator("svg").get_by_text("Mistakes of linear_digits").is_visible()

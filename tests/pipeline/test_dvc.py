@@ -84,6 +84,27 @@ def test_tables_agree_with_the_metrics(done, variant):
     assert thresholds == expected.get(variant, {0})
 
 
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_mistakes_are_the_misclassified_test_images(done, variant):
+    """A perfect model has none: the table then is its header alone."""
+    path = done.root / f"metrics/{variant}/mistakes.csv"
+    assert path.read_text().startswith("image,actual,predicted\n")
+    rows = [tuple(map(int, row.values())) for row in read_csv(path)]
+    with np.load(done.root / f"data/predictions/{variant}.npz") as predictions:
+        actual, predicted = predictions["actual"], predictions["predicted"]
+    subset = "binary" if variant.endswith("binary") else "digits"
+    labels = np.load(done.root / f"data/subsets/{subset}/test/labels.npy")
+    assert actual.tolist() == labels.tolist()
+    assert rows == [
+        (image, actual[image], predicted[image])
+        for image in range(len(labels))
+        if actual[image] != predicted[image]
+    ]
+    values = json.loads((done.root / f"metrics/{variant}.json").read_text())
+    assert len(rows) == values["errors"]
+    assert rows or variant != "linear_digits"
+
+
 def test_the_threshold_sweep_agrees_with_the_metrics(done):
     rows = read_csv(done.root / "metrics/linear_binary/figures/thresholds.csv")
     accuracy = {

@@ -16,7 +16,7 @@ from digits.models import preprocessing, serialization
 from digits.models.decision import Threshold
 from digits.models.training_log import TrainingLog
 from digits.solvers import least_squares
-from stages import download, filter, train  # noqa: A004 (the name of the stage)
+from stages import download, evaluate, filter, train  # noqa: A004 (the name of the stage)
 from tests.helpers.project import PARAMS, generate, options
 
 
@@ -218,3 +218,12 @@ def test_the_mean_squared_error_is_that_of_the_scores(tiny):
         assert training_log.rows == [
             (1, "mean squared error", "training", pytest.approx(mse))
         ]
+
+
+def test_mistakes_are_listed_by_image_with_the_names_of_the_classes(tmp_path):
+    actual, predicted = np.array([0, 2, 1, 2]), np.array([0, 1, 1, 0])
+    path = tmp_path / "mistakes.csv"
+    evaluate.write_mistakes(path, actual, predicted, ("cat", "dog, old", "7"))
+    assert path.read_text() == 'image,actual,predicted\n1,7,"dog, old"\n3,7,cat\n'
+    evaluate.write_mistakes(path, actual, actual, ("cat", "dog, old", "7"))
+    assert path.read_text() == "image,actual,predicted\n"

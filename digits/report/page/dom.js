@@ -74,10 +74,13 @@ const formatCount = new Intl.NumberFormat("en").format;
 const plural = (count, word) => `${formatCount(count)} ${word}${count === 1 ? "" : "s"}`;
 
 /**
+ * Rounded, but to 100% only if it is 1.
+ *
  * @param {number} share from 0 to 1
  * @param {number} [places]
  */
-const percent = (share, places = 2) => `${(100 * share).toFixed(places)}%`;
+const percent = (share, places = 2) =>
+  `${Math.min(100 * share, share < 1 ? 100 - 10 ** -places : 100).toFixed(places)}%`;
 
 /**
  * A number with a true minus sign.

@@ -51,6 +51,13 @@
  * @property {number[]} thresholds ascending; empty for all decisions but `threshold`
  * @property {number[][]} confusion counts of test images, by actual and predicted class
  * @property {ScoreHistogram | null} histogram of the decision `threshold`
+ * @property {BestThresholds | null} best_thresholds if there are several thresholds
+ */
+
+/**
+ * @typedef {object} BestThresholds
+ * @property {number[]} values the thresholds with which most test images are right
+ * @property {number} n_right the number of these images
  */
 
 /**

@@ -110,6 +110,35 @@ function thresholdPlots(variant) {
   };
 }
 
+/**
+ * What the best thresholds reach, and the best linear model of the same classes without any.
+ *
+ * @param {ThresholdVariant} variant
+ * @param {BestThresholds} best
+ */
+function bestThresholdsText(variant, { values, n_right: right }) {
+  const total = variant.actual.length;
+  const listed = values.map((value) => String(value).replace("-", "\u2212")).join(", ");
+  const text = `The best ${values.length} thresholds for these very test images, found by `
+    + `dynamic programming, classify ${formatCount(right)} of ${formatCount(total)} correctly `
+    + `(${percent(right / total)}): ${listed}. No other thresholds can do better.`;
+  const [other] = linear
+    .filter(({ rule, classes }) => !rule.hasThresholds && `${classes}` === `${variant.classes}`)
+    .map(({ name, confusion }) => ({ name, correct: classificationReport(confusion).correct }))
+    .sort((a, b) => b.correct - a.correct);
+  return other ? `${text} ${other.name}, a linear model with a score for each class, classifies `
+    + `${formatCount(other.correct)} correctly (${percent(other.correct / total)}).` : text;
+}
+
+/** @param {ThresholdVariant} variant */
+function showBest(variant) {
+  const best = variant.best_thresholds;
+  byId("thresholds-best").hidden = !best;
+  if (!best) return;
+  byId("thresholds-best-result").textContent = bestThresholdsText(variant, best);
+  byId("thresholds-best-set").onclick = () => setThresholds(variant, best.values);
+}
+
 fillLater("thresholds", () => {
   const select = byId("threshold-variant", HTMLSelectElement);
   const [cellTitle, cellImages] = [byId("threshold-cell-title"), byId("threshold-cell-images")];
@@ -131,6 +160,7 @@ fillLater("thresholds", () => {
       `Confusion matrix of ${variant.name} at these thresholds`,
       (cell) => setState({ thresholdCell: cell, section: "thresholds" }));
     moveSliders = thresholdSliders(byId("threshold-sliders"), variant);
+    showBest(variant);
   }
 
   /**
