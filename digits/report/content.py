@@ -13,7 +13,7 @@ from digits.figures import FEW_CLASSES
 from digits.images import mnist_format
 from digits.methods import lenet5
 from digits.models.base import Model
-from digits.models.decision import Decision, Probabilistic
+from digits.models.decision import Decision, OneVsRest, Probabilistic
 from digits.report import notebook_results, packed_arrays
 from digits.report.calibration import Reliability, reliability
 from digits.thresholds import best_thresholds
@@ -128,6 +128,7 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         "errors": scalars["errors"],
         "f1_macro": round(scalars["f1_macro"], 6),
         "confusion": counts.tolist(),
+        "yes_counts": None,
         "histogram": None,
         "best_thresholds": None,
         "notebook": None,
@@ -141,6 +142,8 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
             "accuracy": round(notebook.accuracy, 6),
             "errors": notebook.n_images - notebook.correct,
         }
+    if isinstance(result.decision, OneVsRest):
+        values["yes_counts"] = yes_counts(result)
     if result.decision.uses_thresholds:
         values["histogram"] = _histogram(result)
     if len(result.thresholds) > 1:
@@ -153,6 +156,22 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         }
         values["log_loss"] = round(metrics.log_loss(log_probabilities, actual), 6)
     return values
+
+
+def yes_counts(result: Result) -> list[dict[str, int]]:
+    """Count the test images by how many models of one-versus-rest say yes: 0, 1, more.
+
+    A model says yes if its log-odds, the score, are above 0.
+
+    Returns:
+        Three counts: `images`, and how many of them are classified correctly, `correct`.
+    """
+    n_yes = np.minimum((result.scores > 0).sum(axis=1), 2)
+    right = result.actual == result.predicted
+    return [
+        {"images": int((n_yes == n).sum()), "correct": int(right[n_yes == n].sum())}
+        for n in range(3)
+    ]
 
 
 def _histogram(result: Result) -> dict[str, Any]:

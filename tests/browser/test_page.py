@@ -364,6 +364,69 @@ def test_drawing_clearing_noise_and_a_test_image(page, root):
     assert page.evaluate("digits.modelInput()") == images[number].ravel().tolist()
 
 
+def card_of(page, variant):
+    heading = page.get_by_role("heading", name=variant, exact=True)
+    return page.locator("article.prediction", has=heading)
+
+
+def as_the_page(share):
+    """Return a model's probability as the page writes it."""
+    if share < 0.0005:
+        return "<0.1%"
+    return f"{100 * share:.1f}%" if share < 0.9995 else ">99.9%"
+
+
+def test_one_versus_rest_shows_the_answers_of_its_models(page):
+    """On noise all say no; on an image of an unknown number some say yes."""
+    card = card_of(page, "one_vs_rest")
+    seen = set()
+    for name, seed in [("noise", i) for i in range(1, 9)] + [("image", i) for i in range(24)]:
+        page.evaluate(f"location.hash = 'drawing={name}-{seed}&section=draw'")
+        page.wait_for_function("digits.modelInput() !== null")
+        page.wait_for_function(f"location.hash.includes('{name}-{seed}')")
+        scores = np.array(
+            page.evaluate("digits.scores('one_vs_rest', digits.modelInput())")
+        )
+        own = 1 / (1 + np.exp(-np.clip(scores, -700, 700)))
+        cells = card.locator("tbody tr td:nth-child(3)").all_inner_texts()
+        assert cells == [as_the_page(share) for share in own]
+        nearest, n_yes = int(scores.argmax()), int((scores > 0).sum())
+        said = card.locator("header + .certainty").inner_text()
+        seen.add(min(n_yes, 2))
+        if n_yes == 0:
+            assert verdict(page, "one_vs_rest") == "none"
+            assert said == f"all say no; nearest: {nearest}"
+        elif n_yes == 1:
+            assert verdict(page, "one_vs_rest") == str(nearest)
+            assert said == f"yes, probability {as_the_page(own[nearest])}"
+        else:
+            assert said.startswith(f"{n_yes} models say yes")
+        if own.sum() > 0:
+            shared = as_the_page(own[nearest] / own.sum())
+            expected = f"Divided by the sum of all: {shared} for {nearest}."
+            assert card.locator("p").inner_text() == expected
+    assert {0, 1} <= seen
+
+
+def test_probabilities_are_drawn_on_one_scale_and_never_written_as_100(page):
+    for seed in (1, 2, 3):
+        page.evaluate(f"location.hash = 'drawing=noise-{seed}'")
+        page.wait_for_function(f"location.hash.includes('noise-{seed}')")
+        tracks = page.locator(".prediction tbody .track").evaluate_all(
+            "all => all.map((cell) => cell.getBoundingClientRect().width.toFixed(1))"
+        )
+        assert len(set(tracks)) == 1
+        shown = page.locator("#predictions").inner_text()
+        assert "100.0%" not in shown
+        assert " 0.0%" not in shown
+        bars = page.locator(".prediction .bar").evaluate_all(
+            """all => all.map((bar) => [bar.getBoundingClientRect().width,
+              Number(bar.style.getPropertyValue("--share"))])"""
+        )
+        (scale,) = {round(width / share) for width, share in bars if share > 0.5}
+        assert all(width == pytest.approx(scale * share, abs=1) for width, share in bars)
+
+
 def test_a_view_is_restored_from_its_url(chromium, page, root):
     page.locator("#confusion-variant").select_option("linear_digits")
     page.locator("#confusion-matrix button[value='3-4']").click()

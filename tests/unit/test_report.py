@@ -183,6 +183,30 @@ def test_the_worst_mistakes_come_first(tiny, decision):
     assert (np.diff(off) <= 0).all()
 
 
+def test_the_answers_of_one_versus_rest_are_counted(tiny):
+    each = result("a", "one_vs_rest", (0, 1, 2), tiny.test)
+    scores = np.full((len(each.actual), 3), -1.0)
+    scores[:4] = [[-3, -2, -1], [-1, 2, -1], [1, 2, -3], [1, 2, 3]]
+    actual = each.predicted.copy()
+    actual[:4], predicted = [2, 1, 1, 0], actual.copy()
+    predicted[:4] = [2, 0, 1, 2]
+    counted = content.yes_counts(
+        replace(each, scores=scores, actual=actual, predicted=predicted)
+    )
+    n = len(actual)
+    assert counted == [
+        {"images": n - 3, "correct": n - 3},
+        {"images": 1, "correct": 0},
+        {"images": 2, "correct": 1},
+    ]
+    page = page_of([each], tiny.test)
+    assert "so all can say no" in page
+    assert "sum to 1" not in page
+    page = page_of([result("b", "softmax", (0, 1, 2), tiny.test)], tiny.test)
+    assert "so all can say no" not in page
+    assert re.search(r"probabilities of b sum to 1", page)
+
+
 def test_reliability_of_a_calibrated_model():
     stated = np.repeat([0.65, 0.95], [100, 1000])
     actual = np.zeros(1100, np.intp)

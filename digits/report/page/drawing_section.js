@@ -35,8 +35,7 @@ function announce() {
   clearTimeout(announceTimer);
   announceTimer = setTimeout(() => {
     byId("announcement").textContent = modelInput
-      ? cards.map(({ variant, verdict }) => `${variant.name} predicts ${verdict.textContent}`).join(", ")
-      : "";
+      ? cards.map(({ spoken }) => spoken).join("; ") : "";
   }, 600);
 }
 

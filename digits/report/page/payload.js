@@ -50,8 +50,16 @@
  * @property {number[]} classes the labels, ascending
  * @property {number[]} thresholds ascending; empty for all decisions but `threshold`
  * @property {number[][]} confusion counts of test images, by actual and predicted class
+ * @property {YesCount[] | null} yes_counts of one-versus-rest: images to which no model, one
+ *   or several say yes
  * @property {ScoreHistogram | null} histogram of the decision `threshold`
  * @property {BestThresholds | null} best_thresholds if there are several thresholds
+ */
+
+/**
+ * @typedef {object} YesCount
+ * @property {number} images
+ * @property {number} correct how many of them are classified correctly
  */
 
 /**

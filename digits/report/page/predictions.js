@@ -29,18 +29,21 @@ function classRow(name, hidden) {
 }
 
 /**
- * The table of a card: a row for each class.
+ * The table of a card: a row for each class. All cards have the same columns, so that their
+ * bars have the same scale.
  *
  * @param {Variant} variant
  * @param {ClassRow[]} rows
  */
 function classTable({ name, rule }, rows) {
+  const probability = rule.yes ? "yes" : "prob.";
   return element("table", {},
     element("caption", { className: "hidden" }, `Predictions of ${name}`),
     element("thead", {}, element("tr", {},
       element("th", { scope: "col" }, element("span", { className: "hidden" }, "Class")),
-      element("td"),
-      element("th", { scope: "col", className: "number", hidden: !rule.probabilities }, "prob."),
+      element("td", { className: "track" }),
+      element("th", { scope: "col", className: "number", hidden: !rule.probabilities },
+        probability),
       element("th", { scope: "col", className: "number" }, rule.scoreName))),
     element("tbody", {}, ...rows.map(({ row }) => row)));
 }
@@ -66,7 +69,9 @@ class PredictionCard {
     this.variant = variant;
     this.verdict = element("strong", { className: "verdict" }, "–");
     this.certainty = element("span", { className: "certainty" }, NO_INPUT);
+    this.spoken = ""; // the prediction in words
     this.pin = element("span", { className: "pin" });
+    this.shared = element("p", { className: "certainty", hidden: !rule.yes }, "\u00a0");
     /** @type {ClassRow[]} */
     this.rows = rule.hasThresholds ? [] : names.slice(0, MOST_ROWS).map((each) =>
       classRow(each, !rule.probabilities));
@@ -76,35 +81,53 @@ class PredictionCard {
       ? element("div", { className: "strip", ariaHidden: "true" }, ...cells, this.pin)
       : classTable(variant, this.rows);
     this.element = element("article", { className: "prediction" },
-      element("header", {}, element("h3", {}, name), this.verdict), this.certainty, detail);
+      element("header", {}, element("h3", {}, name), this.verdict), this.certainty, detail,
+      this.shared);
+    this.clear();
   }
 
   clear() {
-    this.element.classList.add("empty");
+    this.element.className = "prediction empty";
     this.verdict.textContent = "–";
     this.certainty.textContent = NO_INPUT;
-    for (const { bar, probability, score } of this.rows) {
+    this.shared.textContent = "\u00a0";
+    for (const { row, bar, probability, score } of this.rows) {
       probability.textContent = score.textContent = "–";
       bar.style.setProperty("--share", "0");
+      row.classList.remove("chosen");
     }
   }
 
   /** @param {Uint8Array} pixels */
   show(pixels) {
-    const { variant } = this;
-    const scores = scoresOf(variant, pixels);
-    const index = predictedClass(variant, scores);
-    const probabilities = variant.rule.probabilities?.(scores) ?? null;
-    this.element.classList.remove("empty");
-    this.verdict.textContent = variant.names[index];
-    this.certainty.textContent = probabilities
-      ? `probability ${percent(probabilities[index], 1)}`
-      : `score ${signed(scores[scores.length > 1 ? index : 0])}`;
-    if (variant.rule.hasThresholds) {
-      const share = stripPosition(scores[0], variant.thresholds);
+    const { name, names, rule, thresholds } = this.variant;
+    const scores = scoresOf(this.variant, pixels);
+    const index = predictedClass(this.variant, scores);
+    const none = rule.yes !== null && !scores.some((score) => score > 0);
+    this.element.className = none ? "prediction none" : "prediction";
+    this.verdict.textContent = none ? "none" : names[index];
+    this.certainty.textContent = predictionDetail(this.variant, scores);
+    this.spoken = `${name} predicts ${names[index]}${none ? ", but all its models say no" : ""}`;
+    if (rule.hasThresholds) {
+      const share = stripPosition(scores[0], thresholds);
       this.pin.style.setProperty("--share", share.toFixed(4));
     }
-    this.#showRows(scores, probabilities, index);
+    this.#showProbabilities(scores, index);
+  }
+
+  /**
+   * @param {number[]} scores
+   * @param {number} predicted the class index
+   */
+  #showProbabilities(scores, predicted) {
+    const { names, rule } = this.variant;
+    const probabilities = rule.probabilities?.(scores) ?? null;
+    const yes = rule.yes?.(scores);
+    if (yes && probabilities) {
+      this.shared.textContent = `Divided by the sum of all: ${
+        percentOfModel(probabilities[predicted])} for ${names[predicted]}.`;
+    }
+    this.#showRows(scores, yes ?? probabilities, predicted);
   }
 
   /**
@@ -116,15 +139,16 @@ class PredictionCard {
     const { names, rule } = this.variant;
     const values = probabilities ?? scores;
     const order = names.map((_, i) => i);
-    if (order.length > this.rows.length) order.sort((a, b) => values[b] - values[a]);
+    if (order.length > this.rows.length) order.sort((a, b) => scores[b] - scores[a]);
     this.rows.forEach(({ row, head, bar, probability, score }, place) => {
       const i = order[place];
       head.textContent = head.title = names[i];
       // Scores without probabilities were fitted to 1 for the actual class, else 0.
       bar.style.setProperty("--share", clamp(values[i], 0, 1).toFixed(4));
       row.classList.toggle("chosen", i === predicted);
-      if (probabilities) probability.textContent = percent(probabilities[i], 1);
-      score.textContent = signed(rule.classScore(scores, i), 1);
+      if (probabilities) probability.textContent = percentOfModel(probabilities[i]);
+      const classScore = rule.classScore(scores, i);
+      score.textContent = signed(classScore, Math.abs(classScore) < 100 ? 1 : 0);
     });
   }
 }

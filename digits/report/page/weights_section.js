@@ -89,12 +89,13 @@ function comparedClasses(variant, image, scores) {
 function predictionText(variant, image, scores) {
   const { name, names, classes, rule } = variant;
   const index = predictedClass(variant, scores);
-  const probabilities = rule.probabilities?.(scores);
-  const how = probabilities ? `with probability ${percent(probabilities[index], 1)}`
-    : `with score ${signed(scores[scores.length > 1 ? index : 0])}`;
+  const detail = predictionDetail(variant, scores);
+  const shared = rule.yes ? rule.probabilities?.(scores)[index] : undefined;
+  const how = shared === undefined ? ` with ${detail}`
+    : `: ${detail}. Divided by the sum of all, its probability is ${percentOfModel(shared)}`;
   const limits = classes.includes(labels[image]) ? ""
     : ` It knows only the classes ${names.join(names.length === 2 ? " and " : ", ")}.`;
-  return `Actual class ${nameOf(labels[image])}. ${name} predicts ${names[index]} ${how}.${limits}`;
+  return `Actual class ${nameOf(labels[image])}. ${name} predicts ${names[index]}${how}.${limits}`;
 }
 
 /**
