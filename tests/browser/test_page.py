@@ -380,10 +380,9 @@ def test_one_versus_rest_shows_the_answers_of_its_models(page):
     """On noise all say no; on an image of an unknown number some say yes."""
     card = card_of(page, "one_vs_rest")
     seen = set()
-    for name, seed in [("noise", i) for i in range(1, 9)] + [("image", i) for i in range(24)]:
-        page.evaluate(f"location.hash = 'drawing={name}-{seed}&section=draw'")
-        page.wait_for_function("digits.modelInput() !== null")
-        page.wait_for_function(f"location.hash.includes('{name}-{seed}')")
+    for drawing in [f"noise-{i}" for i in range(1, 9)] + [f"image-{i}" for i in range(24)]:
+        page.evaluate(f"location.hash = 'drawing={drawing}&section=draw'")
+        page.wait_for_function(f"location.hash.includes('{drawing}')")
         scores = np.array(
             page.evaluate("digits.scores('one_vs_rest', digits.modelInput())")
         )
