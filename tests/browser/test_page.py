@@ -187,7 +187,9 @@ def test_a_cell_shows_as_many_images_as_its_count(page, root, variant):
     numbers = np.flatnonzero(np.isin(digits, np.unique(actual)))
     for cell in {by_count[0], by_count[len(by_count) // 2], *by_count[-2:]}:
         page.locator(f"#confusion-matrix button[value='{cell}']").click()
-        images = page.locator("#cell-images button").evaluate_all(
+        if counts[cell] > 200:
+            page.locator("#cell-images .more").click()
+        images = page.locator("#cell-images .image").evaluate_all(
             "buttons => buttons.map((button) => Number(button.value))"
         )
         assert len(images) == counts[cell]
@@ -245,6 +247,7 @@ def test_each_of_many_thresholds_moves_between_its_neighbours(page, root):
     }
     set_threshold(page, 9, index=2)
     assert page.locator("output").nth(2).inner_text() == "3.50"
+    assert page.locator("#threshold-2").input_value() == "3.5"
 
 
 def test_a_threshold_is_dragged_with_the_mouse(page):
@@ -298,7 +301,10 @@ def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size
         np.testing.assert_array_equal(found, scores)
         answers = page.evaluate("digits.images('net').map((i) => digits.predict('net', i))")
         assert answers == each.predicted.tolist()
-        assert page.locator("#weights").count() == 0  # it shows no evidence
+        assert page.locator("#weights, #evidence").count() == 0
+        page.locator("#image-number").fill("1")
+        page.locator("#image-number").press("Enter")
+        assert page.locator("#answers tbody tr").count() == 2
         page.locator("#noise").click()
         assert verdict(page, "net") in {"0", "1", "2"}
         assert page.locator("article .verdict").count() == 1
@@ -481,9 +487,11 @@ def test_mistakes_are_filtered_and_link_to_their_evidence(page, root):
     number = first.get_attribute("value")
     first.click()
     assert page.locator("#image-number").input_value() == number
+    answer = page.locator("#answers tr", has_text="linear_digits").inner_text()
+    assert re.match(r"linear_digits\s+8\s+✗ wrong\s+score", answer)
     said = page.locator("#evidence-result").inner_text()
-    assert said.startswith("Actual class 9. linear_digits predicts 8")
-    assert page.locator("#evidence canvas").count() == 2
+    assert said.startswith("linear_digits predicts 8: score")
+    assert page.locator("#evidence canvas").count() == 1
 
 
 def test_the_evidence_adds_up_to_the_score(page):
@@ -495,17 +503,102 @@ def test_the_evidence_adds_up_to_the_score(page):
     scores = page.evaluate("digits.scores('multinomial', 7)")
     words = page.locator("#evidence figcaption").all_inner_texts()
     number = rf"([-+{MINUS}]?[\d.]+)"
-    for text, digit in zip(words[1:3], (4, 9), strict=True):
+    shown = []
+    for text, digit in zip(words[:2], (4, 9), strict=True):
         intercept, evidence, score = (
             float(part.replace(MINUS, "-"))
             for part in re.search(
                 f"{number} intercept {number} evidence = score {number}", text
             ).groups()
         )
-        assert intercept + evidence == pytest.approx(score, abs=0.02)
+        assert intercept + evidence == pytest.approx(score, abs=1e-9)
+        shown.append(score)
         assert score == pytest.approx(scores[digit], abs=0.01)
+    difference = float(words[2].split(": ")[1].replace(MINUS, "-"))
+    assert difference == pytest.approx(shown[0] - shown[1], abs=1e-9)
     page.locator("#compare-b").select_option("4")  # the same twice swaps the two
     assert page.locator("#compare-a").input_value() == "9"
+
+
+def test_every_variant_answers_for_one_image(page, root):
+    images, labels = dataset.load_split(root / "data/raw/test")
+    for number in (0, 3, len(images) - 1):
+        page.locator("#image-number").fill(str(number))
+        page.locator("#image-number").press("Enter")
+        for name, variant in params.load(root / "params.yaml").variants.items():
+            row = page.locator("#answers tr", has_text=name)
+            found = predictions(root, name)
+            known = np.isin(labels, np.unique(found["actual"]))
+            if not known[number]:
+                assert f"{labels[number]} is not one of its classes" in row.inner_text()
+                continue
+            place = int(known[:number].sum())
+            predicted = found["predicted"][place]
+            mark = "✓ correct" if predicted == labels[number] else "✗ wrong"
+            cells = row.locator("td").all_inner_texts()
+            assert cells[:2] == [str(predicted), mark], variant
+    page.locator("#image-number").fill("123456")
+    page.locator("#image-number").press("Enter")
+    assert "no test image 123456" in page.locator("#image-problem").inner_text()
+    assert page.locator("#image-number").input_value() == str(len(images) - 1)
+
+
+def test_a_chosen_image_is_in_sight_and_back_leads_to_where_it_was_chosen(chromium, root):
+    for size in ((1440, 900), (768, 1024), (390, 844)):
+        viewport = {"width": size[0], "height": size[1]}
+        with opened(chromium, root, viewport=viewport) as page:
+            page.locator("#mistakes-variant").select_option("linear_digits")
+            chosen = page.locator("#mistakes-images button").nth(5)
+            chosen.scroll_into_view_if_needed()
+            before, number = page.evaluate("scrollY"), chosen.get_attribute("value")
+            chosen.click()
+            for part in ("#image-shown", "#answers"):
+                box = page.locator(part).bounding_box()
+                assert 0 <= box["y"] < box["y"] + box["height"] <= size[1]
+            assert page.locator("#image-number").input_value() == number
+            page.go_back()
+            page.wait_for_function("!location.hash.includes('image=')")
+            assert page.locator("#image-number").input_value() != number
+            page.wait_for_function(f"Math.abs(scrollY - {before}) < 60")
+            page.go_back()
+            page.wait_for_function("!location.hash.includes('linear_digits')")
+            assert page.locator("#mistakes-variant").input_value() == at_the_start(root)
+            page.go_forward()
+            page.go_forward()
+            page.wait_for_function("location.hash.includes('image=')")
+            assert page.locator("#image-number").input_value() == number
+
+
+def test_a_filter_that_the_variant_does_not_have_is_removed(chromium, root):
+    fragment = "#variant=logistic_binary&actual=4&predicted=1"
+    with opened(chromium, root, fragment) as page:
+        assert page.locator("#mistakes-actual").input_value() == ""
+        assert page.locator("#mistakes-predicted").input_value() == "1"
+        page.locator("#mistakes-variant").select_option("multinomial")
+        page.locator("#mistakes-actual").select_option("5")
+        page.locator("#confusion-variant").select_option("linear_binary")
+        assert "actual=5" not in page.evaluate("location.hash")
+        assert "predicted=1" in page.evaluate("location.hash")
+
+
+def test_images_follow_a_moving_threshold_once_it_rests(page, root):
+    page.locator("#threshold-variant").select_option("linear_binary")
+    page.locator("#threshold-matrix button[value='1-1']").click()
+    set_threshold(page, 0.9)
+    made = page.evaluate(
+        """() => { let made = 0;
+          new MutationObserver(() => { made += 1; })
+            .observe(document.getElementById("threshold-cell-images"), { childList: true });
+          const slider = document.getElementById("threshold-0");
+          for (let i = 0; i < 20; i += 1) {
+            slider.value = String(i / 20);
+            slider.dispatchEvent(new Event("input"));
+          }
+          return new Promise((resolve) => setTimeout(() => resolve(made), 400)); }"""
+    )
+    assert made == 1
+    count = int(page.locator("#threshold-matrix button[value='1-1']").inner_text())
+    assert page.locator("#threshold-cell-images .image").count() == min(count, 200)
 
 
 # What a keyboard must reach: every control, or one of a group with arrow keys.
@@ -543,7 +636,7 @@ def test_a_keyboard_operates_everything(page, root):
     page.locator("#cell-images button").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "weights-title"
+    assert page.evaluate("document.activeElement.id") == "image-title"
 
     page.locator("#threshold-variant").select_option("linear_binary")
     page.locator("#threshold-0").focus()

@@ -222,11 +222,11 @@ byId("clear").addEventListener("click", () => {
   classifyDrawing();
 });
 byId("noise").addEventListener("click", () => {
-  setState({ drawing: `noise-${seed + 1}`, section: "draw" });
+  takeStep({ drawing: `noise-${seed + 1}`, section: "draw" });
 });
 byId("random-image").addEventListener("click", () => {
   const image = includedImages[Math.floor(Math.random() * includedImages.length)];
-  setState({ drawing: `image-${image}`, section: "draw" });
+  takeStep({ drawing: `image-${image}`, section: "draw" });
 });
 
 onChange(["drawing"], ({ drawing }) => {

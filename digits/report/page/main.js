@@ -4,15 +4,21 @@ for (const link of document.querySelectorAll("a[href^='#']")) {
   link.addEventListener("click", (event) => {
     event.preventDefault();
     const section = link.getAttribute("href")?.slice(1) ?? "";
-    setState({ section });
+    takeStep({ section });
     goTo(section);
   });
 }
 
+addEventListener("popstate", (event) => {
+  if (event.state !== WRITTEN) return; // an address that the reader typed: see below
+  setState(stateFromAddress()); // the browser itself scrolls to where the reader was
+});
 addEventListener("hashchange", () => {
+  if (history.state === WRITTEN) return;
   setState(stateFromAddress());
   if (state.section) goTo(state.section);
 });
+writeAddress(state);
 if (state.section) goTo(state.section);
 
 /** @param {number | number[]} image a test image's number, or grey values */

@@ -1,6 +1,7 @@
 // Linear regression: the scores of each class's images, and thresholds that can be moved.
 
 const THRESHOLD_STEP = 0.01;
+const REST_MS = 150; // after which the images follow a threshold that is moved
 
 /** @param {number} value */
 const roundToStep = (value) =>
@@ -72,8 +73,10 @@ function thresholdSliders(container, variant) {
   const sliders = names.slice(1).map((name, index) => {
     const input = element("input", { type: "range", id: `threshold-${index}`, min, max,
       step: THRESHOLD_STEP });
-    input.addEventListener("input", () =>
-      setThreshold(variant, index, input.valueAsNumber));
+    input.addEventListener("input", () => {
+      setThreshold(variant, index, input.valueAsNumber);
+      input.value = String(thresholdsOf(variant)[index]); // not past its neighbours
+    });
     const label = element("label", { htmlFor: input.id }, `${names[index]} below, ${name} above`);
     return { input, label, output: element("output", { htmlFor: input.id }) };
   });
@@ -139,10 +142,41 @@ function showBest(variant) {
   byId("thresholds-best-set").onclick = () => setThresholds(variant, best.values);
 }
 
+/**
+ * The function that shows the images of the chosen cell.
+ *
+ * @returns {(variant: ThresholdVariant, predicted: Uint8Array) => void}
+ */
+function cellOfThresholds() {
+  const [title, container] = [byId("threshold-cell-title"), byId("threshold-cell-images")];
+  const showImages = imageButtons(container);
+  let shown = ""; // the variant and the cell
+  /** @type {number | undefined} */
+  let timer;
+
+  /**
+   * @param {ThresholdVariant} variant
+   * @param {Uint8Array} predicted
+   */
+  function show(variant, predicted) {
+    const cell = cellOf(variant, state.thresholdCell);
+    title.hidden = !cell;
+    if (cell) showCell(variant, predicted, cell, title, showImages);
+    else container.replaceChildren();
+  }
+
+  return (variant, predicted) => {
+    const name = `${variant.name} ${state.thresholdCell}`;
+    clearTimeout(timer);
+    if (name === shown) timer = setTimeout(show, REST_MS, variant, predicted);
+    else show(variant, predicted);
+    shown = name;
+  };
+}
+
 fillLater("thresholds", () => {
   const select = byId("threshold-variant", HTMLSelectElement);
-  const [cellTitle, cellImages] = [byId("threshold-cell-title"), byId("threshold-cell-images")];
-  const showImages = imageButtons(cellImages);
+  const showImages = cellOfThresholds();
   /** @type {ThresholdVariant | undefined} */
   let shown;
   /** @type {ReturnType<typeof confusionMatrix>} */
@@ -158,7 +192,7 @@ fillLater("thresholds", () => {
     select.value = variant.name;
     showMatrix = confusionMatrix(byId("threshold-matrix"), variant,
       `Confusion matrix of ${variant.name} at these thresholds`,
-      (cell) => setState({ thresholdCell: cell, section: "thresholds" }));
+      (cell) => takeStep({ thresholdCell: cell, section: "thresholds" }));
     moveSliders = thresholdSliders(byId("threshold-sliders"), variant);
     showBest(variant);
   }
@@ -174,12 +208,7 @@ fillLater("thresholds", () => {
     byId("class-report").replaceChildren(classReportTable(variant, classes));
     byId("threshold-result").textContent = `Accuracy ${percent(correct / total)}: `
       + `${plural(total - correct, "error")} in ${plural(total, "image")}`;
-    const cell = cellOf(variant, state.thresholdCell);
-    if (cell) showCell(variant, predicted, cell, cellTitle, showImages);
-    else {
-      cellTitle.textContent = "";
-      cellImages.replaceChildren();
-    }
+    showImages(variant, predicted);
   }
 
   function redraw() {
@@ -189,7 +218,7 @@ fillLater("thresholds", () => {
   }
 
   select.addEventListener("change", () =>
-    setState({ thresholdVariant: select.value, thresholdCell: "" }));
+    takeStep({ thresholdVariant: select.value, thresholdCell: "" }));
   byId("thresholds-reset").addEventListener("click", () => {
     const variant = thresholdVariantOf(state.thresholdVariant);
     setThresholds(variant, variant.thresholds);
