@@ -432,6 +432,86 @@ def test_probabilities_are_drawn_on_one_scale_and_never_written_as_100(page):
         assert all(width == pytest.approx(scale * share, abs=1) for width, share in bars)
 
 
+@pytest.mark.parametrize("size", [(390, 844), (768, 1024), (512, 384)])
+def test_all_predictions_are_in_sight_while_one_draws(chromium, root, size):
+    viewport = {"width": size[0], "height": size[1]}
+    with opened(chromium, root, viewport=viewport) as page:
+        page.locator("#canvas").evaluate("canvas => canvas.scrollIntoView()")
+        draw(page, (0.3, 0.3), (0.7, 0.6))
+        page.locator("#canvas").evaluate("canvas => canvas.scrollIntoView()")
+        names = page.locator("#verdicts li span").all_inner_texts()
+        assert sorted(names) == sorted(page.evaluate("digits.variants"))
+        for chip in page.locator("#verdicts li").all():
+            box = chip.bounding_box()
+            assert box["y"] + box["height"] <= size[1]
+            name, said = chip.locator("span, strong").all_inner_texts()
+            assert said == verdict(page, name)
+
+
+def test_a_test_images_predictions_are_marked(page, root):
+    labels = dataset.load_split(root / "data/raw/test").labels
+    page.evaluate("location.hash = 'drawing=image-3'")
+    page.wait_for_function("location.hash.includes('image-3')")
+    for name in VARIANTS:
+        known = np.unique(predictions(root, name)["actual"])
+        answer = page.evaluate(f"digits.predict('{name}', 3)")
+        expected = {True: "✓", False: "✗"}[answer == labels[3]]
+        mark = card_of(page, name).locator(".mark").inner_text()
+        assert mark == (expected if labels[3] in known else "")
+    page.locator("#clear").click()
+    assert page.locator(".mark").all_inner_texts() == [""] * page.locator(".mark").count()
+    assert page.locator(".prediction .chosen").count() == 0
+
+
+POINTERS = """
+(events) => {
+  const canvas = document.getElementById("canvas");
+  const box = canvas.getBoundingClientRect();
+  canvas.setPointerCapture = () => {};
+  for (const [type, pointerId, x, y, button] of events) {
+    canvas.dispatchEvent(new PointerEvent(type, { pointerId, button, bubbles: true,
+      clientX: box.left + x * box.width, clientY: box.top + y * box.height }));
+  }
+  return digits.modelInput();
+}
+"""
+
+
+def test_one_pointer_draws_and_others_are_ignored(page):
+    def drawn(*events):
+        page.locator("#clear").click()
+        return page.evaluate(POINTERS, events)
+
+    down, move, up = "pointerdown", "pointermove", "pointerup"
+    line = [(down, 1, 0.3, 0.2, 0), (move, 1, 0.6, 0.8, 0), (up, 1, 0.6, 0.8, 0)]
+    palm = [(down, 2, 0.9, 0.9, 0), (move, 2, 0.8, 0.9, 0), (up, 2, 0.8, 0.9, 0)]
+    alone = drawn(*line)
+    assert max(alone) == 255  # without coalesced events
+    assert drawn(line[0], palm[0], line[1], palm[1], palm[2], line[2]) == alone
+    assert drawn((down, 1, 0.5, 0.5, 2), (move, 1, 0.8, 0.8, 2)) is None
+    dot = drawn((down, 1, 0.5, 0.5, 0), (up, 1, 0.5, 0.5, 0))
+    assert sum(value > 0 for value in dot) > 5
+
+
+def test_a_drawing_is_restored_from_its_url(chromium, page, root):
+    page.locator("#clear").click()
+    draw(page, (0.28, 0.24), (0.72, 0.24), (0.45, 0.8))
+    page.wait_for_function("location.hash.includes('ink-')")
+    drawn = page.evaluate("digits.modelInput()")
+    fragment = page.evaluate("location.hash")
+    assert len(fragment) < 1500
+    with opened(chromium, root, fragment) as other:
+        assert other.evaluate("digits.modelInput()") == drawn
+        draw(other, (0.1, 0.9), (0.2, 0.9))  # goes on with the drawing
+        assert sum(other.evaluate("digits.modelInput()")) > 0
+        other.evaluate("location.hash = 'section=draw'")
+        other.wait_for_function("digits.modelInput() === null")
+        for wrong in ("ink-AAAA", "ink-?", "ink-A", "image-x", "ink-"):
+            other.evaluate(f"location.hash = 'drawing={wrong}'")
+            other.wait_for_function("digits.modelInput() === null")
+        assert other.seen == []
+
+
 def test_a_view_is_restored_from_its_url(chromium, page, root):
     page.locator("#confusion-variant").select_option("linear_digits")
     page.locator("#confusion-matrix button[value='3-4']").click()

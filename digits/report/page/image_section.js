@@ -138,7 +138,7 @@ function showAnswers(image) {
     const { verdict, detail, correct } = answerFor(variant, image);
     const mark = correct === null ? `${actual} is not one of its classes`
       : correct ? "✓ correct" : "✗ wrong";
-    return element("tr", { className: correct === null ? "unknown" : correct ? "right" : "wrong" },
+    return element("tr", { className: correct === null ? "unknown" : correct ? "correct" : "wrong" },
       element("th", { scope: "row" }, variant.name), element("td", {}, verdict),
       element("td", {}, mark), element("td", {}, detail));
   });
@@ -147,7 +147,7 @@ function showAnswers(image) {
   byId("answers").replaceChildren(
     element("caption", { className: "hidden" }, `Predictions for test image ${image}`),
     element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows));
-  const correct = rows.filter(({ className }) => className === "right").length;
+  const correct = rows.filter(({ className }) => className === "correct").length;
   const able = rows.filter(({ className }) => className !== "unknown").length;
   byId("image-result").textContent = `Test image ${image}, actual class ${actual}: `
     + `${correct} of ${plural(able, "variant")} correct.`;

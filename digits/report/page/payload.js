@@ -49,6 +49,7 @@
  * @property {keyof typeof DECISIONS} decision
  * @property {number[]} classes the labels, ascending
  * @property {number[]} thresholds ascending; empty for all decisions but `threshold`
+ * @property {number} accuracy from 0 to 1
  * @property {number[][]} confusion counts of test images, by actual and predicted class
  * @property {YesCount[] | null} yes_counts of one-versus-rest: images to which no model, one
  *   or several say yes

@@ -61,6 +61,26 @@ function stripPosition(score, thresholds) {
   return (index + clamp(share, 0.04, 0.96)) / (thresholds.length + 1);
 }
 
+/** @param {Variant} variant @returns {string | Node} which classes it knows, if not all */
+function scopeOf({ classes, names }) {
+  const most = Math.max(...variants.map((variant) => variant.classes.length));
+  if (classes.length === most) return "";
+  const which = classes.length > 3 ? `${classes.length} classes` : names.join(", ");
+  return element("span", { className: "scope" }, ` ${which} only`);
+}
+
+const MARKS = { correct: "✓", wrong: "✗", unknown: "", "": "" };
+
+/**
+ * @param {number[]} classes the labels of a variant
+ * @param {number} predicted the class index
+ * @param {number} actual the label
+ */
+function truthOf(classes, predicted, actual) {
+  if (!classes.includes(actual)) return "unknown";
+  return classes[predicted] === actual ? "correct" : "wrong";
+}
+
 /** A variant's card. */
 class PredictionCard {
   /** @param {Variant} variant */
@@ -70,6 +90,8 @@ class PredictionCard {
     this.verdict = element("strong", { className: "verdict" }, "–");
     this.certainty = element("span", { className: "certainty" }, NO_INPUT);
     this.spoken = ""; // the prediction in words
+    this.mark = element("span", { className: "mark" });
+    this.chip = element("li", {}, element("span", {}, name), element("strong", {}, "–"));
     this.pin = element("span", { className: "pin" });
     this.shared = element("p", { className: "certainty", hidden: !rule.yes }, "\u00a0");
     /** @type {ClassRow[]} */
@@ -81,14 +103,16 @@ class PredictionCard {
       ? element("div", { className: "strip", ariaHidden: "true" }, ...cells, this.pin)
       : classTable(variant, this.rows);
     this.element = element("article", { className: "prediction" },
-      element("header", {}, element("h3", {}, name), this.verdict), this.certainty, detail,
-      this.shared);
+      element("header", {}, element("h3", {}, name, scopeOf(variant)), this.mark, this.verdict),
+      this.certainty, detail, this.shared);
     this.clear();
   }
 
   clear() {
     this.element.className = "prediction empty";
+    this.chip.className = this.mark.textContent = "";
     this.verdict.textContent = "–";
+    this.chip.lastElementChild?.replaceChildren("–");
     this.certainty.textContent = NO_INPUT;
     this.shared.textContent = "\u00a0";
     for (const { row, bar, probability, score } of this.rows) {
@@ -98,8 +122,11 @@ class PredictionCard {
     }
   }
 
-  /** @param {Uint8Array} pixels */
-  show(pixels) {
+  /**
+   * @param {Uint8Array} pixels
+   * @param {number} [actual] the label of a test image
+   */
+  show(pixels, actual) {
     const { name, names, rule, thresholds } = this.variant;
     const scores = scoresOf(this.variant, pixels);
     const index = predictedClass(this.variant, scores);
@@ -113,6 +140,23 @@ class PredictionCard {
       this.pin.style.setProperty("--share", share.toFixed(4));
     }
     this.#showProbabilities(scores, index);
+    this.#showTruth(index, actual);
+  }
+
+  /**
+   * Mark the prediction for a test image as correct or wrong, and copy it to the short list.
+   *
+   * @param {number} predicted the class index
+   * @param {number} [actual] the label
+   */
+  #showTruth(predicted, actual) {
+    const kind = actual === undefined ? "" : truthOf(this.variant.classes, predicted, actual);
+    this.mark.textContent = MARKS[kind];
+    if (kind) this.element.classList.add(kind);
+    this.chip.className = kind;
+    this.chip.lastElementChild?.replaceChildren(
+      `${MARKS[kind]} ${this.verdict.textContent}`.trim());
+    if (MARKS[kind]) this.spoken += `, which is ${kind}`;
   }
 
   /**
