@@ -78,7 +78,8 @@ def payload(
         results: All variants, in the order of params.yaml.
         test: All test images.
         described: The data set: its `name` in params.yaml, `source`, `title`, `names` of
-            the classes by label, and `n_train` images.
+            the classes by label, `n_train` images, and, where known, the `train_counts` of
+            the classes.
 
     Returns:
         Plain values, as described by `Payload` in page/payload.js, and the text of the
@@ -93,6 +94,7 @@ def payload(
         | {
             "height": height,
             "width": width,
+            "train_counts": described.get("train_counts"),
             "n_test": len(test.labels),
             "n_included": len(arrays["included_images"]),
         },
@@ -118,6 +120,7 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         "subset": result.subset,
         "summary": result.train.summary,
         "preprocess": result.train.preprocess,
+        "C": getattr(result.train, "C", None),
         "decision": result.decision.name,
         "model_type": result.model and result.model.model_type,
         "classes": classes,
@@ -141,6 +144,9 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         values["notebook"] = {
             "accuracy": round(notebook.accuracy, 6),
             "errors": notebook.n_images - notebook.correct,
+            "same": notebook.correct == len(actual) - scalars["errors"],
+            "is_better": notebook.correct > len(actual) - scalars["errors"],
+            "is_coarser": getattr(result.train, "tol", 1) < notebook_results.TOLERANCE,
         }
     if isinstance(result.decision, OneVsRest):
         values["yes_counts"] = yes_counts(result)

@@ -81,6 +81,21 @@ def page(shared):
     return shared
 
 
+def wait_until(page, expression):
+    """Wait until an expression is true; the page's policy forbids `wait_for_function`."""
+    for _ in range(150):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError(expression)
+
+
+def visit(page, fragment):
+    """Change the address as a reader does, and wait until the page has read it."""
+    page.evaluate(f"location.hash = '{fragment}'")
+    wait_until(page, "history.state === 'written'")
+
+
 def table(path):
     """Return the counts of a confusion.csv by (actual, predicted)."""
     with path.open(newline="") as file:
@@ -387,8 +402,7 @@ def test_one_versus_rest_shows_the_answers_of_its_models(page):
     card = card_of(page, "one_vs_rest")
     seen = set()
     for drawing in [f"noise-{i}" for i in range(1, 9)] + [f"image-{i}" for i in range(24)]:
-        page.evaluate(f"location.hash = 'drawing={drawing}&section=draw'")
-        page.wait_for_function(f"location.hash.includes('{drawing}')")
+        visit(page, f"drawing={drawing}")
         scores = np.array(
             page.evaluate("digits.scores('one_vs_rest', digits.modelInput())")
         )
@@ -415,8 +429,7 @@ def test_one_versus_rest_shows_the_answers_of_its_models(page):
 
 def test_probabilities_are_drawn_on_one_scale_and_never_written_as_100(page):
     for seed in (1, 2, 3):
-        page.evaluate(f"location.hash = 'drawing=noise-{seed}'")
-        page.wait_for_function(f"location.hash.includes('noise-{seed}')")
+        visit(page, f"drawing=noise-{seed}")
         tracks = page.locator(".prediction tbody .track").evaluate_all(
             "all => all.map((cell) => cell.getBoundingClientRect().width.toFixed(1))"
         )
@@ -450,8 +463,7 @@ def test_all_predictions_are_in_sight_while_one_draws(chromium, root, size):
 
 def test_a_test_images_predictions_are_marked(page, root):
     labels = dataset.load_split(root / "data/raw/test").labels
-    page.evaluate("location.hash = 'drawing=image-3'")
-    page.wait_for_function("location.hash.includes('image-3')")
+    visit(page, "drawing=image-3")
     for name in VARIANTS:
         known = np.unique(predictions(root, name)["actual"])
         answer = page.evaluate(f"digits.predict('{name}', 3)")
@@ -486,7 +498,7 @@ def test_one_pointer_draws_and_others_are_ignored(page):
     line = [(down, 1, 0.3, 0.2, 0), (move, 1, 0.6, 0.8, 0), (up, 1, 0.6, 0.8, 0)]
     palm = [(down, 2, 0.9, 0.9, 0), (move, 2, 0.8, 0.9, 0), (up, 2, 0.8, 0.9, 0)]
     alone = drawn(*line)
-    assert max(alone) == 255  # without coalesced events
+    assert max(alone) > 0  # without coalesced events
     assert drawn(line[0], palm[0], line[1], palm[1], palm[2], line[2]) == alone
     assert drawn((down, 1, 0.5, 0.5, 2), (move, 1, 0.8, 0.8, 2)) is None
     dot = drawn((down, 1, 0.5, 0.5, 0), (up, 1, 0.5, 0.5, 0))
@@ -496,7 +508,7 @@ def test_one_pointer_draws_and_others_are_ignored(page):
 def test_a_drawing_is_restored_from_its_url(chromium, page, root):
     page.locator("#clear").click()
     draw(page, (0.28, 0.24), (0.72, 0.24), (0.45, 0.8))
-    page.wait_for_function("location.hash.includes('ink-')")
+    wait_until(page, "location.hash.includes('ink-')")
     drawn = page.evaluate("digits.modelInput()")
     fragment = page.evaluate("location.hash")
     assert len(fragment) < 1500
@@ -504,11 +516,13 @@ def test_a_drawing_is_restored_from_its_url(chromium, page, root):
         assert other.evaluate("digits.modelInput()") == drawn
         draw(other, (0.1, 0.9), (0.2, 0.9))  # goes on with the drawing
         assert sum(other.evaluate("digits.modelInput()")) > 0
-        other.evaluate("location.hash = 'section=draw'")
-        other.wait_for_function("digits.modelInput() === null")
+        visit(other, "section=draw")
+        assert other.evaluate("digits.modelInput()") is None
         for wrong in ("ink-AAAA", "ink-?", "ink-A", "image-x", "ink-"):
-            other.evaluate(f"location.hash = 'drawing={wrong}'")
-            other.wait_for_function("digits.modelInput() === null")
+            visit(other, fragment.removeprefix("#"))
+            assert other.evaluate("digits.modelInput()") == drawn
+            visit(other, f"drawing={wrong}")
+            assert other.evaluate("digits.modelInput()") is None
         assert other.seen == []
 
 
@@ -637,15 +651,15 @@ def test_a_chosen_image_is_in_sight_and_back_leads_to_where_it_was_chosen(chromi
                 assert 0 <= box["y"] < box["y"] + box["height"] <= size[1]
             assert page.locator("#image-number").input_value() == number
             page.go_back()
-            page.wait_for_function("!location.hash.includes('image=')")
+            wait_until(page, "!location.hash.includes('image=')")
             assert page.locator("#image-number").input_value() != number
-            page.wait_for_function(f"Math.abs(scrollY - {before}) < 60")
+            wait_until(page, f"Math.abs(scrollY - {before}) < 60")
             page.go_back()
-            page.wait_for_function("!location.hash.includes('linear_digits')")
+            wait_until(page, "!location.hash.includes('linear_digits')")
             assert page.locator("#mistakes-variant").input_value() == at_the_start(root)
             page.go_forward()
             page.go_forward()
-            page.wait_for_function("location.hash.includes('image=')")
+            wait_until(page, "location.hash.includes('image=')")
             assert page.locator("#image-number").input_value() == number
 
 

@@ -1,4 +1,4 @@
-// A confusion matrix whose cells are buttons.
+// A confusion matrix whose cells are buttons, and the classification report.
 
 /**
  * Make one.
@@ -46,6 +46,24 @@ function confusionMatrix(container, { classes, names }, caption, onCell) {
     }));
     resetTabStop();
   };
+}
+
+/**
+ * @param {Variant} variant
+ * @param {Record<number, { precision: number, recall: number, f1: number, support: number }>} classes
+ * @returns {HTMLTableElement} precision, recall, F1 and number of images of each class
+ */
+function classReportTable({ names }, classes) {
+  /** @param {string} text */
+  const cell = (text) => element("td", { className: "number" }, text);
+  const heads = ["Precision", "Recall", "F1", "Images"].map((name) =>
+    element("th", { scope: "col", className: "number" }, name));
+  const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name),
+    cell(classes[i].precision.toFixed(4)), cell(classes[i].recall.toFixed(4)),
+    cell(classes[i].f1.toFixed(4)), cell(formatCount(classes[i].support))));
+  return element("table", {},
+    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Class"), ...heads)),
+    element("tbody", {}, ...rows));
 }
 
 /**

@@ -38,6 +38,8 @@ fillLater("confusion", () => {
     }
     const cell = cellOf(variant, chosen.cell) ?? worstCell(variant);
     showMatrix(variant.confusion, cellName(variant, cell));
+    byId("confusion-report").replaceChildren(
+      classReportTable(variant, classificationReport(variant.confusion).classes));
     showCell(variant, variant.predicted, cell, byId("cell-title"), showImages);
   });
 });

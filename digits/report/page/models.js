@@ -156,7 +156,7 @@ function confusionOf(variant, predicted) {
 const sum = (values) => values.reduce((a, b) => a + b, 0);
 
 /**
- * The number of correct predictions, and each class's precision, recall and support; 0
+ * The number of correct predictions, and each class's precision, recall, F1 and support; 0
  * where the denominator is 0.
  *
  * @param {number[][]} counts a confusion matrix
@@ -165,10 +165,14 @@ function classificationReport(counts) {
   return {
     correct: sum(counts.map((row, i) => row[i])),
     total: sum(counts.map(sum)),
-    classes: counts.map((row, i) => ({
-      precision: row[i] / Math.max(sum(counts.map((other) => other[i])), 1),
-      recall: row[i] / Math.max(sum(row), 1),
-      support: sum(row),
-    })),
+    classes: counts.map((row, i) => {
+      const [support, predicted] = [sum(row), sum(counts.map((other) => other[i]))];
+      return {
+        precision: row[i] / Math.max(predicted, 1),
+        recall: row[i] / Math.max(support, 1),
+        f1: (2 * row[i]) / Math.max(support + predicted, 1),
+        support,
+      };
+    }),
   };
 }

@@ -103,7 +103,8 @@ class PredictionCard {
       ? element("div", { className: "strip", ariaHidden: "true" }, ...cells, this.pin)
       : classTable(variant, this.rows);
     this.element = element("article", { className: "prediction" },
-      element("header", {}, element("h3", {}, name, scopeOf(variant)), this.mark, this.verdict),
+      element("header", {}, element("div", {}, element("h3", {}, name), scopeOf(variant)),
+        this.mark, this.verdict),
       this.certainty, detail, this.shared);
     this.clear();
   }

@@ -43,24 +43,6 @@ function setThreshold(variant, index, value) {
 }
 
 /**
- * @param {Variant} variant
- * @param {Record<number, { precision: number, recall: number, support: number }>} classes
- * @returns {HTMLTableElement} precision, recall and number of images of each class
- */
-function classReportTable({ names }, classes) {
-  /** @param {string} text */
-  const cell = (text) => element("td", { className: "number" }, text);
-  const heads = ["Precision", "Recall", "Images"].map((name) =>
-    element("th", { scope: "col", className: "number" }, name));
-  const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name),
-    cell(classes[i].precision.toFixed(4)), cell(classes[i].recall.toFixed(4)),
-    cell(formatCount(classes[i].support))));
-  return element("table", {},
-    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Class"), ...heads)),
-    element("tbody", {}, ...rows));
-}
-
-/**
  * A slider for each threshold.
  *
  * @param {HTMLElement} container
