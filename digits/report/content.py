@@ -198,11 +198,15 @@ def _calibration(found: Reliability) -> dict[str, Any]:
         {
             "low": i / len(found.counts),
             "high": (i + 1) / len(found.counts),
-            "images": int(n_images),
+            "images": n_images,
             "confidence": round(float(found.confidence[i]), 6),
             "accuracy": round(float(found.accuracy[i]), 6),
+            "interval": [
+                round(bound, 6)
+                for bound in certainty.wilson(round(found.accuracy[i] * n_images), n_images)
+            ],
         }
-        for i, n_images in enumerate(found.counts)
+        for i, n_images in enumerate(found.counts.tolist())
         if n_images
     ]
     return {"bins": bins, "error": round(found.error, 6)}

@@ -193,11 +193,12 @@ function fillNext() {
  * Scroll to a section, and move the focus to its heading for screen readers.
  *
  * @param {string} id
+ * @param {ScrollBehavior} [behavior]
  */
-function goTo(id) {
+function goTo(id, behavior = "auto") {
   const section = document.getElementById(id);
   if (!section?.matches("section")) return;
   while (waiting.length) waiting.shift()?.(); // or those above would move the section
-  section.scrollIntoView();
+  section.scrollIntoView({ behavior });
   section.querySelector("h2")?.focus({ preventScroll: true });
 }

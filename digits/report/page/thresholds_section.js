@@ -1,6 +1,7 @@
 // Linear regression: the scores of each class's images, and thresholds that can be moved.
 
 const THRESHOLD_STEP = 0.01;
+const THUMB = 16; // the width of a slider's thumb, in pixels
 const REST_MS = 150; // after which the images follow a threshold that is moved
 
 /** @param {number} value */
@@ -8,15 +9,14 @@ const roundToStep = (value) =>
   Number((Math.round(value / THRESHOLD_STEP) * THRESHOLD_STEP).toFixed(2));
 
 /**
- * The range of the sliders: for two classes from 0 to 1, their indices, for more that of
- * the histogram.
+ * The range of the sliders: that of the histogram, in steps.
  *
  * @param {ThresholdVariant} variant
  * @returns {[low: number, high: number]}
  */
-function thresholdRange({ thresholds, histogram: { low, high } }) {
-  if (thresholds.length > 1) return [low, high];
-  return [Math.min(0, Math.floor(thresholds[0])), Math.max(1, Math.ceil(thresholds[0]))];
+function thresholdRange({ histogram: { low, high } }) {
+  const [first, last] = [Math.ceil(low / THRESHOLD_STEP), Math.floor(high / THRESHOLD_STEP)];
+  return [roundToStep(first * THRESHOLD_STEP), roundToStep(last * THRESHOLD_STEP)];
 }
 
 /**
@@ -83,12 +83,18 @@ function thresholdSliders(container, variant) {
  */
 function thresholdPlots(variant) {
   const range = thresholdRange(variant);
-  const moveRidges = scoreRidges(byId("ridges"), variant, (index, score) =>
+  const container = byId("ridges");
+  const frame = ridgeFrame(variant, Math.max(container.clientWidth, 240));
+  const moveRidges = scoreRidges(container, variant, frame, (index, score) =>
     setThreshold(variant, index, clamp(score, ...range)));
-  const curve = byId("accuracy-curve");
+  const [curve, sliders] = [byId("accuracy-curve"), byId("threshold-sliders")];
   curve.replaceChildren();
-  if (variant.classes.length > 2) return moveRidges;
-  const moveDot = accuracyCurve(curve, variant, range);
+  const single = variant.classes.length === 2;
+  // The slider's thumb, half of which is outside its range, is under the threshold's line.
+  sliders.style.paddingLeft = single ? `${frame.x(range[0]) - THUMB / 2}px` : "";
+  sliders.style.paddingRight = single ? `${frame.wide - frame.x(range[1]) - THUMB / 2}px` : "";
+  if (!single) return moveRidges;
+  const moveDot = accuracyCurve(curve, variant, range, frame);
   return (thresholds) => {
     moveRidges(thresholds);
     moveDot(thresholds);

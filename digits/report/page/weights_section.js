@@ -15,6 +15,7 @@ function showWeights(variant) {
   const coef = Float64Array.from(weights, (weight, i) => weight * scale[i % size]);
   const limit = absoluteQuantile(coef, WEIGHTS_QUANTILE);
   const single = offset.length === 1;
+  byId("weight-images").classList.toggle("fives", offset.length > 3 && offset.length <= 10);
   byId("weight-images").replaceChildren(...Array.from(offset, (_, output) => {
     const shown = coef.subarray(output * size, (output + 1) * size);
     const label = single ? `Weights of the score: ${rule.directions(names, 0).join(", ")}`
