@@ -9,7 +9,8 @@ const SAMPLES = 8; // of each class
 function averageImage(numbers) {
   const total = new Float64Array(height * width);
   for (const image of numbers) {
-    pixelsOf(image).forEach((grey, i) => { total[i] += grey; });
+    const pixels = pixelsOf(image);
+    for (let i = 0; i < pixels.length; i += 1) total[i] += pixels[i];
   }
   return Uint8Array.from(total, (value) => Math.round(value / Math.max(numbers.length, 1)));
 }
@@ -30,8 +31,9 @@ function countCell(count, most) {
 
 fillLater("data", () => {
   const { names, train_counts: training } = payload.dataset;
-  const byClass = names.map((_, label) =>
-    Array.from(labels.keys()).filter((image) => labels[image] === label));
+  /** @type {number[][]} */
+  const byClass = names.map(() => []);
+  labels.forEach((label, image) => byClass[label].push(image));
   const most = Math.max(...byClass.map((images) => images.length), 1);
   const mostTraining = Math.max(...(training ?? []), 1);
   const rows = byClass.map((images, label) => {

@@ -29,34 +29,37 @@ function showWeights(variant) {
 }
 
 /**
- * The correlation of the values of neighbouring pixels, without the pixels that are left out.
+ * The correlation of the values of neighbouring pixels.
  *
  * @param {ArrayLike<number>} values some images, one after the other
- * @param {(pixel: number) => boolean} isUsed
+ * @param {boolean[]} isUsed by pixel
  * @returns {number | null} null if there are no neighbours, or one does not vary
  */
 function neighbourCorrelation(values, isUsed) {
   const size = height * width;
-  const [n, sums] = [[0], [0, 0, 0, 0, 0]];
-  /** @param {number} a @param {number} b */
-  const add = (a, b) => {
-    n[0] += 1;
-    [a, b, a * a, b * b, a * b].forEach((term, i) => { sums[i] += term; });
-  };
-  for (let i = 0; i < values.length; i += 1) {
-    const pixel = i % size;
-    if (isUsed(pixel)) {
-      if ((pixel + 1) % width && isUsed(pixel + 1)) add(values[i], values[i + 1]);
-      if (pixel + width < size && isUsed(pixel + width)) add(values[i], values[i + width]);
+  let [n, a, b, aa, bb, ab] = [0, 0, 0, 0, 0, 0];
+  for (const [step, isAcross] of /** @type {const} */ ([[1, true], [width, false]])) {
+    for (let pixel = 0; pixel + step < size; pixel += 1) {
+      const isLast = isAcross && (pixel + 1) % width === 0; // of its row
+      const isPair = isUsed[pixel] && isUsed[pixel + step] && !isLast;
+      for (let i = pixel; isPair && i < values.length; i += size) {
+        const one = values[i];
+        const other = values[i + step];
+        n += 1;
+        a += one;
+        b += other;
+        aa += one * one;
+        bb += other * other;
+        ab += one * other;
+      }
     }
   }
-  const [a, b, aa, bb, ab] = sums.map((total) => total / n[0]);
-  const variances = (aa - a * a) * (bb - b * b);
-  return variances > 0 ? (ab - a * b) / Math.sqrt(variances) : null;
+  const variances = (n * aa - a * a) * (n * bb - b * b);
+  return variances > 0 ? (n * ab - a * b) / Math.sqrt(variances) : null;
 }
 
 const NOISY = 0.4; // a picture of weights whose neighbours correlate less looks like noise
-const SAMPLE = 300; // images from which the correlation of their pixels is computed
+const SAMPLE = 100; // images from which the correlation of their pixels is computed
 
 /**
  * What the picture of the weights shows, by its own numbers.
@@ -66,10 +69,9 @@ const SAMPLE = 300; // images from which the correlation of their pixels is comp
 function weightsText({ arrays: { weights, offset, scale }, C }) {
   const size = height * width;
   const outputs = Array.from(offset.keys());
-  /** @param {number} pixel */
-  const isUsed = (pixel) => outputs.some((output) => weights[output * size + pixel] !== 0);
-  const unused = Array.from({ length: size }, (_, pixel) => pixel)
-    .filter((pixel) => !isUsed(pixel) && scale[pixel] === 1).length; // the scale of a constant
+  const isUsed = Array.from({ length: size }, (_, pixel) =>
+    outputs.some((output) => weights[output * size + pixel] !== 0));
+  const unused = isUsed.filter((is, pixel) => !is && scale[pixel] === 1).length; // of a constant
   const constant = unused
     ? `${plural(unused, "pixel")} of ${formatCount(size)} never vary in training: their weight is 0. ` : "";
   const coef = Float64Array.from(weights, (weight, i) => weight * scale[i % size]);
