@@ -5,8 +5,8 @@ from fractions import Fraction
 
 import numpy as np
 
-# Scores that differ by less than this share of the largest one are not separated, so that
-# there is always room for thresholds between two scores.
+# Only scores that differ by more than this share of the largest one are separated, so that
+# several thresholds fit between them.
 RESOLUTION = 1e-9
 
 

@@ -18,6 +18,7 @@ from digits.images.mnist_format import fit_to_frame, to_mnist_format
 from digits.methods import lenet5
 from digits.models import serialization
 from digits.models.decision import Softmax
+from digits.thresholds import best_thresholds
 from stages import evaluate
 from tests.helpers.pages import page_of, result
 from tests.helpers.project import ROOT
@@ -263,6 +264,34 @@ def test_each_of_many_thresholds_moves_between_its_neighbours(page, root):
     set_threshold(page, 9, index=2)
     assert page.locator("output").nth(2).inner_text() == "3.50"
     assert page.locator("#threshold-2").input_value() == "3.5"
+
+
+def test_a_button_sets_the_best_of_several_thresholds(page, root):
+    page.locator("#threshold-variant").select_option("linear_digits")
+    scores = predictions(root, "linear_digits")
+    thresholds, right = best_thresholds(scores["scores"][:, 0], scores["actual"], 10)
+    predicted = np.searchsorted(thresholds, scores["scores"][:, 0])
+    text = page.locator("#thresholds-best-result").inner_text()
+    total = len(predicted)
+    assert f"classify {right:,} of {total:,} correctly ({right / total:.2%})" in text
+    assert ", ".join(map(str, thresholds)).replace(".0,", ",").replace("-", MINUS) in text
+    linear = ("one_vs_rest", "multinomial")
+    best = {
+        name: (each["actual"] == each["predicted"]).sum()
+        for name, each in ((name, predictions(root, name)) for name in linear)
+    }
+    name = max(linear, key=best.__getitem__)
+    assert f"{name}, a linear model with a score for each class" in text
+    assert f"classifies {best[name]:,} correctly" in text
+    page.locator("#thresholds-best-set").click()
+    pairs = Counter(zip(scores["actual"].tolist(), predicted.tolist(), strict=True))
+    assert shown(page, "#threshold-matrix") == {
+        f"{i}-{j}": pairs[i, j] for i in range(10) for j in range(10)
+    }
+    page.locator("#thresholds-reset").click()
+    assert page.locator("output").nth(2).inner_text() == "2.50"
+    page.locator("#threshold-variant").select_option("linear_binary")
+    assert not page.locator("#thresholds-best").is_visible()
 
 
 def test_a_threshold_is_dragged_with_the_mouse(page):

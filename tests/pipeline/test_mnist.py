@@ -15,6 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 from digits.data import dataset, mirrors, registry
 from digits.models import serialization
+from digits.thresholds import best_thresholds
+from tests.helpers.documentation import PAGES
 from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.results
@@ -110,6 +112,14 @@ def test_the_scores_have_the_range_of_the_notebooks():
             scores = predictions["scores"]
         assert scores.min() == pytest.approx(low, abs=0.01)
         assert scores.max() == pytest.approx(high, abs=0.05)
+
+
+def test_the_best_nine_thresholds_are_as_bad_as_the_documentation_says():
+    with np.load(ROOT / "data/predictions/linear_digits.npz") as predictions:
+        scores, actual = predictions["scores"], predictions["actual"]
+    thresholds, right = best_thresholds(scores[:, 0], actual, 10)
+    assert (np.searchsorted(thresholds, scores[:, 0]) == actual).sum() == right
+    assert f"classify {right} of {len(actual)} correctly" in PAGES["docs/notebook.md"]
 
 
 def test_constant_pixels_get_no_weight():

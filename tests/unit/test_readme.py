@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 import yaml
 
-from digits import methods
+from digits import certainty, methods
 from digits.config import params
 from tests.helpers.documentation import PAGES, anchors
 from tests.helpers.project import PARAMS, ROOT
@@ -55,14 +55,20 @@ def test_every_figure_of_the_results_exists():
 @pytest.mark.results
 def test_the_table_of_results_is_that_of_the_metrics():
     rows = re.findall(
-        r"^\| `(\w+)` \|.*\| (\d\.\d+) \| (\d+) of (\d+) \|$", README, re.MULTILINE
+        r"^\| `(\w+)` \|.*\| (\d\.\d+) \| (\d\.\d{4} to \d\.\d{4}) \| (\d+) of (\d+) \|$",
+        README,
+        re.MULTILINE,
     )
     assert [row[0] for row in rows] == [*params.load(ROOT / "params.yaml").variants]
-    for variant, accuracy, errors, n_samples in rows:
+    for variant, accuracy, interval, errors, n_samples in rows:
         values = json.loads(in_git(f"metrics/{variant}.json"))
         assert float(accuracy) == values["accuracy"], variant
         assert int(errors) == values["errors"], variant
         assert round(1 - int(errors) / int(n_samples), 6) == values["accuracy"], variant
+        n_right = int(n_samples) - int(errors)
+        low, high = certainty.wilson(n_right, int(n_samples))
+        assert interval == f"{low:.4f} to {high:.4f}", variant
+        assert errors == "0" or not interval.endswith("1.0000"), variant
 
 
 @pytest.mark.results

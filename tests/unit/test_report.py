@@ -24,6 +24,8 @@ from stages import report
 from tests.helpers.pages import MODELS, page_of, result
 from tests.helpers.project import PARAMS, ROOT, options
 
+EN_DASH = "\N{EN DASH}"
+
 
 class Structure(HTMLParser):
     """The elements of a page and their ids."""
@@ -69,6 +71,44 @@ def test_a_page_of_models_without_weights_shows_their_predictions(tiny):
     page = page_of([each, result("b", "softmax", (0, 1, 2), tiny.test)], tiny.test)
     assert re.search(r"b classifies\s+the image while you draw", page)
     assert " 1 subset</text>" in page
+
+
+def with_errors(n_errors, n_images):
+    """Return a variant of two classes that misclassifies some images."""
+    labels = (np.arange(n_images) % 2).astype(np.uint8)
+    split = dataset.Split(np.zeros((n_images, 2, 2), np.uint8), labels)
+    predicted = labels.copy()
+    predicted[:n_errors] = 1 - labels[:n_errors]
+    return replace(result("a", "sigmoid", (0, 1), split), predicted=predicted), split
+
+
+@pytest.mark.parametrize(
+    ("n_errors", "n_images", "accuracy", "interval"),
+    [
+        (182, 263, "30.80%", "25.53-36.62%"),  # Newcombe 1998: 0.2553 to 0.3662
+        (20, 20, "0.00%", "0.00-16.11%"),
+        (0, 20, "100.00%", "83.89-100.00%"),
+        (1, 30_000, "99.99%", "99.98-99.99%"),  # none of the three is 100%
+    ],
+)
+def test_an_accuracy_has_an_interval_and_is_100_only_without_errors(
+    n_errors, n_images, accuracy, interval
+):
+    each, split = with_errors(n_errors, n_images)
+    page = page_of([each], split)
+    assert f">{accuracy}</span>" in page
+    assert f">{interval.replace('-', EN_DASH)}</span>" in page
+
+
+def test_the_best_of_several_thresholds_are_on_the_page(tiny):
+    each = result("a", "threshold", (2, 5, 7), tiny.test)
+    found = content.variant(each, is_mnist=False)["best_thresholds"]
+    predicted = each.decision.predict(each.scores, found["values"])
+    assert (predicted == each.indices[0]).sum() == found["n_right"]
+    assert found["n_right"] > (each.actual == each.predicted).sum()
+    for decision in ("threshold", "sigmoid"):
+        other = result("a", decision, (2, 5), tiny.test)
+        assert content.variant(other, is_mnist=False)["best_thresholds"] is None
 
 
 def test_every_model_is_described_on_the_page(tiny):
