@@ -89,9 +89,12 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 def scalars(counts: np.ndarray) -> dict[str, float]:
     """Return the metrics of a confusion matrix, by name.
 
-    `errors` is a number of images; the others are from 0 to 1.
+    `errors` is a number of images; the others are from 0 to 1. A macro average is the mean
+    over the classes that occur among the actual or the predicted ones, as in
+    scikit-learn's `precision_recall_fscore_support`.
     """
-    per_class = report(counts)
+    occurs = counts.any(axis=0) | counts.any(axis=1)
+    per_class = report(counts[np.ix_(occurs, occurs)])
     n_samples, n_correct = int(counts.sum()), int(np.trace(counts))
     return {
         "accuracy": n_correct / n_samples,

@@ -15,13 +15,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from digits.config import params
+from digits.config.params import Params
 from digits.data import files, regular
 from digits.errors import InputError
 
@@ -31,6 +33,9 @@ UNFINISHED = "data/unfinished/${key}"
 # What dvc.yaml cannot express by itself: plots of one table of each variant. By name of the
 # plot, the table in metrics/<variant>/ and the column that is drawn.
 PLOTS = "plots.yaml"
+# What tuning/dvc.yaml cannot look up: the variant of each tuning.
+TUNINGS = "tuning/stages.yaml"
+TUNING_LOCK = "tuning/dvc.lock"
 COMPARED = {
     "confusion": ("confusion.csv", "actual"),
     "learning": ("training/curve.csv", "value"),
@@ -54,6 +59,23 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InputError(f"{path}: is not a mapping of keys; {_remedy(path)}")
     return content
+
+
+def hashes(lock: str) -> dict[str, str]:
+    """Return the MD5 of each output that a dvc.lock records, by its path.
+
+    Args:
+        lock: The content of dvc.lock.
+
+    Raises:
+        ValueError: It is no lock file of DVC.
+    """
+    try:
+        stages = YAML(typ="safe").load(lock)["stages"].values()
+        outs = [out for stage in stages for out in stage.get("outs", [])]
+        return {out["path"]: out["md5"] for out in outs if "md5" in out}
+    except (YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
@@ -84,22 +106,66 @@ def write_plots(root: Path, variants: Iterable[str]) -> None:
         )
 
 
-def restore_plots(root: Path) -> bool:
-    """Write plots.yaml again if dvc.yaml needs it and DVC cannot read it.
+def write_tunings(root: Path, checked: Params) -> bool:
+    """Write tuning/stages.yaml, which DVC reads with tuning/dvc.yaml.
+
+    DVC cannot look up the variant of a tuning, so all that a tuning depends on is there.
 
     Returns:
-        Whether it was written.
+        Whether the stages of tuning/dvc.yaml, or what they read, are others than before.
+    """
+    path = root / TUNINGS
+    tunings = {name: checked.tuning_block(name) for name in checked.tuning}
+    before: dict[str, Any] = {}
+    with suppress(InputError):
+        before = read(path).get("tunings") or {}
+    # Lists of numbers in a line each.
+    lines = yaml.safe_dump(
+        {"tunings": tunings},
+        allow_unicode=True,
+        sort_keys=False,
+        width=math.inf,
+        default_flow_style=None,
+    )
+    with files.replacing(path) as temporary:
+        temporary.write_text(
+            f"# written by the stage `check`\n{lines}", "utf-8", newline="\n"
+        )
+    return _stages(tunings) != _stages(before)
+
+
+def _stages(tunings: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return what DVC makes stages from, for each tuning."""
+    keys = ("variant", "subset", "model")
+    return {name: [block.get(key) for key in keys] for name, block in tunings.items()}
+
+
+def restore(root: Path) -> list[Path]:
+    """Write plots.yaml and tuning/stages.yaml again if DVC needs but cannot read them.
+
+    Returns:
+        What was written.
 
     Raises:
         InputError: dvc.yaml or params.yaml cannot be read.
     """
-    dvc_yaml = root / "dvc.yaml"
-    if not dvc_yaml.exists() or PLOTS not in (read(dvc_yaml).get("vars") or []):
+    written = []
+    if _is_missing(root, "dvc.yaml", PLOTS, "plots"):
+        write_plots(root, read(root / "params.yaml").get("variants") or {})
+        written.append(root / PLOTS)
+    if _is_missing(root, "tuning/dvc.yaml", TUNINGS, "tunings"):
+        write_tunings(root, params.load(root / "params.yaml"))
+        written.append(root / TUNINGS)
+    return written
+
+
+def _is_missing(root: Path, dvc_yaml: str, name: str, key: str) -> bool:
+    """Return whether a dvc.yaml reads a key of a file, and the file does not have it."""
+    reader = root / dvc_yaml
+    if not reader.exists() or PurePath(name).name not in (read(reader).get("vars") or []):
         return False
     with suppress(InputError):
-        if "plots" in read(root / PLOTS):
-            return False
-    write_plots(root, read(root / "params.yaml").get("variants") or {})
+        return key not in read(root / name)
     return True
 
 

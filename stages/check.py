@@ -5,9 +5,10 @@ depends on these records instead of the code itself, so that an edited docstring
 message runs no stage again, and a changed solver runs only the models that use it.
 
 reads   params.yaml; stages/, digits/, the versions of the installed libraries
-writes  fingerprints/<stage>.json, fingerprints/{train,evaluate}/<model>.json
+writes  fingerprints/<stage>.json, fingerprints/{train,evaluate,tune}/<model>.json
         params.schema.json, for editors
         plots.yaml, the tables that the plots of all variants in dvc.yaml show
+        tuning/stages.yaml, what the stages of tuning/dvc.yaml depend on
 """
 
 import logging
@@ -34,6 +35,12 @@ def main(checked: Params, root: Path) -> None:
     pipeline.write_plots(root, checked.variants)
     if not (root / "digits").is_dir():
         return  # a project without code depends on the fingerprints of the root project
+    if pipeline.write_tunings(root, checked):
+        log.info(
+            "%s: other tunings than before; DVC has read the old ones, so to run a tuning, "
+            "run the same command again",
+            pipeline.TUNINGS,
+        )
     with files.replacing(root / fingerprint.FOLDER) as folder:
         for name in fingerprint.names():
             files.write_json(folder / f"{name}.json", fingerprint.compute(name))

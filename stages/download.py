@@ -11,9 +11,11 @@ import logging
 from pathlib import Path
 
 from digits.config import cli
+from digits.config.params import Dataset as Block
 from digits.config.params import Params
 from digits.data import dataset, files, mirrors, readers, registry
 from digits.data.dataset import Dataset
+from digits.data.holdout import Holdout
 from digits.data.ignore import Ignored
 from digits.data.registry import DATASETS
 from digits.errors import InputError
@@ -22,21 +24,22 @@ from digits.figures import sample_grid
 log = logging.getLogger(__name__)
 
 
-def fetch(name: str, source: str, root: Path) -> Dataset:
+def fetch(options: Block, root: Path) -> Dataset:
     """Return the data set, its checksums compared if it is a known one.
 
     Args:
-        name: `dataset.name` in params.yaml.
-        source: `dataset.source` in params.yaml.
+        options: The block `dataset` of params.yaml.
         root: The project's folder.
 
     Raises:
         InputError: If it cannot be had, or is damaged or not what it should be.
     """
+    name, source, share = options.name, options.source, options.test_share
     if source == "auto":
         return mirrors.fetch(name)
     if name not in DATASETS:
-        return readers.read_custom(source, root)
+        holdout = Holdout(share, options.seed) if share else None
+        return readers.read_custom(source, root, holdout)
     path = root / source
     return registry.verify_checksums(name, readers.read(path, Ignored(root)), path)
 
@@ -58,7 +61,7 @@ def main(params: Params, root: Path) -> None:
     if data:
         log.info("%s: already there, and its checksums are correct", raw)
     else:
-        data = fetch(name, params.dataset.source, root)
+        data = fetch(params.dataset, root)
         dataset.save(raw, data)
     folder = root / "metrics/dataset"
     files.write_json(

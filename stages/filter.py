@@ -8,6 +8,8 @@ writes  data/subsets/<subset>/{train,test}/{images,labels}.npy and classes.json
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from digits.config import cli
 from digits.config.params import Params, Subset
 from digits.data import dataset, files
@@ -29,7 +31,8 @@ def subset_labels(subset: Subset, data: Dataset) -> tuple[int, ...]:
         InputError: If the data has no such class.
     """
     if subset.classes == "all":
-        return tuple(dataset.labels_in(data.train.labels))
+        labels = [split.labels for split in data.splits.values()]
+        return tuple(dataset.labels_in(np.concatenate(labels)))
     broken = [f"{key[1:]}: {rule}" for key, rule in subset.broken_rules(data.names)]
     if broken:
         raise InputError("subsets in params.yaml: " + "; ".join(broken))
@@ -50,7 +53,11 @@ def keep_classes(data: Dataset, labels: tuple[int, ...]) -> Dataset:
     missing = sorted(set(labels) - set(dataset.labels_in(train.labels)))
     if missing:
         names = ", ".join(data.names[label] for label in missing)
-        raise InputError(f"the data has no training image of {names}")
+        raise InputError(
+            f"the data has no training image of {names}, so no model could predict it; "
+            "add training images, or remove its test images or list other classes in "
+            "subsets"
+        )
     if len(test.labels) == 0:
         names = ", ".join(data.names[label] for label in sorted(labels))
         raise InputError(f"the data has no test image of {names}")

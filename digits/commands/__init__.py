@@ -22,6 +22,7 @@ from digits.errors import InputError  # noqa: E402
 COMMANDS = {
     "predict": "classify images with the trained models",
     "compare": "show what changed between two commits, as Markdown",
+    "tune": "choose parameters by cross-validation on the training images",
     "experiments": "list experiments with their changed parameters and metrics",
     "remove": "remove a variant or a subset, with all its files",
     "verify": "compare all results and the cache with dvc.lock; repair them",

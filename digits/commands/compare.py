@@ -1,257 +1,101 @@
 """Show what changed between two commits, as Markdown: parameters, metrics, mistakes.
 
-It combines `dvc params diff`, `dvc metrics diff` and `dvc plots diff`, sorts their rows and
-says of each metric whether it got better or worse. It works in a clone without data.
+It combines `dvc params diff`, `dvc metrics diff` and the tables that Git keeps. It says of
+each metric whether it got better or worse, and of each variant whether that is more than
+chance: on the same test images, with McNemar's exact test. It works in a clone without
+data. docs/comparing.md explains it.
 """
 
 import argparse
 import json
-import logging
 import math
 import os
 import re
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any
 
+from digits import paired, revisions
 from digits.config import cli
 from digits.errors import InputError, printable
-from digits.metrics import METRICS
+from digits.paired import Comparison
 from digits.pipeline import refuse_foreign_repository
+from digits.revisions import WORKSPACE, Change, Missing
 
 EXAMPLES = """\
 examples:
   digits compare                   the last commit with the working tree
   digits compare HEAD~1            the commit before it with the working tree
   digits compare main my-branch    two commits, branches, tags or experiments
+  digits compare --fail-on worse   fail if a variant got worse by more than chance
   digits compare --tolerance 0     fail if any metric got worse
   digits compare --in published    the variants of the published table
+  digits compare --variants one_vs_rest multinomial
+                                   two variants in the working tree
+  digits compare --variants one_vs_rest multinomial HEAD~1
+                                   two variants in a commit
 
-exit status: 0 if no metric got worse by more than the tolerance; 1 if one did; 2 if the
-revisions could not be compared, for example because a commit does not exist or a result
-is damaged. Missing results are listed
+exit status: 0 if nothing got worse, or neither --fail-on nor --tolerance is given; 1 if a
+variant is clearly worse (--fail-on worse) or a metric got worse by more than the tolerance;
+2 if the revisions could not be compared, for example because a commit does not exist or a
+result is damaged. Missing results are listed
 """
 STATUS = 2  # of a user's mistake
 
-# `accuracy` measures the same, and does not depend on the number of images.
-WITHOUT_TOLERANCE = frozenset({"errors"})
-
-CONFUSION = "confusion.csv"
+LEVEL = 0.05
+SMALLEST_P = 0.0001  # of the p-values that are shown as numbers
 N_CELLS = 5  # cells of each confusion matrix that are shown
 N_DECIMALS = 6  # after the decimal point; metrics have no more
 EN_DASH = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
-class Change:
-    """A parameter, a metric or a cell of a confusion matrix, with its two values.
+class Unpaired:
+    """A variant whose results in two revisions cannot be compared image by image.
 
     Attributes:
-        variant: The variant, or the file of a parameter that is not in params.yaml.
-        name: Of the parameter, the metric or the cell.
-        old: The value in the older revision; None if it is new.
-        new: The value in the newer revision; None if it was removed.
+        variant: Its name.
+        revision: The one that has no list of mistakes; None if the test images differ.
     """
 
     variant: str
-    name: str
-    old: Any
-    new: Any
+    revision: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What differs between two revisions.
+
+    Attributes:
+        parameters: The changed parameters.
+        metrics: The changed metrics of variants.
+        comparisons: Of each variant with the same test images, image by image.
+        unpaired: The variants that cannot be compared in this way.
+        mistakes: The changed cells of the confusion matrices.
+        tuning: The changed results of tunings.
+        missing: The results that a revision lacks.
+    """
+
+    parameters: list[Change] = field(default_factory=list)
+    metrics: list[Change] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    unpaired: list[Unpaired] = field(default_factory=list)
+    mistakes: list[Change] = field(default_factory=list)
+    tuning: list[Change] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
 
     @property
-    def difference(self) -> float | None:
-        """The new value minus the old one, if both are numbers."""
-        if _is_number(self.old) and _is_number(self.new):
-            return round(self.new - self.old, N_DECIMALS)
-        return None
-
-    @property
-    def worsening(self) -> float | None:
-        """By how much it got worse: negative if better, None if unknown."""
-        if self.difference is None or self.name not in METRICS:
-            return None
-        return -self.difference if METRICS[self.name] == "higher" else self.difference
-
-    def exceeds(self, tolerance: float | None) -> bool:
-        """Return whether it got worse by more than the tolerance."""
-        return (
-            tolerance is not None
-            and self.name not in WITHOUT_TOLERANCE
-            and (self.worsening or 0) > tolerance
-        )
+    def differs(self) -> bool:
+        """Whether any of it is a difference."""
+        changed = self.parameters or self.metrics or self.mistakes or self.tuning
+        return bool(changed) or any(not c.is_of_equals for c in self.comparisons)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-@dataclass(frozen=True, order=True)
-class Missing:
-    """A result of a variant that a revision has, without this result."""
-
-    variant: str
-    path: str
-    revision: str
-
-
-def dvc(*arguments: str) -> Any:
-    """Run a DVC command with `--json` and return its output.
-
-    Raises:
-        InputError: If DVC fails.
-    """
-    result = subprocess.run(  # noqa: S603 (DVC itself; no shell)
-        (sys.executable, "-m", "dvc", *arguments, "--json"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        lines = result.stderr.replace("ERROR: ", "").splitlines()
-        errors = (line for line in lines if line and not line.startswith("Having any trou"))
-        raise InputError(f"dvc {' '.join(arguments)}: {'; '.join(errors)}")
-    return json.loads(result.stdout) if result.stdout.strip() else {}
-
-
-def metrics_diff(revisions: list[str]) -> dict[str, Any]:
-    """Return `dvc metrics diff`, with the errors that the command does not print.
-
-    They are under `errors`, by revision, then by path unless the whole revision failed.
-    """
-    from dvc.exceptions import DvcException  # noqa: PLC0415 (slow to import)
-    from dvc.repo import Repo  # noqa: PLC0415
-    from dvc.scm import RevError  # noqa: PLC0415
-
-    logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of what is in `errors`
-    try:
-        with Repo() as repo:
-            return repo.metrics.diff(*revision_pair(revisions))
-    except (DvcException, RevError) as error:
-        command = " ".join(("dvc metrics diff", *revisions))
-        raise InputError(f"{command}: {error}") from error
-
-
-def unreadable(path: str, revision: str, reason: object) -> InputError:
-    """Return the error for a damaged result."""
-    cause = " ".join(str(reason).split())
-    return InputError(
-        f"{path} in {revision}: cannot be read ({cause}); `dvc repro` regenerates it"
-    )
-
-
-def parameters(revisions: list[str]) -> list[Change]:
-    """Return the changed parameters, sorted by name."""
-    return [
-        Change("" if path == "params.yaml" else path, name, value["old"], value["new"])
-        for path, values in sorted(dvc("params", "diff", *revisions).items())
-        for name, value in sorted(values.items())
-    ]
-
-
-def metrics(revisions: list[str]) -> tuple[list[Change], set[Missing]]:
-    """Return the changed metrics, sorted by variant and name, and those that are missing.
-
-    Raises:
-        InputError: If one can't be read or is not a finite number, or if the direction of a
-            metric in the newer revision is not declared.
-    """
-    found, missing, changes = metrics_diff(revisions), set(), []
-    for revision, errors in found.get("errors", {}).items():
-        if not isinstance(errors, dict):
-            raise InputError(f"{revision}: {' '.join(str(errors).split())}")
-        for path, error in errors.items():
-            if not isinstance(error, FileNotFoundError):
-                raise unreadable(path, revision, error)
-            missing.add(Missing(variant_of(PurePath(path)), path, revision))
-    for path, values in found.get("diff", {}).items():
-        for name, value in values.items():
-            change = Change(variant_of(PurePath(path)), name, value["old"], value["new"])
-            for given in (change.old, change.new):
-                finite = _is_number(given) and math.isfinite(given)
-                if given is not None and not finite:
-                    raise InputError(f"{path}: {name} is {given!r}")
-            if name not in METRICS and change.new is not None:
-                raise InputError(
-                    f"{path}: whether a higher or a lower {name} is better is undeclared; "
-                    f'add {name}="higher" or "lower" to @directions at the function that '
-                    "computes it, in digits/metrics.py"
-                )
-            changes.append(change)
-    return sorted(changes, key=lambda change: (change.variant, change.name)), missing
-
-
-def variant_of(path: PurePath) -> str:
-    """Return the variant of `metrics/<variant>…`, after the folder of its pipeline."""
-    return (path.parent.parent / path.stem).as_posix()
-
-
-def mistakes(revisions: list[str], in_one: set[str]) -> tuple[list[Change], set[Missing]]:
-    """Return the changed cells of the confusion matrices off the diagonal.
-
-    A matrix with other classes in the other revision is left out.
-
-    Args:
-        revisions: None, one or two of them, as on the command line.
-        in_one: The variants that only one of the revisions has.
-
-    Returns:
-        The changes by variant, the largest first; and the missing matrices.
-
-    Raises:
-        InputError: If one can't be read.
-    """
-    changes: list[Change] = []
-    found = dvc("plots", "diff", *revisions)
-    missing = set()
-    for error in found.get("errors", []):
-        path = error.get("source") or error.get("name", "")
-        if path and PurePath(path).name != CONFUSION:
-            continue  # another plot, which is not compared
-        if error["type"] != FileNotFoundError.__name__ or not path:
-            raise unreadable(path or "dvc.yaml", error["rev"], error["msg"])
-        missing.add(Missing(variant_of(PurePath(path).parent), path, error["rev"]))
-    in_one = in_one | {matrix.variant for matrix in missing}
-    plots = {path: drawn[0] for path, drawn in found.get("data", {}).items() if drawn}
-    shown = {name for plot in plots.values() for name in plot["revisions"]}
-    if len(shown) == 1:  # DVC shows only one if both are the same commit
-        return [], missing
-    for path, plot in plots.items():
-        variant = variant_of(PurePath(path).parent)
-        if PurePath(path).name == CONFUSION and variant not in in_one:
-            try:
-                before, after = (_matrix(plot, name) for name in revision_pair(revisions))
-            except (KeyError, ValueError) as error:
-                raise InputError(
-                    f"{path}: is not a confusion matrix ({error!r})"
-                ) from error
-            changes += (
-                Change(variant, " predicted as ".join(cell), count, after[cell])
-                for cell, count in before.items()
-                if before.keys() == after.keys() and count != after[cell]
-                if len(set(cell)) > 1  # the actual class and another, predicted one
-            )
-    changes.sort(key=lambda c: (c.variant, -abs(c.difference or 0), c.name))
-    return changes, missing
-
-
-def _matrix(plot: dict[str, Any], revision: str) -> dict[tuple[str, str], int]:
-    cells = {
-        (row["actual"], row["predicted"]): int(row["count"])
-        for row in plot["content"]["data"]["values"]
-        if row["rev"] == revision
-    }
-    if not cells:
-        raise ValueError(f"it is empty in {revision}")
-    return cells
-
-
-def revision_pair(revisions: list[str]) -> tuple[str, str]:
-    """Return the two revisions that DVC compares."""
-    before, after = (*revisions, *("HEAD", "workspace")[len(revisions) :])
+def revision_pair(named: list[str]) -> tuple[str, str]:
+    """Return the two revisions to compare, of which one or both may be left out."""
+    before, after = (*named, *("HEAD", WORKSPACE)[len(named) :])
     return before, after
 
 
@@ -265,7 +109,7 @@ def number(value: Any, sign: str = "") -> str:
     """Return a value for a cell: numbers without trailing zeros, text in backquotes."""
     if value is None:
         return EN_DASH
-    if not _is_number(value):
+    if not revisions.is_number(value):
         return code(str(value))
     rounded = f"{value:{sign}.{N_DECIMALS}f}".rstrip("0").rstrip(".")
     return rounded if float(rounded) or not value else f"{value:{sign}g}"
@@ -295,31 +139,31 @@ def verdict(change: Change, tolerance: float | None) -> str:
 
 def markdown(
     names: tuple[str, str],
-    changed: dict[str, list[Change]],
-    tolerance: float | None,
+    found: Found,
+    level: float = LEVEL,
+    tolerance: float | None = None,
     root: str = "",
-    missing: Iterable[Missing] = (),
 ) -> str:
     """Return the comparison of two revisions as Markdown.
 
     Args:
         names: The two revisions.
-        changed: The changes, by "parameters", "metrics" and "mistakes".
+        found: What differs.
+        level: The largest p-value of a clear difference.
         tolerance: By how much a metric may get worse; None: not judged.
         root: The folder of the project.
-        missing: The results that a revision lacks.
     """
     before, after = (_short(name) for name in names)
     parts = []
-    if not any(changed.values()):
+    if not found.differs:
         parts = [f"No parameter, metric or mistake differs between {before} and {after}."]
-    if changed["parameters"]:
+    if found.parameters:
         settings = (
             (code(f"{c.variant} {c.name}".strip()), number(c.old), number(c.new))
-            for c in changed["parameters"]
+            for c in found.parameters
         )
         parts += ["### Parameters", table(("parameter", before, after), settings, 1)]
-    if changed["metrics"]:
+    if found.metrics:
         header = ("variant", "metric", before, after, "change", "")
         rows = (
             (
@@ -330,21 +174,147 @@ def markdown(
                 number(c.difference, "+"),
                 verdict(c, tolerance),
             )
-            for c in changed["metrics"]
+            for c in found.metrics
         )
         parts += ["### Metrics", table(header, rows, 2)]
-    if changed["mistakes"]:
-        parts += ["### Mistakes", *_mistakes(changed["mistakes"], before, after, root)]
-    if missing:
-        lines = (f"- {code(m.path)} in {_short(m.revision)}" for m in sorted(missing))
+    chance = [*_chance(found, before, after, level)]
+    if chance:
+        parts += ["### More than chance?", *chance]
+    if found.mistakes:
+        parts += ["### Mistakes", *_mistakes(found.mistakes, before, after, root)]
+    if found.tuning:
+        titles = ("tuning", "result", before, after, "change")
+        cells = (
+            (
+                code(c.variant),
+                code(c.name),
+                number(c.old),
+                number(c.new),
+                number(c.difference, "+"),
+            )
+            for c in found.tuning
+        )
+        parts += ["### Tuning", table(titles, cells, 2)]
+    if found.missing:
+        lines = (f"- {code(m.path)} in {_short(m.revision)}" for m in found.missing)
         why = (
             "The variant exists in this revision, but this result does not, so it was not "
             "compared:"
         )
         parts += ["### Missing", why, "\n".join(lines)]
-    n_worse = sum(change.exceeds(tolerance) for change in changed["metrics"])
+    n_worse = sum(change.exceeds(tolerance) for change in found.metrics)
     if n_worse:
         parts.append(f"**Worse by more than {tolerance:g}: {n_worse} of the metrics.**")
+    return "\n\n".join(parts)
+
+
+def _chance(found: Found, before: str, after: str, level: float) -> Iterator[str]:
+    """Yield the comparison of the variants image by image, as Markdown."""
+    different = [c for c in found.comparisons if not c.is_of_equals]
+    if different:
+        yield from _comparisons(different, before, after, level, "variant")
+    equal = [code(c.name) for c in found.comparisons if c.is_of_equals]
+    if equal and (different or found.metrics):
+        yield f"In both, the same images are right: {', '.join(equal)}."
+    unpaired = sorted(found.unpaired, key=lambda one: (one.revision or "", one.variant))
+    for revision, group in groupby(unpaired, key=lambda one: one.revision):
+        variants = ", ".join(code(one.variant) for one in group)
+        if revision is None:
+            yield f"Not compared image by image, as the test images differ: {variants}."
+        else:
+            yield (
+                f"Not compared image by image, as {_short(revision)} has no "
+                f"`{revisions.MISTAKES}` of {variants}: `dvc repro` there writes it."
+            )
+
+
+def _comparisons(
+    comparisons: Sequence[Comparison], before: str, after: str, level: float, what: str
+) -> Iterator[str]:
+    """Yield a table of comparisons, and a text that explains the p-values.
+
+    Args:
+        comparisons: At least one.
+        before: The older of the two that are compared.
+        after: The newer one.
+        level: The largest p-value of a clear difference.
+        what: The heading of the comparisons' names.
+    """
+    with_loss = any(c.log_loss for c in comparisons)
+    header = (
+        what,
+        f"accuracy of {before}",
+        f"accuracy of {after}",
+        f"only {before} right",
+        f"only {after} right",
+        "difference",
+        *["difference of log loss"] * with_loss,
+        "p-value",
+        f"{after} is",
+    )
+    rows = (
+        (
+            code(c.name),
+            _accuracy(c.accuracy_old, c.interval_old),
+            _accuracy(c.accuracy_new, c.interval_new),
+            str(c.only_old),
+            str(c.only_new),
+            "{:+.4f} ({:+.4f} to {:+.4f})".format(c.difference, *c.difference_interval),
+            *[_log_loss(c)] * with_loss,
+            _p_value(c.p_adjusted),
+            c.verdict if c.verdict == paired.UNCLEAR else f"**{c.verdict}**",
+        )
+        for c in comparisons
+    )
+    yield table(header, rows, 1)
+    tested = [c for c in comparisons if c.only_old or c.only_new]
+    text = ""
+    if tested:
+        example = min(tested, key=lambda c: c.p_value)
+        of = f" of {code(example.name)}" if len(comparisons) > 1 else ""
+        correction = ""
+        if len(tested) > 1:
+            correction = (
+                f"; with Holm's correction for {len(tested)} comparisons "
+                f"{_p_value(example.p_adjusted)}"
+            )
+        text = (
+            f"Of the {example.only_old + example.only_new} test images{of} that only one "
+            f"of the two classifies correctly, {after} has {example.only_new} and {before} "
+            f"{example.only_old}. If both were equally good, chance would divide them at "
+            f"least as unevenly with probability {_p_value(example.p_value)} (McNemar's "
+            f"exact test{correction}). A p-value of at most {level:g} is a clear "
+            "difference. "
+        )
+    yield f"{text}In parentheses: {100 * (1 - level):g} % intervals."
+
+
+def _accuracy(value: float, interval: tuple[float, float]) -> str:
+    return "{:.4f} ({:.4f} to {:.4f})".format(value, *interval)
+
+
+def _log_loss(comparison: Comparison) -> str:
+    loss = comparison.log_loss
+    if loss is None:
+        return EN_DASH
+    low, high = (number(end, "+") for end in loss.interval)
+    return f"{number(loss.difference, '+')} ({low} to {high})"
+
+
+def _p_value(value: float) -> str:
+    return f"{value:.4f}" if value >= SMALLEST_P else f"< {SMALLEST_P}"
+
+
+def markdown_of_variants(
+    names: tuple[str, str], revision: str, comparison: Comparison, level: float
+) -> str:
+    """Return the comparison of two variants at one revision as Markdown."""
+    before, after = map(code, names)
+    parts = [f"### {before} and {after}"]
+    if comparison.is_of_equals:
+        parts += [f"In {_short(revision)} both classify the same images correctly."]
+    else:
+        parts += _comparisons([comparison], before, after, level, "revision")
     return "\n\n".join(parts)
 
 
@@ -378,6 +348,104 @@ def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iter
     )
 
 
+def compare_revisions(repo: Any, pair: tuple[str, str], level: float) -> Found:
+    """Return what differs between two revisions.
+
+    Args:
+        repo: DVC's `Repo`.
+        pair: The two revisions.
+        level: The largest p-value of a clear difference.
+
+    Raises:
+        InputError: If a result can't be read.
+    """
+    metrics = revisions.metrics(repo, pair)
+    missing, results = set(metrics.missing), []
+    for revision, declared in zip(pair, metrics.declared, strict=True):
+        of_revision, without = revisions.results(repo, revision, declared)
+        results.append(of_revision)
+        missing |= without
+    older, newer = results
+    pairs, unpaired = {}, []
+    for variant in sorted(older.keys() & newer.keys()):
+        two = older[variant], newer[variant]
+        lacking = [
+            revision
+            for revision, result in zip(pair, two, strict=True)
+            if result.mistakes is None
+        ]
+        unpaired += [Unpaired(variant, revision) for revision in lacking]
+        if lacking:
+            continue
+        if paired.have_same_images(*two):
+            pairs[variant] = two
+        else:
+            unpaired.append(Unpaired(variant, None))
+    return Found(
+        parameters=revisions.parameters(repo, pair),
+        metrics=metrics.changed,
+        comparisons=paired.compare(pairs, level),
+        unpaired=unpaired,
+        mistakes=revisions.mistakes(older, newer),
+        tuning=metrics.tuning,
+        missing=sorted(missing),
+    )
+
+
+def compare_variants(
+    repo: Any, names: tuple[str, str], revision: str, level: float
+) -> Comparison:
+    """Compare two variants at one revision.
+
+    Args:
+        repo: DVC's `Repo`.
+        names: The two variants.
+        revision: A revision, or `workspace`.
+        level: The largest p-value of a clear difference.
+
+    Raises:
+        InputError: If a result is missing or can't be read, or if the two are of other test
+            images.
+    """
+    paths = [f"metrics/{name}.json" for name in names]
+    results, missing = revisions.results(repo, revision, paths)
+    for lacking in sorted(missing):
+        pair = ("HEAD" if revision == WORKSPACE else revision, WORKSPACE)
+        declared = revisions.metrics(repo, pair).declared[revision == WORKSPACE]
+        known = ", ".join(sorted(map(revisions.variant_of, declared)))
+        raise InputError(
+            f"{lacking.path} in {revision}: is missing; the variants there are {known}"
+        )
+    older, newer = (results[name] for name in names)
+    for name, result in zip(names, (older, newer), strict=True):
+        if result.mistakes is None:
+            raise InputError(
+                f"metrics/{name}/{revisions.MISTAKES} in {revision}: is missing, and "
+                "without it no image can be compared; `dvc repro` there writes it"
+            )
+    if not paired.have_same_images(older, newer):
+        what = " and ".join(
+            f"those of {name} {result.n_images} of {', '.join(result.support)}"
+            for name, result in zip(names, (older, newer), strict=True)
+        )
+        raise InputError(
+            f"{names[0]} and {names[1]} have other test images ({what}); compare two "
+            "variants of the same subset"
+        )
+    (comparison,) = paired.compare({revision: (older, newer)}, level)
+    return comparison
+
+
+def _level(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 1, got {text}")
+    return value
+
+
 def _tolerance(text: str) -> float:
     try:
         value = float(text)
@@ -393,6 +461,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("A", nargs="?", help="the older commit (default: HEAD)")
     parser.add_argument("B", nargs="?", help="the newer commit (default: the working tree)")
     parser.add_argument(
+        "--variants",
+        nargs=2,
+        metavar="VARIANT",
+        help="compare two variants of the same subset, in the commit A (default: the "
+        "working tree)",
+    )
+    parser.add_argument(
+        "--level",
+        type=_level,
+        default=LEVEL,
+        metavar="P",
+        help="a difference of accuracies is clear if its p-value is at most P (default: "
+        "%(default)s); intervals contain 1 - P",
+    )
+    parser.add_argument(
+        "--fail-on",
+        choices=["worse"],
+        help="fail if a variant is clearly worse: if its accuracy fell by more than chance "
+        "explains",
+    )
+    parser.add_argument(
         "--tolerance",
         type=_tolerance,
         metavar="X",
@@ -406,33 +495,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: argparse.Namespace) -> int:
     """Compare, print, and return the exit status."""
+    if arguments.variants and (arguments.B is not None or arguments.tolerance is not None):
+        raise InputError(
+            "--variants compares two variants in one commit: name at most one commit, and "
+            "use --fail-on worse instead of --tolerance"
+        )
     os.chdir(arguments.root)  # there DVC works on the project of this folder
-    revisions = [name for name in (arguments.A, arguments.B) if name is not None]
     refuse_foreign_repository(Path())
-    with cli.commands_act_on(arguments.root):
-        scores, without_metrics = metrics(revisions)
-        in_one = {
-            change.variant for change in scores if change.old is None or change.new is None
-        }
-        mistake_changes, without_matrix = mistakes(revisions, in_one)
-        changed = {
-            "parameters": parameters(revisions),
-            "metrics": scores,
-            "mistakes": mistake_changes,
-        }
-    missing = sorted(without_metrics | without_matrix)
+    with cli.commands_act_on(arguments.root), revisions.repository() as repo:
+        if arguments.variants:
+            return _main_of_variants(repo, arguments)
+        pair = revision_pair([name for name in (arguments.A, arguments.B) if name])
+        found = compare_revisions(repo, pair, arguments.level)
     tolerance = arguments.tolerance
+    worse = [c.name for c in found.comparisons if c.verdict == "worse"]
     if arguments.json:
-        printed = {
-            kind: [asdict(change) | {"change": change.difference} for change in changes]
-            for kind, changes in changed.items()
-        }
-        for entry, change in zip(printed["metrics"], changed["metrics"], strict=True):
-            entry["worsening"] = change.worsening
-            entry["too_much"] = change.exceeds(tolerance)
-        printed["missing"] = [asdict(result) for result in missing]
+        print(json.dumps(as_json(found, arguments.level, tolerance), indent=2))
+    else:
+        print(markdown(pair, found, arguments.level, tolerance, str(arguments.root)))
+        if worse and arguments.fail_on:
+            print(f"\n**Clearly worse: {', '.join(map(code, worse))}.**")
+    too_much = any(change.exceeds(tolerance) for change in found.metrics)
+    return int(too_much or bool(worse and arguments.fail_on))
+
+
+def _main_of_variants(repo: Any, arguments: argparse.Namespace) -> int:
+    names, revision = tuple(arguments.variants), arguments.A or WORKSPACE
+    level = arguments.level
+    comparison = compare_variants(repo, names, revision, level)
+    if arguments.json:
+        printed = {"variants": names, "level": level, "comparison": asdict(comparison)}
         print(json.dumps(printed, indent=2))
     else:
-        pair = revision_pair(revisions)
-        print(markdown(pair, changed, tolerance, str(arguments.root), missing))
-    return int(any(change.exceeds(tolerance) for change in changed["metrics"]))
+        print(markdown_of_variants(names, revision, comparison, level))
+    return int(comparison.verdict == "worse" and arguments.fail_on is not None)
+
+
+def as_json(found: Found, level: float, tolerance: float | None) -> dict[str, Any]:
+    """Return what differs between two revisions, for JSON."""
+    changed = {
+        "parameters": found.parameters,
+        "metrics": found.metrics,
+        "mistakes": found.mistakes,
+        "tuning": found.tuning,
+    }
+    printed: dict[str, Any] = {
+        kind: [asdict(change) | {"change": change.difference} for change in changes]
+        for kind, changes in changed.items()
+    }
+    for entry, change in zip(printed["metrics"], found.metrics, strict=True):
+        entry["worsening"] = change.worsening
+        entry["too_much"] = change.exceeds(tolerance)
+    return printed | {
+        "level": level,
+        "comparisons": [asdict(comparison) for comparison in found.comparisons],
+        "not_compared": [asdict(one) for one in found.unpaired],
+        "missing": [asdict(result) for result in found.missing],
+    }

@@ -7,13 +7,15 @@ commit that it started from, and only the variants that it changed are shown.
 
 import argparse
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
-from digits.commands.compare import dvc, number
+from digits.commands.compare import number
 from digits.errors import InputError, printable
 from digits.metrics import METRICS
 from digits.pipeline import refuse_foreign_repository
@@ -59,6 +61,25 @@ class Experiment:
     state: str
     changed: dict[str, tuple[Any, Any]]
     metrics: dict[str, Values]
+
+
+def dvc(*arguments: str) -> Any:
+    """Run a DVC command with `--json` and return its output.
+
+    Raises:
+        InputError: If DVC fails.
+    """
+    result = subprocess.run(  # noqa: S603 (DVC itself; no shell)
+        (sys.executable, "-m", "dvc", *arguments, "--json"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        lines = result.stderr.replace("ERROR: ", "").splitlines()
+        errors = (line for line in lines if line and not line.startswith("Having any trou"))
+        raise InputError(f"dvc {' '.join(arguments)}: {'; '.join(errors)}")
+    return json.loads(result.stdout) if result.stdout.strip() else {}
 
 
 def flat(value: Any, path: str = "") -> Values:

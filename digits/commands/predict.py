@@ -12,6 +12,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ examples:
   digits predict --json seven.png                 all scores, as JSON
   digits predict --in published seven.png         the models of the published table
 
+In a folder, files are images if their names say so; a warning names each other file.
+
 exit status: 0 if every image was classified; 1 if an image could not be read (the others
 are classified); 2 if no model can be used, for example because none is trained yet
 """
@@ -45,6 +48,7 @@ STATUS = 2  # of a user's mistake
 BATCH_SIZE = 256  # images in memory at a time
 COLUMN_GAP = "  "
 SCORE_WIDTH = 7  # width of a score, in columns
+SUFFIXES = sorted(image_input.SUFFIXES)
 
 
 class Variant:
@@ -137,22 +141,41 @@ def image_shape(variants: list[Variant], root: Path) -> tuple[int, int]:
     return height, width
 
 
-def image_files(path: Path) -> list[Path]:
-    """Return the file itself, or all images in a folder, sorted.
+@dataclass(frozen=True)
+class Found:
+    """What a path names.
 
-    Raises:
-        InputError: If there are none.
+    Attributes:
+        images: The image files, sorted.
+        others: The files and folders that are not read, each with the reason, sorted.
     """
+
+    images: list[Path]
+    others: dict[Path, str]
+
+
+def find(path: Path) -> Found:
+    """Return the file itself, or all files in a folder and the folders in it."""
     if not path.is_dir():
-        return [path]
-    found = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in image_input.SUFFIXES and not file.name.startswith(".")
-    )
-    if not found:
-        raise InputError(f"{path}: there is no image in this folder")
-    return found
+        return Found([path], {})
+    images: list[Path] = []
+    others: dict[Path, str] = {}
+
+    def note(error: OSError) -> None:
+        others[Path(error.filename)] = f"cannot be read: {error.strerror}"
+
+    for top, folders, files in os.walk(path, onerror=note):
+        for name in folders:
+            if (folder := Path(top, name)).is_symlink():
+                others[folder] = "is a symbolic link to a folder, which is not followed"
+        for file in (Path(top, name) for name in files):
+            if file.name.startswith("."):
+                others[file] = "is hidden"
+            elif file.suffix.lower() not in image_input.SUFFIXES:
+                others[file] = f"its name does not end in {' '.join(SUFFIXES)}"
+            else:
+                images.append(file)
+    return Found(sorted(images), dict(sorted(others.items())))
 
 
 def name_of(file: Path) -> str:
@@ -307,11 +330,13 @@ def main(arguments: argparse.Namespace) -> int:
     files: dict[Path, None] = {}
     complete = True
     for path in arguments.paths:
-        try:
-            files |= dict.fromkeys(image_files(path))
-        except InputError as error:
+        found = find(path)
+        files |= dict.fromkeys(found.images)
+        for other, reason in found.others.items():
+            log.warning("warning: %s: not classified: %s", name_of(other), reason)
+        if not found.images:
             complete = False
-            log.error("error: %s", error)  # noqa: TRY400 (no traceback)
+            log.error("error: %s: there is no image in this folder", name_of(path))
     table = Table(list(files), variants, scores=bool(arguments.variant))
     complete &= predict(
         list(files),

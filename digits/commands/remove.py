@@ -1,8 +1,8 @@
 """Remove variants or subsets and everything that belongs to them.
 
 This removes the block in params.yaml, its entries under `plots` in dvc.yaml, its stages in
-dvc.lock, and its files under data/ and metrics/. Comments outside the block and all other
-files stay.
+dvc.lock, and its files under data/ and metrics/. A variant takes its tunings with it.
+Comments outside the block and all other files stay.
 Copies stay in DVC's cache until `dvc gc`, and in Git's history.
 """
 
@@ -44,15 +44,15 @@ Key = tuple[str | int, ...]  # the path of a block: keys, and positions in lists
 
 @dataclass
 class Removal:
-    """A plan: blocks of YAML files by their keys, stages in dvc.lock, files."""
+    """A plan: blocks of YAML files by their keys, stages by their dvc.lock, files."""
 
     blocks: dict[str, list[Key]] = field(default_factory=dict)
-    stages: list[str] = field(default_factory=list)
+    stages: dict[str, list[str]] = field(default_factory=dict)
     paths: list[Path] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Return whether there is anything to remove."""
-        return bool(any(self.blocks.values()) or self.stages or self.paths)
+        return any((*self.blocks.values(), *self.stages.values(), self.paths))
 
 
 def plan(project: Pipeline, names: list[str], *, leftovers: bool) -> Removal:
@@ -97,11 +97,39 @@ def plan(project: Pipeline, names: list[str], *, leftovers: bool) -> Removal:
     ]
     parts = [project.recorded_of(*member) for member in members]
     parts += [project.left_over()] if leftovers else []
-    removal.stages = sorted({stage for stages, _ in parts for stage in stages})
+    stages = sorted({stage for stages, _ in parts for stage in stages})
+    removal.stages[pipeline.LOCK] = stages
     removal.paths = sorted({path for _, paths in parts for path in paths})
+    gone = {name for group, name in members if group == "variants"}
+    _plan_tunings(project, removal, gone, leftovers=leftovers)
     own = {path for member in members for path in project.files_of(*member)}
     removal.blocks["dvc.yaml"] = [*_plots(project, own)]
     return removal
+
+
+def _plan_tunings(
+    project: Pipeline, removal: Removal, gone: set[str], *, leftovers: bool
+) -> None:
+    """Add the tunings of variants that are removed, and those that are left over."""
+    blocks = project.params.get("tuning") or {}
+    lost = [name for name, block in blocks.items() if (block or {}).get("variant") in gone]
+    whole = bool(lost) and len(lost) == len(blocks)
+    keys: list[Key] = [("tuning",)] if whole else [("tuning", name) for name in lost]
+    removal.blocks["params.yaml"] += keys
+    lock = project.root / pipeline.TUNING_LOCK
+    recorded = pipeline.read(lock).get("stages") or {} if lock.exists() else {}
+    names = {stage: stage.partition("@")[2] for stage in recorded}
+    removal.stages[pipeline.TUNING_LOCK] = [
+        stage
+        for stage, name in names.items()
+        if name in lost or (leftovers and name not in blocks)
+    ]
+    lost += [names[stage] for stage in removal.stages[pipeline.TUNING_LOCK]]
+    for name in sorted({*lost}):
+        results = project.root / "tuning"
+        unfinished = project.root / "data/unfinished/tuning" / name
+        paths = (results / f"{name}.json", results / name, unfinished)
+        removal.paths += [path for path in paths if path.exists()]
 
 
 def _resolve(project: Pipeline, name: str) -> tuple[str, str]:
@@ -184,21 +212,23 @@ def carry_out(project: Pipeline, removal: Removal) -> None:
     ignored = Ignored(root)
     for path in removal.paths:
         _delete(path, root, ignored)
-    if removal.stages:
-        lock = project.lock
-        lock["stages"] = {
-            name: stage
-            for name, stage in lock["stages"].items()
-            if name not in removal.stages
-        }
-        pipeline.write(root / pipeline.LOCK, lock)
+    for name, stages in removal.stages.items():
+        if stages:
+            lock = pipeline.read(root / name)
+            lock["stages"] = {
+                stage: record
+                for stage, record in lock["stages"].items()
+                if stage not in stages
+            }
+            pipeline.write(root / name, lock)
 
 
 def _delete(path: Path, root: Path, ignored: Ignored) -> None:
     """Delete a file or a folder, and the folders above it that are then empty."""
     files.remove(path)
     folder = path.parent
-    while folder not in (root, root / "data", root / "metrics") and not [
+    kept = (root, *(root / name for name in ("data", "metrics", "tuning")))
+    while folder not in kept and not [
         left for left in folder.iterdir() if not ignored(left, folder=left.is_dir())
     ]:
         shutil.rmtree(folder)
@@ -302,7 +332,11 @@ def describe(project: Pipeline, removal: Removal) -> list[str]:
             for name, keys in removal.blocks.items()
             for key in keys
         ),
-        *(f"  {root / pipeline.LOCK}: {stage}" for stage in removal.stages),
+        *(
+            f"  {root / name}: {stage}"
+            for name, stages in removal.stages.items()
+            for stage in stages
+        ),
         *(f"  {path}{'/' if path.is_dir() else ''}" for path in removal.paths),
     ]
 

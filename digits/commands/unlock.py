@@ -76,10 +76,12 @@ def unlock(root: Path) -> Iterator[str]:
     pipeline.refuse_foreign_repository(root)  # Git would not restore a file
     folders = [root, *(path.parent for path in root.glob("*/.dvc"))]
     for folder in folders:
-        if locks.is_empty(locks.rwlock_of(folder)) or not _is_in_order(folder / LOCK):
-            # It may have looked truncated while it was written.
+        recorded = (folder / LOCK, folder / pipeline.TUNING_LOCK)
+        if locks.is_empty(locks.rwlock_of(folder)) or not all(map(_is_in_order, recorded)):
+            # One may have looked truncated while it was written.
             with locks.exclusive(folder):
-                yield from _put_in_order(folder / LOCK)
+                for lock in recorded:
+                    yield from _put_in_order(lock)
     left = [path for path in _unmerged(root) if in_conflict(root / path)]
     left += [name for name in ("params.yaml", "dvc.yaml") if in_conflict(root / name)]
     if left:
@@ -89,8 +91,8 @@ def unlock(root: Path) -> Iterator[str]:
             f"`git add {names.replace(',', '')}`, and run the command again"
         )
     for folder in folders:
-        if pipeline.restore_plots(folder):
-            yield f"{folder / pipeline.PLOTS}: could not be read, and is written again"
+        for path in pipeline.restore(folder):
+            yield f"{path}: could not be read, and is written again"
 
 
 def _is_in_order(lock: Path) -> bool:

@@ -25,7 +25,7 @@ from digits.config import cli, fingerprint
 from digits.data import files
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
-from digits.pipeline import LOCK, Pipeline, restore_plots
+from digits.pipeline import LOCK, Pipeline, restore
 
 log = logging.getLogger(__name__)
 
@@ -233,7 +233,7 @@ def repair(repo: Any, root: Path, damage: list[Damage]) -> None:
         root: The folder of the project.
         damage: What `check` returned.
     """
-    restore_plots(root)  # without it DVC does not start
+    restore(root)  # without these DVC does not start
     broken = dict.fromkeys(one.out for one in damage if one.out)
     again = dict.fromkeys(one.stage for one in damage if not one.out)
     store = Path(repo.cache.local.path)

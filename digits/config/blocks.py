@@ -36,11 +36,13 @@ class TrainBlock(Block):
             documentation.
         most_classes: The most classes that the model can distinguish; None: any number.
         needs_thresholds: Whether `evaluate` turns its score into a class by thresholds.
+        has_probabilities: Whether its scores give a probability of each class.
     """
 
     summary: ClassVar[str]
     most_classes: ClassVar[int | None] = None
     needs_thresholds: ClassVar[bool] = False
+    has_probabilities: ClassVar[bool] = False
 
     model: str
     preprocess: Literal["deskew"] | None = Field(

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import json
 import logging
 import os
 import re
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from digits.errors import InputError, printable
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Kind = Literal["subset", "variant", "tuning"]
+BLOCKS: dict[Kind, str] = {"subset": "subsets", "variant": "variants", "tuning": "tuning"}
 DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -34,7 +37,7 @@ class _Printable(logging.Formatter):
 def run(
     main: Callable[..., None],
     description: str | None,
-    of: Literal["subset", "variant"] | None = None,
+    of: Kind | None = None,
     uses: Sequence[str] = (),
 ) -> None:
     """Run `main(params, root)`, or `main(params, name, root)` for a subset or variant.
@@ -58,7 +61,7 @@ def run(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if of:
-        parser.add_argument(of, help=f"a name under `{of}s` in params.yaml")
+        parser.add_argument(of, help=f"a name under `{BLOCKS[of]}` in params.yaml")
     add_root(parser)
     arguments = parser.parse_args()
     root, start = arguments.root, time.perf_counter()
@@ -68,14 +71,18 @@ def run(
         names = [getattr(arguments, of)] if of else []
         if of:
             check_name(checked, of, *names)
+        stage = os.environ.get("DVC_STAGE")  # set where DVC will record the result
+        if stage and of == "tuning":
+            _refuse_old_tuning(root, checked.tuning_block(*names), *names)
 
         def used(now: "Params") -> str | None:
-            block: Block | None = getattr(now, f"{of}s").get(*names) if of else now
+            block: Block | None = getattr(now, BLOCKS[of]).get(*names) if of else now
+            if block and of == "tuning":
+                return json.dumps(now.tuning_block(*names))
             return block.model_dump_json(include=set(uses) or None) if block else None
 
-        if uses:  # otherwise every byte of the file counts
-            inputs = [path for path in inputs if path.name != "params.yaml"]
-        stage = os.environ.get("DVC_STAGE")  # set where DVC will record the result
+        if of or uses:  # otherwise every byte of the file counts
+            inputs = [path for path in inputs if path.suffix != ".yaml"]
         if stage:
             _refuse_links(root)
         with (
@@ -152,8 +159,17 @@ def commands_for(root: Path, text: str) -> str:
         return text
     folder = shlex.quote(root.as_posix())
     text = re.sub(r"`dvc (?!--cd )", lambda _: f"`dvc --cd {folder} ", text)
-    with_option = r"`(digits (?:compare|predict|remove|verify)\b[^`]*)`"
+    with_option = r"`(digits (?:compare|predict|remove|tune|verify)\b[^`]*)`"
     return re.sub(with_option, lambda found: f"`{found[1]} --in {folder}`", text)
+
+
+def _refuse_old_tuning(root: Path, block: dict[str, Any], name: str) -> None:
+    """Raise `InputError` unless DVC records this block: it reads tuning/stages.yaml."""
+    from digits import pipeline  # noqa: PLC0415 (slow to import)
+
+    path = root / pipeline.TUNINGS
+    if (pipeline.read(path).get("tunings") or {}).get(name) != block:
+        raise InputError(f"{path}: differs from params.yaml; run `dvc repro check` first")
 
 
 def _refuse_links(root: Path) -> None:
@@ -171,10 +187,9 @@ def _refuse_links(root: Path) -> None:
             )
 
 
-def check_name(checked: "Params", of: Literal["subset", "variant"], name: str) -> None:
-    """Raise `InputError` unless params.yaml has a subset or variant of that name."""
-    known = checked.subsets if of == "subset" else checked.variants
+def check_name(checked: "Params", of: Kind, name: str) -> None:
+    """Raise `InputError` unless params.yaml has a block of that kind and name."""
+    known = getattr(checked, BLOCKS[of])
     if name not in known:
-        raise InputError(
-            f"params.yaml has no {of} {name!r}; it has {', '.join(sorted(known))}"
-        )
+        there = ", ".join(sorted(known)) or "none"
+        raise InputError(f"params.yaml has no {of} {name!r}; it has {there}")

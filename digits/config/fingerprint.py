@@ -6,9 +6,10 @@ DVC does not follow imports (https://github.com/treeverse/dvc/issues/1577). So t
 syntax tree, and the versions of the libraries. The stages in dvc.yaml depend on these.
 
 The hash leaves out what cannot change a result: docstrings, comments, formatting, type
-hints of functions, the order of a module's imports, log messages, error messages, and the
-limits of parameters. The modules in `NO_RESULT` are left out as well: they read and check
-parameters, whose values DVC tracks itself. Imports by a computed name are not followed.
+hints of functions, the order of a module's imports, log messages, error messages, the
+limits of parameters, and whether a model has probabilities. The modules in `NO_RESULT` are
+left out as well: they read and check parameters, whose values DVC tracks itself. Imports by
+a computed name are not followed.
 """
 
 import ast
@@ -29,7 +30,7 @@ from digits.errors import InputError
 
 FOLDER = Path("fingerprints")
 STAGES = ("download", "filter", "report")
-MODEL_STAGES = ("train", "evaluate")  # one fingerprint for each model
+MODEL_STAGES = ("train", "evaluate", "tune")  # one fingerprint for each model
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("digits", "stages")
@@ -70,6 +71,12 @@ def names() -> list[str]:
     return [*STAGES, *of_models]
 
 
+def paths_of(model: str) -> str:
+    """Return the module that tunes a model in its own way; empty if there is none."""
+    parsed = _parse(f"digits.methods.{model}")
+    return "digits.tuning.paths" if "digits.models.logistic" in parsed.modules else ""
+
+
 def compute(name: str) -> dict[str, Any]:
     """Return a fingerprint: the hash of each module, and each library's version.
 
@@ -83,6 +90,8 @@ def compute(name: str) -> dict[str, Any]:
     roots = [f"stages.{stage}"]
     if stage in MODEL_STAGES:
         roots.append(f"digits.methods.{model}")
+    if stage == "tune" and (paths := paths_of(model)):
+        roots.append(paths)
     elif stage == "report":  # loads the models, and shows their summaries
         roots += [f"digits.methods.{model}" for model in methods.NAMES]
     modules = sorted(_closure(roots))
@@ -297,12 +306,15 @@ class _Plain:
             node.value = None  # the first limit of a parameter is one
 
     def _class(self, node: ast.ClassDef) -> None:
-        for child in node.body:
+        for child in [*node.body]:
             match child:
                 case ast.Assign([ast.Name("summary")], ast.Constant(str(text))):
                     self.summary = text
                     node.body.remove(child)
-                    break
+                case ast.Assign([ast.Name("has_probabilities")]) | ast.AnnAssign(
+                    ast.Name("has_probabilities")
+                ):
+                    node.body.remove(child)
 
     def _function(self, node: ast.FunctionDef) -> None:
         node.returns = None

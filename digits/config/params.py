@@ -8,7 +8,7 @@ import difflib
 import math
 import re
 import reprlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -26,13 +26,15 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from digits import methods
-from digits.config.blocks import Block, Evaluate, TrainBlock
+from digits.config.blocks import Block, Evaluate, Seed, TrainBlock
+from digits.config.tuning import FOUND, THRESHOLDS, Tuning
 from digits.data import regular
 from digits.data.dataset import class_name
 from digits.data.registry import DATASETS
 from digits.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
+TuningName = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]*$", max_length=64)]
 Label = Annotated[int, Field(ge=0, le=99)]
 ClassName = Annotated[str, Field(max_length=100), AfterValidator(class_name)]
 AtLeastTwo = Field(min_length=2, max_length=100, strict=False)
@@ -64,9 +66,16 @@ class Dataset(Block):
         "custom: your own data, under data/own/."
     )
     source: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
-        description="auto: try the mirrors in turn. Otherwise the path of an npz file, or "
-        "of a folder with IDX files, or with images in train/<class>/ and test/<class>/."
+        description="auto: try the mirrors in turn. Otherwise the path of an npz or CSV "
+        "file, or of a folder with such files, with IDX files, or with images in "
+        "train/<class>/ and test/<class>/."
     )
+    test_share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None,
+        description="custom data without test images: which share of the images of each "
+        "class becomes test images.",
+    )
+    seed: Seed = Field(default=0, description="Seed of the draw of test images.")
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -92,6 +101,12 @@ class Dataset(Block):
                     "(so that DVC notices when it changes), got {source}",
                     {"source": repr(self.source)},
                 )
+        elif given := self.model_fields_set & {"test_share", "seed"}:
+            raise PydanticCustomError(
+                "dataset",
+                "{key} is only for custom data: {name} has test images",
+                {"key": min(given), "name": self.name},
+            )
         return self
 
 
@@ -156,6 +171,22 @@ class Variant(Block):
         """Return some of its blocks as JSON, to be stored in a result."""
         return self.model_dump_json(include=set(blocks), exclude_unset=True)
 
+    def with_values(self, values: dict[str, Any]) -> Self:
+        """Return the variant with other values of some parameters, checked.
+
+        Args:
+            values: By the parameter's name in `train` or `evaluate`. Thresholds that are to
+                be found have some values for now.
+        """
+        content = self.model_dump(exclude_unset=True)
+        for key, value in values.items():
+            block = "evaluate" if key in THRESHOLDS else "train"
+            given = value
+            if value == FOUND and key in THRESHOLDS:
+                given = content["evaluate"].get(key, ())
+            content[block][key] = given
+        return self.model_validate(content)
+
 
 class Params(Block):
     """All of `params.yaml`."""
@@ -164,6 +195,9 @@ class Params(Block):
     # DVC makes stages of each, and is slow with thousands
     subsets: Annotated[dict[Name, Subset], Field(min_length=1, max_length=1000)]
     variants: Annotated[dict[Name, Variant], Field(min_length=1, max_length=1000)]
+    tuning: Annotated[dict[TuningName, Tuning], Field(max_length=1000)] = Field(
+        default={}, description="Values to try by cross-validation, by name."
+    )
 
     @model_validator(mode="after")
     def _variants_fit_their_subsets(self) -> Self:
@@ -176,6 +210,16 @@ class Params(Block):
             f"variants.{name}{key}: {rule}"
             for name, variant in self.variants.items()
             for key, rule in self._broken_rules(name, variant)
+        ]
+        known = {name.lower(): name for name in self.tuning}
+        broken = broken or [
+            f"tuning.{name}: differs from {known[name.lower()]} only in case; rename one"
+            for name in self.tuning
+            if known[name.lower()] != name  # the same file on some systems
+        ] + [
+            f"tuning.{name}{key}: {rule}"
+            for name, tuning in self.tuning.items()
+            for key, rule in self._broken_rules_of_tuning(tuning)
         ]
         if broken:
             raise PydanticCustomError("variants", "{lines}", {"lines": "\n".join(broken)})
@@ -213,12 +257,76 @@ class Params(Block):
             rule = f"{model} distinguishes {most} classes; for more use {others}"
             yield ".train.model", rule
 
+    def _broken_rules_of_tuning(self, tuning: Tuning) -> Iterator[tuple[str, str]]:
+        """Yield the key and the rule of a mistake that involves the variant."""
+        if tuning.variant not in self.variants:
+            rule = f"must be one of {', '.join(self.variants)}, got {tuning.variant!r}"
+            yield ".variant", rule
+            return
+        variant = self.variants[tuning.variant]
+        known = {*type(variant.train).model_fields} - {"model"}
+        if variant.train.needs_thresholds:
+            known |= {*Evaluate.model_fields}
+        unknown = [key for key in tuning.grid if key not in known]
+        for key in unknown:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {_listed(known)}"
+            yield f".grid.{key}", f"{variant.train.model} has no such parameter; {hint}"
+        if unknown:
+            return
+        if tuning.measure == "log_loss" and not variant.train.has_probabilities:
+            rule = f"{variant.train.model} has no probabilities; use accuracy"
+            yield ".measure", rule
+        for candidate in tuning.candidates():
+            if refused := self._refused(tuning.variant, candidate):
+                shown = ", ".join(f"{key}: {value}" for key, value in candidate.items())
+                yield ".grid", f"the candidate {shown} is refused: {refused}"
+                return
+
+    def _refused(self, name: str, candidate: dict[str, Any]) -> str | None:
+        """Return the rule that a variant breaks with the values of a candidate, or None."""
+        try:
+            variant = self.variants[name].with_values(candidate)
+        except ValidationError as error:
+            return _describe(error.errors()[0])[0]
+        broken = self._broken_rules(name, variant)
+        return next((f"{key[1:]}: {rule}" for key, rule in broken), None)
+
+    def tuning_block(self, name: str) -> dict[str, Any]:
+        """Return all that a tuning depends on, of its own block and of its variant.
+
+        The parameters that it varies are left out of the variant's, so that to apply its
+        choice makes no result out of date. DVC compares mappings without their order, so
+        the order of the parameters is listed.
+        """
+        tuning = self.tuning[name]
+        variant = self.variants[tuning.variant]
+        fixed = {
+            block: getattr(variant, block).model_dump(
+                mode="json", exclude_unset=True, exclude={*tuning.grid}
+            )
+            for block in ("train", "evaluate")
+        }
+        chosen = tuning.model_dump(mode="json", by_alias=True, exclude={"variant"})
+        return {
+            "variant": tuning.variant,
+            "subset": variant.subset,
+            "model": variant.train.model,
+            **fixed,
+            **chosen,
+            "order": [*tuning.grid],
+        }
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
 
 LONGEST = 100_000  # characters of the file
 MOST_MISTAKES = 20  # shown at most
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """A safe YAML loader that reads every value as DVC does, or refuses it.
 
     DVC reads YAML 1.2, PyYAML YAML 1.1, where 1:30 is 90, `no` is false and dates have a
@@ -231,6 +339,7 @@ class _Loader(yaml.SafeLoader):
         node: yaml.MappingNode,
         deep: bool = False,  # noqa: FBT001, FBT002 (PyYAML's signature)
     ) -> dict[Hashable, Any]:
+        """Return a mapping, with distinct keys."""
         seen: set[str] = set()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
@@ -243,21 +352,21 @@ class _Loader(yaml.SafeLoader):
 
 _TYPES = ("null", "bool", "int", "float", "str", "seq", "map")
 # No other tags: `!!timestamp` and similar ones have no use in this file.
-_Loader.yaml_constructors = {
+Loader.yaml_constructors = {
     tag: yaml.SafeLoader.yaml_constructors[tag]
     for tag in (
         None,  # refuses all other tags
         *(f"tag:yaml.org,2002:{t}" for t in _TYPES),
     )
 }
-_Loader.yaml_implicit_resolvers = {}
+Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern in {
     "null": r"~|null|",
     "bool": r"true|false",
     "int": r"[-+]?(0|[1-9]\d*)",
     "float": r"[-+]?(\d+\.\d*|\.\d+)(e[-+]\d+)?|-?[1-9]e[-+]\d\d+|[-+]?\.inf|\.nan",
 }.items():
-    _Loader.add_implicit_resolver(
+    Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$", re.IGNORECASE), None
     )
 
@@ -281,7 +390,7 @@ def _check(text: str, path: Path) -> Params:
     try:
         if re.search("^<{7} ", text, re.MULTILINE):
             raise InputError(f"{path}: has a merge conflict; edit it and `git add` it")
-        content = yaml.load(text, _Loader)  # noqa: S506 (it is a SafeLoader)
+        content = yaml.load(text, Loader)  # noqa: S506 (it is a SafeLoader)
     except (ValueError, yaml.YAMLError) as error:
         said = str(error).replace('"<unicode string>"', str(path))
         raise InputError(f"{path}: cannot be read: {said}") from error
@@ -325,6 +434,7 @@ _RULES = {
 
 
 LONGEST_KEY = 80  # characters of a key that are shown
+IN_GRID = 4  # the place of the form of values, after tuning.<name>.grid.<parameter>
 
 # By references to references, a few lines of YAML can describe a value of terabytes.
 _short = reprlib.Repr()
@@ -334,20 +444,22 @@ _short.maxstring = _short.maxlong = _short.maxother = 80
 
 def _describe(error: ErrorDetails) -> list[str]:
     """Return a line for each mistake: the key, the rule and the value."""
-    kind, value = error["type"], error["input"]
+    kind, value, loc = error["type"], error["input"], error["loc"]
     if kind == "variants":
         return error["msg"].splitlines()  # the lines name their keys
     # pydantic adds the chosen model to the path, and "[key]" for a key itself.
     path = [
         step if len(str(step)) <= LONGEST_KEY else f"{str(step)[:LONGEST_KEY]}…"
-        for before, step in zip((None, *error["loc"]), error["loc"], strict=False)
+        for at, step in enumerate(loc)
+        for before in [loc[at - 1] if at else None]
         if step != "[key]"
         and not (before == "train" and step in methods.NAMES)
         and not (before == "classes" and step in ("all", "labels", "names"))
+        and not (loc[:1] == ("tuning",) and step in ("list", "range") and at == IN_GRID)
     ]
     rule = _RULES.get(kind, error["msg"].replace("Input should be", "must be"))
     got = f", got {_short.repr(value)}"
-    if kind in ("missing", "subset", "dataset"):
+    if kind in ("missing", "subset", "dataset", "tuning"):
         got = ""  # it is in the rule
     elif kind == "extra_forbidden":
         near = difflib.get_close_matches(str(path[-1]), _keys(), n=1)

@@ -3,20 +3,26 @@
     mine/train/cat/1.png   mine/train/dog/1.png
     mine/test/cat/7.png    mine/test/dog/7.png
 
+Without test images, `train/` may be left out: mine/cat/1.png.
+
 The names of the folders are the names of the classes. Sorted, they have the labels 0, 1,
 2, … If all are numbers from 0 to 99, the numbers are the labels.
 """
 
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from digits.data import dataset
+from digits.data import dataset, roles
 from digits.data.dataset import MAX_CLASSES, MAX_SIDE, Dataset, Split, class_name
+from digits.data.holdout import Holdout
 from digits.data.ignore import NOTHING, Ignored
 from digits.errors import InputError
 from digits.images import image_input
+
+log = logging.getLogger(__name__)
 
 NUMERIC_NAMES = tuple(map(str, range(MAX_CLASSES)))
 
@@ -38,12 +44,14 @@ class _ImageFile(NamedTuple):
     path: Path
 
 
-def read(root: Path, ignored: Ignored = NOTHING) -> Dataset:
-    """Read `train/` and `test/` in a folder, as grey values from 0 to 255.
+def read(root: Path, ignored: Ignored = NOTHING, holdout: Holdout | None = None) -> Dataset:
+    """Read images as grey values from 0 to 255.
 
     Args:
-        root: The folder.
+        root: A folder with the folders `train/` and `test/`; with `holdout`, only `train/`,
+            or without it the folders of the classes.
         ignored: What to leave out, in addition to hidden files and those of `dvc add`.
+        holdout: How to draw test images; None if there is a folder of them.
 
     Raises:
         InputError: If a file is not an image, is damaged, larger than 64 by 64 or of
@@ -51,17 +59,15 @@ def read(root: Path, ignored: Ignored = NOTHING) -> Dataset:
             has a test image; if there are fewer than 2 classes or more than 100; if a
             test class is not a training class; if .dvcignore lists a class's name.
     """
-    folders = _class_folders(root / "train", ignored)
-    names = dataset.check_names([folder.name for folder in folders], root / "train")
+    splits = _split_folders(root, holdout)
+    folders = _class_folders(splits["train"], ignored)
+    names = dataset.check_names([folder.name for folder in folders], splits["train"])
     labels = {name: label for label, name in enumerate(names)}
     if all(name in NUMERIC_NAMES for name in names):
         labels = {name: int(name) for name in names}
         names = NUMERIC_NAMES[: max(labels.values()) + 1]
     train = _labelled_files(folders, labels, ignored)
     _refuse_empty(folders, train)
-    test = _labelled_files(_test_folders(root, labels, ignored), labels, ignored)
-    if not test:
-        raise InputError(f"{root / 'test'}: there is no image in this folder")
     first = min(train).path
     size = image_input.image_size(first)
     if max(size) > MAX_SIDE:
@@ -69,7 +75,43 @@ def read(root: Path, ignored: Ignored = NOTHING) -> Dataset:
             f"{first}: is {_words(size)} pixels; make all images at most "
             f"{MAX_SIDE} by {MAX_SIDE}"
         )
+    if holdout:
+        kept, drawn = holdout.divide(_load(train, size, first), root)
+        return Dataset(kept, drawn, names)
+    test = _labelled_files(_test_folders(splits, labels, ignored), labels, ignored)
+    if not test:
+        raise InputError(f"{splits['test']}: there is no image in this folder")
     return Dataset(_load(train, size, first), _load(test, size, first), names)
+
+
+def _split_folders(root: Path, holdout: Holdout | None) -> dict[str, Path]:
+    """Return the folder of the training images, and without `holdout` of the test images.
+
+    Raises:
+        InputError: If there is none for the test images, or one in spite of `holdout`.
+    """
+    splits = roles.split_folders(root)
+    if "train" not in splits:  # the folders may be the classes
+        splits = {"train": root}
+    if holdout and "test" in splits:
+        raise InputError(
+            f"{splits['test']}: has test images, so remove dataset.test_share from "
+            "params.yaml"
+        )
+    if not holdout and "test" not in splits:
+        raise InputError(
+            f"{root}: has no folders train and test, each with a folder of images for each "
+            "class; to draw test images from the others, set dataset.test_share in "
+            "params.yaml, such as to 0.2"
+        )
+    if "val" in splits:
+        log.warning(
+            "warning: %s: these images are not used; move them to %s if you want to train "
+            "on them",
+            splits["val"],
+            splits["train"],
+        )
+    return splits
 
 
 def _labelled_files(
@@ -89,12 +131,14 @@ def _labelled_files(
     ]
 
 
-def _test_folders(root: Path, labels: dict[str, int], ignored: Ignored) -> list[Path]:
+def _test_folders(
+    splits: dict[str, Path], labels: dict[str, int], ignored: Ignored
+) -> list[Path]:
     """Return the test classes' folders. Raises `InputError` if one is of no class."""
-    folders = _class_folders(root / "test", ignored)
+    folders = _class_folders(splits["test"], ignored)
     for folder in folders:
         if class_name(folder.name) not in labels:
-            raise InputError(f"{folder}: no class of {root / 'train'} has this name")
+            raise InputError(f"{folder}: no class of {splits['train']} has this name")
     return folders
 
 

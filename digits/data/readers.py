@@ -1,21 +1,29 @@
-"""Readers of data sets in files: npz, IDX and image folders, with names of classes.
+"""Readers of data sets in files: npz, npy, CSV, IDX and image folders, with class names.
 
 No module here uses the network; `mirrors` does.
 """
 
 import gzip
 import json
+import logging
 import math
 import os
+import re
 import zlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from digits.data import dataset, files, regular
-from digits.data.dataset import Dataset
+from digits.data import arrays, csv_table, dataset, files, regular, roles
+from digits.data.dataset import ARRAY_NAMES, Dataset
+from digits.data.holdout import Holdout
 from digits.data.ignore import NOTHING, Ignored
-from digits.errors import InputError
+from digits.errors import InputError, printable
+
+log = logging.getLogger(__name__)
 
 # The four files of an IDX data set, by the names of the arrays in Keras's npz.
 IDX_NAMES = {
@@ -29,12 +37,13 @@ IDX_NAMES = {
 NAMES_FILES = ("names.txt", "names.json")
 
 
-def read_custom(source: str, root: Path) -> Dataset:
+def read_custom(source: str, root: Path, holdout: Holdout | None = None) -> Dataset:
     """Read custom data, which has no known checksum: DVC must notice when it changes.
 
     Args:
         source: Its path, under data/own/.
         root: The project's folder.
+        holdout: How to draw test images; None if the data has them.
 
     Raises:
         InputError: If a folder in it is a symbolic link, which DVC does not follow; if
@@ -56,63 +65,263 @@ def read_custom(source: str, root: Path) -> Dataset:
             f"{path}: DVC would not notice when it changes, because .dvcignore lists its "
             "name, or that of a folder that contains it; give it another name"
         )
-    return read(path, ignored)
+    return read(path, ignored, holdout)
 
 
-def read(path: Path, ignored: Ignored = NOTHING) -> Dataset:
-    """Read an npz file, or a folder that holds one, IDX files, or images by class.
+# The types of an IDX file's values, by the third byte.
+IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+IDX_FILE = re.compile(r"ubyte|idx\d", re.IGNORECASE)
+MAX_DEPTH = 3  # of an IDX file below the source, such as MNIST/raw/…
+CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
-    The names of the classes are those of the images' folders, the npz's array `names`, or
-    the lines of a file next to the data (`NAMES_FILES`). Otherwise the labels are the
-    names.
+
+def read(path: Path, ignored: Ignored = NOTHING, holdout: Holdout | None = None) -> Dataset:
+    """Read a file, or a folder that holds npz, npy, CSV, IDX files, or images by class.
+
+    The names of the classes are those of the images' folders, labels that are texts, the
+    npz's array `names`, or the lines of a file next to the data (`NAMES_FILES`). Otherwise
+    the labels are the names.
 
     Args:
         path: The file or the folder.
         ignored: Which files in the folder to leave out.
+        holdout: How to draw test images; None if the data has them.
 
     Raises:
-        InputError: If there is no such data at `path`, or it is damaged.
+        InputError: If there is no such data at `path`, or it is damaged, or if a class has
+            test images but no training image.
     """
+    data = _read(path, ignored, holdout)
+    train, test = (dataset.labels_in(split.labels) for split in data.splits.values())
+    if untrained := [data.names[label] for label in test if label not in train]:
+        raise InputError(
+            f"{path}: the test data has images of {', '.join(untrained)}, but the training "
+            "data has none, so no model could predict it; add training images or remove "
+            "these test images"
+        )
+    arrays.warn_if_dark(data.train.images, path)
+    return data
+
+
+def _read(path: Path, ignored: Ignored, holdout: Holdout | None) -> Dataset:
+    """Read data in any of the formats, as `read` does."""
     if path.is_dir():
-        if (path / "train").is_dir():
-            # imports Pillow, which no other format needs
-            from digits.data import image_folder  # noqa: PLC0415
+        return _read_folder(path, ignored, holdout)
+    if path.name.lower().endswith(CSV_SUFFIXES) and path.exists():
+        return _read_csv(path, [path], holdout)
+    return _read_npz(path, holdout)
 
-            return image_folder.read(path, ignored)
-        found = sorted(file for file in path.glob("*.npz") if not ignored(file))
-        if len(found) > 1:
+
+def _read_folder(folder: Path, ignored: Ignored, holdout: Holdout | None) -> Dataset:
+    """Read the data in a folder, in the first of the formats that is there."""
+    if "train" in roles.split_folders(folder):
+        return _read_images(folder, ignored, holdout)
+    found = sorted(path for path in folder.glob("*") if not ignored(path))
+    npz = [path for path in found if path.suffix == ".npz"]
+    if len(npz) == 1:
+        return _read_npz(npz[0], holdout)
+    parts, read_part = _parts(folder, found, npz, ignored)
+    if parts:
+        used = _used(parts, folder).items()
+        read_arrays = {name: read_part(path) for name, path in used}
+        return arrays.to_dataset(read_arrays, folder, _read_names(folder), holdout)
+    if tables := [path for path in found if path.name.lower().endswith(CSV_SUFFIXES)]:
+        return _read_csv(folder, tables, holdout)
+    if any(_has_images(path) for path in found if path.is_dir()):
+        return _read_images(folder, ignored, holdout)
+    raise InputError(
+        f"{folder}: has no npz, npy or CSV file, no {IDX_NAMES['x_train']}[.gz], and no "
+        "folder train with a folder of images for each class"
+    )
+
+
+def _parts(
+    folder: Path, found: list[Path], npz: list[Path], ignored: Ignored
+) -> tuple[dict[str, Path], Callable[[Path], np.ndarray]]:
+    """Return the files that hold an array each, by their roles, and what reads one.
+
+    Args:
+        folder: The folder.
+        found: The files and folders in it.
+        npz: Those that are npz files.
+        ignored: Which files to leave out.
+
+    Raises:
+        InputError: If it is not clear which file is which array.
+    """
+    if npz:
+        parts = _by_role(npz)
+        if len(parts) < len(npz):
             raise InputError(
-                f"{path}: has {len(found)} npz files; set source to one of them"
+                f"{folder}: has {len(npz)} npz files; set source to one of them"
             )
-        return _read_npz(found[0]) if found else _read_idx_folder(path)
-    return _read_npz(path)
+        return parts, _read_only_array
+    if parts := _by_role(path for path in found if path.suffix == ".npy"):
+        return parts, _read_npy
+    return _idx_files(folder, ignored), read_idx
 
 
-def _read_npz(path: Path) -> Dataset:
+def _read_images(folder: Path, ignored: Ignored, holdout: Holdout | None) -> Dataset:
+    # imports Pillow, which no other format needs
+    from digits.data import image_folder  # noqa: PLC0415
+
+    return image_folder.read(folder, ignored, holdout)
+
+
+def _has_images(folder: Path) -> bool:
+    from digits.images import image_input  # noqa: PLC0415 (imports Pillow)
+
+    return any(path.suffix.lower() in image_input.SUFFIXES for path in folder.glob("*"))
+
+
+def _by_role(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return files by the role that their names say; those without one are left out."""
+    return {role: path for path in paths if (role := roles.role(path.stem, of_file=True))}
+
+
+def _used(parts: dict[str, Any], origin: object) -> dict[str, Any]:
+    """Return the parts that are used, by the arrays' names in Keras's npz.
+
+    Parts without a split are of the training split; those for validation are not used.
+
+    Args:
+        parts: Anything, by its role.
+        origin: Where they are from, for the log.
+    """
+    if any(name in parts for name in ("x_val", "y_val")):
+        log.warning(
+            "warning: %s: the validation images are not used; append them to the training "
+            "images if you want to train on them",
+            origin,
+        )
+    named = {"x": "x_train", "y": "y_train"}
+    used = {named[name]: part for name, part in parts.items() if name in named}
+    return used | {name: part for name, part in parts.items() if name in ARRAY_NAMES}
+
+
+def _read_npz(path: Path, holdout: Holdout | None) -> Dataset:
     """Read a data set in an npz file, with its names or those in a file next to it."""
     if not path.exists():
         raise InputError(f"{path}: does not exist; it is `dataset.source` in params.yaml")
     if not path.is_file():
         raise InputError(f"{path}: is not a file")
+    parts = _npz_parts(path)
     try:
-        arrays = files.read_npz(path, IDX_NAMES, optional=("names",), among_others=True)
+        found = files.read_npz(path, parts.values(), optional=("names",), among_others=True)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as npz: {error}") from error
     names = _read_names(path.parent)
-    if "names" in arrays:
+    if "names" in found:
         if names is not None:
             raise InputError(
                 f"{path}: has names of the classes, and so has a file next to it; "
                 "remove one of the two"
             )
-        given = arrays.pop("names")
+        given = found.pop("names")
         if given.ndim != 1 or given.dtype.kind != "U":
             raise InputError(
                 f"{path}: names must be a one-dimensional array of strings, got "
                 f"{given.dtype}, {given.shape}"
             )
         names = given.tolist()
-    return dataset.from_arrays(arrays, path, names)
+    used = {name: found[member] for name, member in parts.items()}
+    return arrays.to_dataset(used, path, names, holdout)
+
+
+def _npz_parts(path: Path) -> dict[str, str]:
+    """Return the names of an npz file's arrays, by their names in Keras's npz.
+
+    If the file cannot be opened, it is left to `files.read_npz` to say why.
+
+    Raises:
+        InputError: If it is not clear which arrays are the training images and labels.
+    """
+    as_in_keras = {name: name for name in ARRAY_NAMES}
+    try:
+        with regular.file(path).open("rb") as file, ZipFile(file) as archive:
+            there = [name.removesuffix(".npy") for name in archive.namelist()]
+    except (OSError, ValueError, EOFError, BadZipFile, NotImplementedError, zlib.error):
+        return as_in_keras
+    if as_in_keras.keys() <= set(there):
+        _used({role: role for name in there if (role := roles.role(name))}, path)
+        return as_in_keras
+    parts: dict[str, str] = {}
+    for name in there:
+        if name == "data" and "images" in there:  # scikit-learn's: the same, in rows
+            continue
+        if (role := roles.role(name)) and parts.setdefault(role, name) != name:
+            raise InputError(
+                f"{path}: both {parts[role]} and {name} could be {role}; rename one"
+            )
+    used = _used(parts, path)
+    if not {"x_train", "y_train"} <= used.keys():
+        raise InputError(
+            f"{path}: has the arrays {_listed(there)}; name the images and labels x_train, "
+            "y_train, x_test and y_test"
+        )
+    return used
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return some names in a sentence."""
+    few = 10
+    rest = f" and {len(names) - few} more" * (len(names) > few)
+    return (printable(", ".join(names[:few])) or "none") + rest
+
+
+def _read_only_array(path: Path) -> np.ndarray:
+    """Read an npz file that holds one array, without a name, as KMNIST's do."""
+    try:
+        (array,) = files.read_npz(path, ("arr_0",)).values()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as npz: {error}") from error
+    return array
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        return files.read_npy(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as npy: {error}") from error
+
+
+def _read_csv(origin: Path, tables: list[Path], holdout: Holdout | None) -> Dataset:
+    """Read one CSV file, or one for each split.
+
+    Args:
+        origin: The file or the folder.
+        tables: The files.
+        holdout: How to draw test images; None if the data has them.
+
+    Raises:
+        InputError: If it is not clear which file is which split, or as `csv_table.read`.
+    """
+    by_split: dict[str, Path] = {"train": tables[0]} if len(tables) == 1 else {}
+    for path in tables[: 0 if by_split else None]:
+        split = roles.split_of(path.name)
+        if split is None or split == "val":
+            log.warning("warning: %s: is not read", path)
+        elif by_split.setdefault(split, path) != path:
+            raise InputError(
+                f"{path}: there is also {by_split[split].name}; set source to one of them"
+            )
+    if "train" not in by_split:
+        raise InputError(
+            f"{origin}: has {len(tables)} CSV files, none of which has train in its name"
+        )
+    found: dict[str, np.ndarray] = {}
+    column = None
+    for split, path in sorted(by_split.items(), reverse=True):  # train first
+        table = csv_table.read(path, column)
+        column = table.column
+        if table.labels is not None:
+            found |= {f"x_{split}": table.images, f"y_{split}": table.labels}
+        elif split == "train":
+            raise InputError(f"{path}: has no column for the label")
+        else:
+            log.warning("warning: %s: has no labels, so it is not used", path)
+    names = _read_names(origin if origin.is_dir() else origin.parent)
+    return arrays.to_dataset(found, origin, names, holdout)
 
 
 def _read_names(folder: Path) -> list[str] | None:
@@ -143,43 +352,64 @@ def _read_names(folder: Path) -> list[str] | None:
     return names
 
 
-def _read_idx_folder(folder: Path) -> Dataset:
-    """Read the four IDX files in a folder, gzipped or not."""
-    arrays = {}
-    for array, name in IDX_NAMES.items():
-        candidates = [folder / name, folder / f"{name}.gz"]
-        path = next((path for path in candidates if path.is_file()), None)
-        if path is None:
+def _idx_files(folder: Path, ignored: Ignored) -> dict[str, Path]:
+    """Return the IDX files in a folder and up to two folders in it, by their roles.
+
+    The same name with and without `.gz`, or with another separator, is the same file.
+
+    Raises:
+        InputError: If there are several data sets, or a part of one is missing.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    paths = [path for path in ignored.files(folder) if IDX_FILE.search(path.name)]
+    # first those that are not compressed, then those in the folder itself
+    for path in sorted(
+        paths, key=lambda path: (path.suffix == ".gz", len(path.parts), path)
+    ):
+        below = path.relative_to(folder).parts
+        role = roles.role(path.name, of_file=True)
+        if role and path.is_file() and len(below) <= MAX_DEPTH:
+            plain = path.name.lower().removesuffix(".gz")
+            plain = re.sub(r"[^a-z0-9]", "", plain)
+            found.setdefault(role, {}).setdefault(plain, path)
+    for same in found.values():
+        if len(same) > 1:
+            first, second, *_ = same.values()
             raise InputError(
-                f"{folder}: has no npz file, no {name}[.gz] and no folder train with a "
-                "folder of images for each class"
+                f"{folder}: has {first.name} and {second.name}; put each data set "
+                "into a separate folder"
             )
-        arrays[array] = read_idx(path)
-    return dataset.from_arrays(arrays, folder, _read_names(folder))
+    for pair in (("x_train", "y_train"), ("x_test", "y_test")):
+        missing = [IDX_NAMES[name] for name in pair if name not in found]
+        if missing and found and (len(missing) == 1 or pair[0] == "x_train"):
+            raise InputError(f"{folder}: has no {missing[0]}[.gz]")
+    return {role: next(iter(same.values())) for role, same in found.items()}
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read an IDX file of unsigned bytes, gzipped if its name ends in `.gz`.
+    """Read an IDX file, compressed by gzip or not, whatever its name.
 
     The format: two zero bytes, the type (8: uint8), the number of dimensions, each
     dimension as a big-endian uint32, then the values in C order. Source: LeCun, Cortes
     and Burges, "The MNIST database of handwritten digits".
 
     Returns:
-        An array of uint8, with the file's dimensions.
+        An array with the file's dimensions and type.
 
     Raises:
         InputError: If the header is another, or the length is not what it says.
     """
-    is_zipped = path.suffix == ".gz"
-    most = files.max_unpacked_bytes(path) if is_zipped else path.stat().st_size
     try:
+        with regular.file(path).open("rb") as file:
+            is_zipped = file.read(2) == b"\x1f\x8b"
+        most = files.max_unpacked_bytes(path) if is_zipped else path.stat().st_size
         with gzip.open(path) if is_zipped else path.open("rb") as file:
             magic = file.read(4)
-            if len(magic) < 4 or magic[:3] != b"\x00\x00\x08":  # noqa: PLR2004
-                raise InputError(f"{path}: is not an IDX file of unsigned bytes")
+            if len(magic) < 4 or magic[:2] != b"\x00\x00" or magic[2] not in IDX_TYPES:  # noqa: PLR2004
+                raise InputError(f"{path}: is not an IDX file")
+            dtype = np.dtype(IDX_TYPES[magic[2]])
             shape = np.frombuffer(file.read(4 * magic[3]), ">u4").tolist()
-            length = math.prod(shape)
+            length = math.prod(shape) * dtype.itemsize
             if length > most:  # before a wrong header takes memory
                 raise InputError(f"{path}: is too short for its header, {shape}")
             values = file.read(length + 1)
@@ -187,4 +417,4 @@ def read_idx(path: Path) -> np.ndarray:
         raise InputError(f"{path}: cannot be read as IDX: {error}") from error
     if len(shape) != magic[3] or len(values) != length:
         raise InputError(f"{path}: is truncated or too long for its header, {shape}")
-    return np.frombuffer(values, np.uint8).reshape(shape)
+    return np.frombuffer(values, dtype).reshape(shape)

@@ -15,9 +15,9 @@ _HOME = Path(_FOUND.origin).with_name("mpl-data") if _FOUND and _FOUND.origin el
 
 os.environ.pop("MPLBACKEND", None)
 with chdir(_HOME):
-    from matplotlib import get_data_path
+    from matplotlib import colormaps, get_data_path
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.ft2font import FT2Font
 
-__all__ = ["Axes", "FT2Font", "Figure", "get_data_path"]
+__all__ = ["Axes", "FT2Font", "Figure", "colormaps", "get_data_path"]

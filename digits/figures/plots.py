@@ -30,7 +30,7 @@ def confusion(path: Path, counts: np.ndarray, classes: Sequence[str], variant: s
     few, more = n_classes <= FEW_CLASSES, label_width(classes)
     side = (0.5 if few else 0.27) * n_classes
     figure = Figure(figsize=(max(side + 1.9 + more, 3.2), max(side + 1.1 + more, 2.4)))
-    axes = _axes(figure, left=0.7 + more, bottom=0.65 + more, width=side, height=side)
+    axes = add_axes(figure, left=0.7 + more, bottom=0.65 + more, width=side, height=side)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
@@ -51,7 +51,7 @@ def confusion(path: Path, counts: np.ndarray, classes: Sequence[str], variant: s
     axes.set_xticks(range(n_classes), classes, rotation=turned, fontsize=size)
     axes.set_yticks(range(n_classes), classes, fontsize=size)
     axes.set(xlabel="predicted class", ylabel="actual class", title=variant)
-    bar_axes = _axes(
+    bar_axes = add_axes(
         figure, left=0.9 + more + side, bottom=0.65 + more, width=0.18, height=min(side, 3)
     )
     bar = figure.colorbar(image, cax=bar_axes, label="share of the row", ticks=[0, 0.5, 1])
@@ -84,7 +84,7 @@ def scores(
     n_classes, more = len(classes), label_width(classes)
     high = (0.55 if n_classes <= FEW_CLASSES else 0.25) * n_classes
     figure = Figure(figsize=(7 + more, high + 1.25))
-    axes = _axes(figure, left=0.5 + more, bottom=0.85, width=6.3, height=high)
+    axes = add_axes(figure, left=0.5 + more, bottom=0.85, width=6.3, height=high)
     floors = np.arange(n_classes)[::-1]
     for floor, row in zip(floors, counts, strict=True):
         heights = floor + 0.85 * row / max(row.max(), 1)
@@ -103,7 +103,7 @@ def scores(
     axes.tick_params(axis="y", length=0)
     axes.set(xlim=edges[[0, -1]], ylim=(0, n_classes))
     axes.set_title(f"{variant}: scores of the test images, by actual class")
-    _bare(axes)
+    bare(axes)
     what = (
         "margin: the actual class's score minus the best other's; right of 0 is correct"
         if of_margin
@@ -125,7 +125,7 @@ def threshold_sweep(path: Path, sweep: np.ndarray, threshold: float, variant: st
         variant: The name in the title.
     """
     figure = Figure(figsize=(7, 3.8))
-    axes = _axes(figure, left=0.7, bottom=0.6, width=6.1, height=2.8)
+    axes = add_axes(figure, left=0.7, bottom=0.6, width=6.1, height=2.8)
     for column, (label, colour, style) in enumerate(
         [("accuracy", BLUE, "-"), ("precision", ORANGE, "--"), ("recall", GREY, ":")], 1
     ):
@@ -142,11 +142,11 @@ def threshold_sweep(path: Path, sweep: np.ndarray, threshold: float, variant: st
         xlabel="threshold", ylabel="share", title=f"{variant}: effect of the threshold"
     )
     axes.legend(loc="lower left", bbox_to_anchor=(0.15, 0.08), frameon=False)
-    _bare(axes)
+    bare(axes)
     write_png(path, figure)
 
 
-def _axes(
+def add_axes(
     figure: Figure, *, left: float, bottom: float, width: float, height: float
 ) -> Axes:
     """Add axes at a position in inches; matplotlib's own layouts draw everything twice."""
@@ -154,5 +154,6 @@ def _axes(
     return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
-def _bare(axes: Axes) -> None:
+def bare(axes: Axes) -> None:
+    """Remove all of the frame but the lower line."""
     axes.spines[["top", "right", "left"]].set_visible(False)

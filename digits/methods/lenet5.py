@@ -66,6 +66,7 @@ class Options(TrainBlock):
     """LeNet-5, a convolutional network, trained by Keras on TensorFlow."""
 
     summary = "A convolutional network, LeNet-5; the largest probability wins"
+    has_probabilities = True
 
     model: Literal["lenet5"]
     # ten thousand epochs take a day on MNIST

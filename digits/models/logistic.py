@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class LogisticBlock(TrainBlock):
     """L2-regularised logistic regression: C · Σ log-loss + ½‖w‖²."""
 
+    has_probabilities = True
+
     # Below, all coefficients are 0 to many digits; above, the penalty has no effect.
     C: Annotated[float, Field(ge=1e-8, le=1e6)] = Field(
         description="Inverse strength of the penalty."

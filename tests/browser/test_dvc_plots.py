@@ -8,10 +8,34 @@ from tests.helpers.project import ROOT
 pytestmark = pytest.mark.slow
 
 
+TUNING = """
+tuning:
+  cut: {variant: linear_binary, grid: {threshold: [0.1, 0.2, 0.3]}}
+"""
+
+
+def write_candidates(project, *values):
+    """Write the table of a tuning: the first value is the simplest, the last the best."""
+    header = "threshold,accuracy,accuracy_se,log_loss,log_loss_se,choice,candidate\n"
+    choices = ["simplest", *[""] * (len(values) - 2), "best"]
+    rows = [
+        f"{value},{0.9 + i / 100},0.02,,,{choice},threshold = {value}\n"
+        for i, (value, choice) in enumerate(zip(values, choices, strict=True))
+    ]
+    (project.root / "tuning/cut/values.csv").write_text("".join((header, *rows)))
+
+
 @pytest.fixture(scope="module")
 def page(done, chromium, tmp_path_factory):
     """The page of `dvc plots diff` in which two revisions are compared."""
     project = done.copy(tmp_path_factory.mktemp("plots") / "project")
+    with (project.root / "params.yaml").open("a") as file:
+        file.write(TUNING)
+    (project.root / "tuning/cut").mkdir()
+    write_candidates(project, "0.1", "0.2", "0.3")
+    project.repro("check")
+    project.commit("Add a tuning")
+    write_candidates(project, "0.1", "0.3")
     project.edit("threshold: 0.49", "threshold: 0.2")
     project.repro()
     project.commit("Move the threshold")
@@ -74,3 +98,19 @@ def test_histograms_of_bins_of_any_width_are_densities(chromium, template):
     page.close()
     assert len(heights) == 2
     assert heights[0] == pytest.approx(heights[1], rel=0.1)
+
+
+def test_a_tuning_has_an_error_bar_for_each_candidate_and_names_the_choice(page):
+    card = page.locator("main > div", has_text="Candidates of cut")
+    texts = card.locator("svg text").all_text_contents()
+    for value in ("0.1", "0.2", "0.3"):  # in this order, each once for both revisions
+        assert texts.count(f"threshold = {value}") == 1
+    shown = [text for text in texts if text.startswith("threshold = ")]
+    assert shown == sorted(shown)
+    assert sorted(text for text in texts if text in {"best", "simplest"}) == [
+        "best", "best", "simplest", "simplest",
+    ]  # fmt: skip
+    assert "accuracy" in texts
+    assert "log loss" not in texts  # there is none
+    assert card.locator("svg .mark-rule.role-mark line").count() == 3 + 2
+    assert card.evaluate("(card) => card.scrollWidth <= card.clientWidth")

@@ -32,6 +32,7 @@ FILES = (
     "dvc.yaml",
     "params.schema.json",
     "requirements.lock",
+    "tuning/dvc.yaml",
 )
 
 
@@ -139,6 +140,7 @@ def make(root: Path, data: Dataset, *, lenet5: bool = False) -> Project:
             ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__")
         )
         compileall.compile_dir(root / name, quiet=1)  # once for all copies
+    (root / "tuning").mkdir()
     for name in FILES:
         shutil.copy(ROOT / name, root / name)
     (root / ".dvc/config").write_text(config_without_remotes())
@@ -151,7 +153,7 @@ def make(root: Path, data: Dataset, *, lenet5: bool = False) -> Project:
     project.edit("source: auto", "source: data/own/tiny.npz")
     (root / "data/own").mkdir(parents=True)
     np.savez(root / "data/own/tiny.npz", **as_arrays(data))
-    pipeline.restore_plots(root)
+    pipeline.restore(root)
     project.run("git", "init", "--quiet", "--initial-branch", "main")
     project.run("git", "config", "user.name", "test")
     project.run("git", "config", "user.email", "test@localhost")

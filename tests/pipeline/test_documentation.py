@@ -18,7 +18,11 @@ from tests.helpers.project import ROOT
 
 QUICK = ("docs/cache.md", "docs/data.md")  # they train nothing
 # Commands that show metrics: on the small project, the page's edits change none.
-OTHER_OUTPUT = ("dvc metrics diff", "digits compare --tolerance 0.001")
+OTHER_OUTPUT = (
+    "dvc metrics diff",
+    "digits compare --tolerance 0.001",
+    "digits compare --variants one_vs_rest multinomial",
+)
 ANYTHING = {".", "apt", "apt-get", "cp", "dpkg", "mkdir", "rm", "unset", "uv"}  # not ours
 
 

@@ -7,6 +7,7 @@ import re
 import runpy
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,20 @@ from pydantic import BaseModel
 from digits import methods
 from digits.config import cli, fingerprint, params
 from digits.report.render import PAGE
-from tests.helpers.dvc_yaml import MODEL, NAME, STAGES, SUBSET, VARIANT, declared
+from digits.tuning import tasks
+from tests.helpers.dvc_yaml import (
+    MODEL,
+    NAME,
+    STAGES,
+    SUBSET,
+    TUNING,
+    TUNINGS,
+    VARIANT,
+    declared,
+)
 from tests.helpers.project import ROOT
+
+ALL_STAGES = (*STAGES, "tune")
 
 
 def leaves_out(file: Path) -> bool:
@@ -51,6 +64,8 @@ def needed(name: str) -> set[str]:
     seen = imports(ROOT / f"stages/{stage}.py", set())
     for model in models:
         imports(ROOT / f"digits/methods/{model}.py", seen)
+        if stage == "tune" and (paths := fingerprint.paths_of(model)):
+            imports(ROOT / f"{paths.replace('.', '/')}.py", seen)
     found = {file for file in seen if len(ast.parse(file.read_text()).body) > 1}
     modules = (file.relative_to(ROOT).with_suffix("").parts for file in found)
     return {".".join(p for p in parts if p != "__init__") for parts in modules}
@@ -73,6 +88,11 @@ stage = importlib.import_module("stages.{stage}")
 variants = params.load().variants
 name = next((v for v in variants if variants[v].train.model == {model!r}), None)
 arguments = [name] if name else ["{SUBSET}"] if "{stage}" == "filter" else []
+if "{stage}" == "tune":
+    from concurrent.futures import ThreadPoolExecutor
+    from digits.tuning import tasks
+    tasks.processes = ThreadPoolExecutor
+    arguments = ["{TUNING}"]
 stage.main(params.load(), *arguments, pathlib.Path())
 {LIST}
 """
@@ -89,7 +109,10 @@ def always(done) -> set[str]:
 @pytest.fixture(scope="module")
 def scratch(done, tmp_path_factory):
     """A copy of the project in which stages may run again."""
-    return done.copy(tmp_path_factory.mktemp("scratch") / "project")
+    project = done.copy(tmp_path_factory.mktemp("scratch") / "project")
+    with (project.root / "params.yaml").open("a") as file:
+        file.write(TUNINGS)
+    return project
 
 
 @pytest.mark.parametrize(
@@ -101,19 +124,22 @@ def scratch(done, tmp_path_factory):
         "train/linear_regression",
         "train/multinomial_logistic",
         "evaluate/multinomial_logistic",
+        "tune/linear_regression",
     ],
 )
 def test_a_fingerprint_has_exactly_the_modules_that_the_stage_loads(name, scratch, always):
-    """No stage of these imports a large package."""
+    """No stage of these imports a large package, except for scikit-learn's folds."""
     recorded = json.loads((scratch.root / f"fingerprints/{name}.json").read_text())
     modules, seen = set(recorded["modules"]), loaded(name, scratch) - always
     assert modules == needed(name) - {"digits.errors"}
-    assert not seen & LARGE
-    empty = {f"digits.{name}" for name in ("figures", "images", "report", "solvers")}
-    assert seen <= modules | empty | {*fingerprint.NO_RESULT}
+    assert seen & LARGE == ({"sklearn"} if name.startswith("tune/") else set())
+    empty = {
+        f"digits.{name}" for name in ("figures", "images", "report", "solvers", "tuning")
+    }
+    assert seen - LARGE <= modules | empty | {*fingerprint.NO_RESULT}
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL_STAGES)
 def test_a_stage_depends_on_its_fingerprint_and_on_no_module(stage):
     deps = declared(stage)["deps"]
     if stage == "check":
@@ -161,11 +187,15 @@ class Recorder:
         return self._value.text(*blocks)
 
 
-@pytest.fixture(params=STAGES)
+@pytest.fixture(params=ALL_STAGES)
 def traced(request, done, tmp_path, monkeypatch):
     """Run a stage; return its name and the parameters and files that it used."""
     project = done.copy(tmp_path / "project")
     stage, opened = request.param, set()
+    if stage == "tune":
+        with (project.root / "params.yaml").open("a") as file:
+            file.write(TUNINGS)
+        monkeypatch.setattr(tasks, "processes", ThreadPoolExecutor)  # in this process
     tracing = True
 
     def hook(event, arguments):
@@ -205,6 +235,9 @@ def test_a_stage_reads_and_writes_exactly_what_dvc_yaml_says(traced):
     if stage == "check":
         assert "params.yaml" in entries["deps"]
         seen.clear()  # so all of it counts
+    if stage == "tune":  # `check` writes what it uses of params.yaml to that file
+        assert entries["params"] == ["tuning/stages.yaml"]
+        entries["params"] = [f"tuning.{TUNING}", f"variants.{VARIANT}"]
     if stage == "evaluate":  # only compared with what the model says of its training
         seen -= {path for path in seen if under(path, [f"variants.{VARIANT}.train"])}
     assert all(under(path, entries["params"]) for path in seen), seen
@@ -221,16 +254,21 @@ def test_a_stage_reads_and_writes_exactly_what_dvc_yaml_says(traced):
     assert all(under(path, data) for path in reads), reads
     assert all(any(under(path, [dep]) for path in reads) for dep in data)
 
+    # what is left if the stage is killed
+    writes = {path for path in writes if not under(path, ["data/unfinished"])}
     outs = entries["outs"] + entries["metrics"] + entries["plots"]
     assert all(under(path, outs) for path in writes), writes
     assert all(any(under(path, [out]) for path in writes) for out in outs)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL_STAGES)
 def test_a_stage_guards_the_parameters_that_dvc_yaml_names(stage, monkeypatch):
     asked = {}
     monkeypatch.setattr(cli, "run", lambda *_, **options: asked.update(options))
     runpy.run_path(str(ROOT / f"stages/{stage}.py"), run_name="__main__")
+    if stage == "tune":  # test_tuning.py
+        assert asked == {"of": "tuning"}
+        return
     block = f"{asked['of']}s.{NAME[stage]}." if "of" in asked else ""
     guarded = {f"{block}{name}" for name in asked.get("uses", ())}
     if stage == "filter":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from digits import methods
 from digits.config import fingerprint
 from digits.data import registry
 from stages import download
@@ -273,7 +274,19 @@ def test_a_models_summary_is_only_in_the_fingerprint_of_the_page(code):
 def test_lenet5s_module_is_in_the_fingerprints_of_lenet5_and_the_page(code):
     edit = ("digits/methods/lenet5.py", "WARM_UP = 0.15", "WARM_UP = 0.2")
     names = fingerprint.names()
-    assert changed(code, names, edit) == {"train/lenet5", "evaluate/lenet5", "report"}
+    of_lenet5 = {f"{stage}/lenet5" for stage in fingerprint.MODEL_STAGES}
+    assert changed(code, names, edit) == of_lenet5 | {"report"}
+
+
+def test_whether_a_model_has_probabilities_is_in_no_fingerprint(code):
+    edit = ("digits/methods/lenet5.py", "    has_probabilities = True\n", "")
+    assert changed(code, ["train/lenet5", "tune/lenet5", "report"], edit) == set()
+
+
+def test_the_solver_of_paths_is_in_the_fingerprints_of_logistic_tunings(code):
+    edit = ("digits/solvers/path.py", "MEMORY = 30", "MEMORY = 20")
+    logistic = {f"tune/{name}" for name in methods.NAMES if "logistic" in name}
+    assert changed(code, fingerprint.names(), edit) == logistic
 
 
 def test_a_note_in_the_folder_for_the_users_data_runs_nothing(project):
@@ -304,7 +317,7 @@ def test_download_touches_no_network_if_the_data_is_there(as_mnist, tmp_path, mo
 @pytest.mark.parametrize(
     ("library", "expected"),
     [
-        ("keras", {"train/lenet5", "evaluate/lenet5", "report"}),
+        ("keras", {"train/lenet5", "evaluate/lenet5", "tune/lenet5", "report"}),
         ("jinja2", {"report"}),
         ("numpy", set(fingerprint.names())),
     ],

@@ -185,13 +185,42 @@ def test_batches_change_neither_predictions_nor_order(run, monkeypatch):
     assert digits[0] == digits[1]
 
 
-def test_a_folder_is_searched_recursively_for_images(tmp_path):
-    for name in ("b.PNG", "a/c.jpeg", "a/.hidden.png", "notes.txt"):
+NO_IMAGE = "its name does not end in .bmp .gif .jpeg .jpg .png .webp"
+
+
+def test_every_file_in_a_folder_is_an_image_or_named_with_the_reason(tmp_path):
+    for name in ("b.PNG", "a/c.jpeg", "a/.hidden.png", "notes.txt", "d.png/e.heic"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = [str(path.relative_to(tmp_path)) for path in predict.image_files(tmp_path)]
-    assert found == ["a/c.jpeg", "b.PNG"]
-    assert predict.image_files(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    found = predict.find(tmp_path)
+    assert [str(file.relative_to(tmp_path)) for file in found.images] == [
+        "a/c.jpeg",
+        "b.PNG",
+    ]
+    assert {str(f.relative_to(tmp_path)): why for f, why in found.others.items()} == {
+        "a/.hidden.png": "is hidden",
+        "d.png/e.heic": NO_IMAGE,
+        "link": "is a symbolic link to a folder, which is not followed",
+        "notes.txt": NO_IMAGE,
+    }
+    assert predict.find(tmp_path / "notes.txt").images == [tmp_path / "notes.txt"]
+
+
+def test_a_file_that_is_not_classified_is_a_warning(project):
+    (project.root / "digits here/photo.heic").write_text("7")
+    (project.root / "empty").mkdir()
+    (project.root / "empty/photo.heic").write_text("7")
+    result = project.run(
+        *("python", "-m", "digits", "predict", "digits here", "empty"), check=False
+    )
+    assert result.returncode == 1  # because of the folder without an image
+    assert len(result.stdout.splitlines()) == 2 + 4
+    assert result.stderr.splitlines() == [
+        f"warning: digits here/photo.heic: not classified: {NO_IMAGE}",
+        f"warning: empty/photo.heic: not classified: {NO_IMAGE}",
+        "error: empty: there is no image in this folder",
+    ]
 
 
 @pytest.mark.parametrize(

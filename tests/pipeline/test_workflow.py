@@ -206,20 +206,38 @@ def test_changed_figures_are_collected_before_and_after(done, tmp_path):
     assert "vegaEmbed" in (changed / "plots/index.html").read_text()
 
 
+def compare_with_base(project, folder, tolerance):
+    """Run the step; return its exit status, and the comparison that it passes on."""
+    files = {name: folder / name for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    environment = {name: str(file) for name, file in files.items()}
+    result = run_step("Compare with the base", project, TOLERANCE=tolerance, **environment)
+    summary = files["GITHUB_STEP_SUMMARY"].read_text()
+    handed = files["GITHUB_OUTPUT"].read_text()
+    assert re.fullmatch(r"comparison<<(\w{32})\n(.*)\1\n", handed, re.DOTALL)[2] == summary
+    return result.returncode, summary
+
+
 def test_the_comparison_is_passed_on_and_a_worse_metric_fails(done, tmp_path):
     project = done.copy(tmp_path / "project")
     path = project.root / "metrics/multinomial.json"
     values = json.loads(path.read_text())
     path.write_text(json.dumps(values | {"accuracy": values["accuracy"] - 0.1}))
     project.commit("Make it worse")
-    files = {name: tmp_path / name for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
-    environment = {name: str(file) for name, file in files.items()}
-    result = run_step("Compare with the base", project, TOLERANCE="0.001", **environment)
-    assert result.returncode == 1, result.stderr
-    summary = files["GITHUB_STEP_SUMMARY"].read_text()
+    status, summary = compare_with_base(project, tmp_path, "0.001")
+    assert status == 1
     assert "exceeds the tolerance" in summary
-    handed = files["GITHUB_OUTPUT"].read_text()
-    assert re.fullmatch(r"comparison<<(\w{32})\n(.*)\1\n", handed, re.DOTALL)[2] == summary
+
+
+@pytest.mark.slow
+def test_a_variant_that_is_clearly_worse_fails_within_the_tolerance(done, tmp_path):
+    project = done.copy(tmp_path / "project")
+    project.edit("threshold: 0.49", "threshold: 0.0")
+    project.repro("evaluate@linear_binary")
+    project.commit("Cut at 0")
+    status, summary = compare_with_base(project, tmp_path, "1")
+    assert status == 1
+    assert "| **worse** |" in summary
+    assert summary.endswith("\n**Clearly worse: `linear_binary`.**\n")
 
 
 @pytest.mark.parametrize("job", JOBS)

@@ -75,7 +75,7 @@ MISTAKES = {
     "too many classes": (lambda root: [write_noise(root / f"train/class {i}/1.png", (1, 1)) for i in range(99)], r"train: has names of 101 classes"),
     "class without training images": (lambda root: write_noise(root / "test/bird/1.png"), r"test/bird: no class of .*train has this name"),
     "no test images": (lambda root: [path.unlink() for path in root.glob("test/*/*")], r"test: there is no image in this folder"),
-    "no test": (lambda root: shutil.rmtree(root / "test"), r"test: cannot be read: No such file"),
+    "no test": (lambda root: shutil.rmtree(root / "test"), r"mine: has no folders train and test.*set dataset.test_share"),
     "no class": (lambda root: shutil.rmtree(root / "train") or (root / "train").mkdir(), r"train: has names of 0 classes"),
     "the same name in two forms": (lambda root: [write_noise(root / f"train/{name}/1.png") for name in ("caf\u00e9", "cafe\u0301")], r"train: two classes are called 'caf\u00e9'"),
     "a line break": (lambda root: write_noise(root / "train/a\nb/1.png"), r"the class 'a\\nb' has a character"),

@@ -20,6 +20,7 @@ from digits.errors import InputError
 from digits.methods import principal_quadratic, support_vectors
 from digits.methods.random_features import EXPONENT_STEP, random_weights, sigmoid_features
 from digits.models import distances, features, pairs, serialization
+from digits.models.decision import Probabilistic
 from digits.models.features import STEP
 from digits.models.linear import affine
 from digits.models.training_log import TrainingLog
@@ -78,6 +79,7 @@ def test_every_model_learns_and_records_its_training(data, name):
     model = train.train(data.train, BLOCKS[name], training_log)
     predicted = model.decision.predict(model.scores(data.test.images))
     assert np.mean(predicted == data.test.labels) > 0.8
+    assert isinstance(model.decision, Probabilistic) == BLOCKS[name].has_probabilities
     assert training_log.rows
     assert all(np.isfinite(value) for *_, value in training_log.rows)
 

@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digits.data import dataset, files, mirrors, readers
-from digits.data.dataset import DIGITS
+from digits.data.dataset import DIGITS, Dataset
 from digits.data.mirrors import HttpMirror, NpmMirror
 from digits.data.registry import DATASETS
 from digits.errors import InputError
@@ -508,6 +508,17 @@ def test_the_users_own_data_is_read_in_every_form(tmp_path, tiny, form):
     assert equal(readers.read(path), tiny)
 
 
+@pytest.mark.parametrize("form", ["npz", "idx"])
+def test_a_test_class_without_training_images_is_refused(tmp_path, tiny, form):
+    without = Dataset(dataset.select(tiny.train, (0, 1, 2, 4, 5, 6, 7, 8)), tiny.test)
+    if form == "npz":
+        (tmp_path / "own.npz").write_bytes(as_npz(without))
+    for name, content in as_idx_files(without).items() if form == "idx" else ():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="the test data has images of 3, 9, but the train"):
+        readers.read(tmp_path)
+
+
 def test_two_npz_files_in_a_folder_are_refused(tmp_path):
     for name in ("a.npz", "b.npz"):
         (tmp_path / name).touch()
@@ -555,9 +566,10 @@ def test_a_path_that_does_not_exist_is_named(tmp_path):
         (lambda content: content[:10], "is truncated or too long|cannot be read"),
         (
             lambda content: b"\x00\x00\x0d" + content[3:],
-            "is not an IDX file of unsigned bytes",
+            "is too short for its header",
         ),
-        (lambda _content: b"", "is not an IDX file of unsigned bytes"),
+        (lambda content: b"\x00\x00\x0a" + content[3:], "is not an IDX file"),
+        (lambda _content: b"", "is not an IDX file"),
     ],
 )
 def test_a_damaged_idx_file_is_refused_by_name(tmp_path, tiny, change, expected):
@@ -571,7 +583,7 @@ def test_a_missing_idx_file_is_named(tmp_path, tiny):
     for name, content in as_idx_files(tiny).items():
         if "t10k-labels" not in name:
             (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match="has no npz file, no t10k-labels"):
+    with pytest.raises(InputError, match=r"has no t10k-labels-idx1-ubyte\[\.gz\]"):
         readers.read(tmp_path)
 
 
@@ -595,6 +607,12 @@ def as_zip(content, compression=zipfile.ZIP_DEFLATED):
 
 def idx(*shape):
     return bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
+
+
+def as_csv(split):
+    rows = np.column_stack([split.labels, split.images.reshape(len(split.labels), -1)])
+    header = ",".join(["label", *(f"pixel{i}" for i in range(rows.shape[1] - 1))])
+    return "\n".join([header, *(",".join(map(str, row)) for row in rows.tolist())]).encode()
 
 
 LABELS, TRAIN_IMAGES = "t10k-labels-idx1-ubyte", "train-images-idx3-ubyte"
@@ -630,16 +648,26 @@ TRAPS = {
         gzip.compress(idx(2**19) + bytes(2**25)), "truncated or too long"),
     "a truncated gz": (f"{TRAIN_IMAGES}.gz",
         gzip.compress(idx(60, 8, 8) + bytes(3840))[:-9], "cannot be read as IDX"),
+    "a line without end": ("a.csv", b"1," * 2**23, "line 1 is longer than 131,392"),
+    "a csv that unpacks to too much": ("a.csv.gz",
+        gzip.compress(b"label,a\n" + b"1,2\n" * 2**23), "would unpack to too many char"),
+    "endless labels": ("a.csv",
+        b"label,a\n" + b"".join(b"%d,2\n" % i for i in range(2**17)),
+        "has more than 1000 different labels"),
     "a gz with a wrong checksum": (f"{TRAIN_IMAGES}.gz",
         gzip.compress(idx(2, 2) + b"grey")[:-8] + bytes(8), "CRC check failed"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "content", "expected"), TRAPS.values(), ids=TRAPS)
-def test_a_file_that_asks_for_too_much_memory_is_refused_in_little(
-    tmp_path, monkeypatch, name, content, expected
+def test_a_file_that_asks_for_too_much_memory_is_refused_in_little(  # noqa: PLR0917 (fixtures)
+    tmp_path, monkeypatch, tiny, name, content, expected
 ):
     monkeypatch.setattr(files, "ALWAYS_ALLOWED", 2**20)
+    if "ubyte" in name:  # the others are sound
+        for other, sound in as_idx_files(tiny).items():
+            if other not in name:
+                (tmp_path / other).write_bytes(sound)
     (tmp_path / name).write_bytes(content)
     with (
         little_memory(8 * 2**20),
@@ -664,13 +692,18 @@ def test_a_fifo_is_refused_at_once(tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("form", ["npz", "idx", "idx.gz"])
+@pytest.mark.parametrize("form", ["npz", "idx", "idx.gz", "csv", "csv.gz"])
 @given(st.data())
 def test_a_file_with_any_change_is_read_or_refused(form, tmp_path_factory, data):
     tiny = generate(20, 10)
     folder = tmp_path_factory.mktemp("own")
     if form == "npz":
         contents = {"own.npz": as_npz(tiny)}
+    elif "csv" in form:
+        contents = {
+            f"{name}.{form}": gzip.compress(as_csv(part)) if "gz" in form else as_csv(part)
+            for name, part in tiny.splits.items()
+        }
     else:
         contents = as_idx_files(tiny)
         if form == "idx.gz":

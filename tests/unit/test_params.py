@@ -46,7 +46,7 @@ def test_a_missing_file_is_named(tmp_path):
 
 @given(st.floats(min_value=0, exclude_min=True, allow_infinity=False))
 def test_a_number_as_dvc_writes_it_is_read(value):
-    read = yaml.load(f"C: {value!r}", params._Loader)  # noqa: S506 (it is a SafeLoader)
+    read = yaml.load(f"C: {value!r}", params.Loader)  # noqa: S506 (it is a SafeLoader)
     assert read == {"C": value}
 
 

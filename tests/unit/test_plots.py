@@ -6,8 +6,20 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 
 from digits.data.dataset import DIGITS
-from digits.figures import plots, sample_grid
+from digits.figures import plots, sample_grid, tuning
 from digits.figures.labels import MAX_LENGTH, plot_labels
+
+
+def tuned(key, values, **other):
+    """The table of a tuning: the first value is the simplest, the second the best."""
+    choices = ["simplest", "best", *[""] * len(values)]
+    return [
+        {
+            key: value, **other, "accuracy": 0.9 - 0.01 * (i != 1), "accuracy_se": 0.02,
+            "log_loss": 0.3 + 0.01 * i, "log_loss_se": 0.04, "choice": choice,
+        }
+        for i, (value, choice) in enumerate(zip(values, choices, strict=False))
+    ]  # fmt: skip
 
 
 def draw(name, path):
@@ -27,11 +39,13 @@ def draw(name, path):
                 variant="toy",
                 of_margin=False,
             )
+        case "tuning":
+            tuning.tuning_plot(path, tuned("C", [0.01, 0.1, 1.0]), "toy")
         case _:
             plots.threshold_sweep(path, rng.random((101, 4)), 0.49, "toy")
 
 
-@pytest.mark.parametrize("name", ["digits", "confusion", "scores", "sweep"])
+@pytest.mark.parametrize("name", ["digits", "confusion", "scores", "sweep", "tuning"])
 def test_a_figure_is_the_same_bytes_each_time_and_not_blank(tmp_path, name):
     for copy in "ab":
         draw(name, tmp_path / f"{copy}.png")
@@ -45,7 +59,7 @@ def test_a_figure_is_the_same_bytes_each_time_and_not_blank(tmp_path, name):
 def figures(monkeypatch):
     """The figures that would be written."""
     drawn = []
-    for module in (plots, sample_grid):
+    for module in (plots, sample_grid, tuning):
         monkeypatch.setattr(module, "write_png", lambda _path, figure: drawn.append(figure))
     return drawn
 
@@ -137,3 +151,113 @@ def test_counts_fit_their_cells_and_names_do_not_overlap(figures, n_classes):
         boxes = [label.get_window_extent(renderer) for label in labels]
         assert not any(a.overlaps(b) for a, b in pairwise(boxes))
         assert all(min(box.x0, box.y0) >= 0 for box in boxes)  # inside the figure
+
+
+def test_a_tuning_has_error_bars_and_marks_the_choice(figures):
+    tuning.tuning_plot(None, tuned("C", [0.001, 0.01, 1.0]), "toy")
+    accuracy, log_loss = figures[0].axes
+    assert (accuracy.get_ylabel(), log_loss.get_ylabel()) == ("accuracy", "log loss")
+    assert (accuracy.get_title(), log_loss.get_xlabel()) == ("toy", "C")
+    for axes, means, error in (
+        (accuracy, [0.89, 0.9, 0.89], 0.02),
+        (log_loss, [0.3, 0.31, 0.32], 0.04),
+    ):
+        (bars,) = axes.collections
+        expected = [
+            [(x, mean - error), (x, mean + error)]
+            for x, mean in zip((-3, -2, 0), means, strict=True)
+        ]
+        np.testing.assert_allclose(bars.get_segments(), expected)
+        marked = {size(line): line.get_xydata() for line in axes.lines}
+        np.testing.assert_allclose(marked[8], [(-2, means[1])])  # best: the dot
+        np.testing.assert_allclose(marked[13], [(-3, means[0])])  # simplest: the ring
+    assert [tick.get_text() for tick in log_loss.get_xticklabels()] == [
+        "0.001",
+        "0.01",
+        "1",
+    ]
+    assert [entry.get_text() for entry in accuracy.get_legend().get_texts()] == [
+        "best: C = 0.01",
+        "simplest within one standard error: C = 0.001",
+        "one standard error from the best mean",
+    ]
+
+
+def size(line):
+    """The size of a line's markers; 0 of an entry of the legend."""
+    return line.get_markersize() if len(line.get_xydata()) else 0
+
+
+@pytest.mark.parametrize(("measure", "limit"), [("accuracy", 0.88), ("log_loss", 0.35)])
+def test_the_dashed_line_is_one_standard_error_from_the_best(figures, measure, limit):
+    tuning.tuning_plot(None, tuned("C", [0.01, 1.0]), "toy", measure)
+    dashed = {
+        axes.get_ylabel().replace(" ", "_"): line.get_ydata()[0]
+        for axes in figures[0].axes
+        for line in axes.lines
+        if line.get_linestyle() == "--" and len(line.get_ydata())
+    }
+    assert dashed == {measure: pytest.approx(limit)}
+
+
+@pytest.mark.parametrize(
+    ("values", "positions"),
+    [
+        ([0.3, 0.4, 0.5], [0.3, 0.4, 0.5]),
+        ([1, 2, 3, 40], np.log10([1, 2, 3, 40])),
+        ([5, 20, 35, 50], [5, 20, 35, 50]),  # evenly spaced
+        ([0.0, 1.0, 100.0], [0, 1, 100]),
+        (["deskew", None], [0, 1]),
+        ([[0.5, 1.5], [0.6, 1.4]], [0, 1]),
+    ],
+)
+def test_the_axis_of_a_tuning_fits_its_values(figures, values, positions):
+    tuning.tuning_plot(None, tuned("key", values), "toy")
+    line = next(line for line in figures[0].axes[0].lines if len(line.get_xdata()) > 1)
+    np.testing.assert_allclose(line.get_xdata(), positions)
+
+
+def test_a_product_has_a_line_for_each_value_of_the_shorter_parameter(figures):
+    table = [
+        {"epochs": epochs, **row}
+        for epochs in (4, 8)
+        for row in tuned("learning_rate", [0.01, 0.02, 0.04])
+    ]
+    tuning.tuning_plot(None, table, "toy")
+    axes = figures[0].axes[0]
+    assert axes.figure.axes[-1].get_xlabel() == "learning_rate"
+    four, eight = (
+        line.get_xdata()
+        for line in axes.lines
+        if len(line.get_xdata()) > 1 and line.get_linestyle() == "-" and size(line) == 4
+    )
+    assert four[0] < 0.01 < eight[0]  # bars side by side
+    assert axes.get_legend().get_title().get_text() == "epochs"
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["4", "8"]
+
+
+def test_without_probabilities_a_tuning_has_no_log_loss(figures):
+    table = [row | {"log_loss": None, "log_loss_se": None} for row in tuned("k", [1, 3])]
+    tuning.tuning_plot(None, table, "toy")
+    assert [axes.get_ylabel() for axes in figures[0].axes] == ["accuracy"]
+
+
+def test_texts_of_a_tuning_lie_inside_and_do_not_overlap(figures):
+    """Eleven values have the longest labels that are all drawn."""
+    values = np.geomspace(1e-4, 10, 11).tolist()
+    tuning.tuning_plot(None, tuned("C", values), "a name of a tuning, as long as it may be")
+    (figure,) = figures
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    axes = figure.axes
+    ticks = [label.get_window_extent(renderer) for label in axes[-1].get_xticklabels()]
+    assert not any(a.overlaps(b) for a, b in pairwise(ticks))
+    legend = axes[0].get_legend().get_window_extent(renderer)
+    assert not legend.overlaps(axes[0].title.get_window_extent(renderer))
+    for panel in axes:
+        assert panel.get_tightbbox(renderer).x0 >= 0
+        label = panel.yaxis.label.get_window_extent(renderer)
+        assert not any(
+            label.overlaps(tick.get_window_extent(renderer))
+            for tick in panel.get_yticklabels()
+        )

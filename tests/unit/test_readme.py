@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from digits import certainty, methods
+from digits.commands import tune
 from digits.config import params
 from tests.helpers.documentation import PAGES, anchors
 from tests.helpers.project import PARAMS, ROOT
@@ -113,6 +114,15 @@ def test_the_accuracies_are_those_of_the_notebook_and_of_the_metrics():
         assert float(here) == round(values["accuracy"], 4), variant
 
 
+@pytest.mark.results
+def test_the_example_of_a_tuning_is_its_result():
+    shown = re.search(r"(?s)\n…\n(one_vs_rest_C: .*?)\n```", PAGES["docs/tuning.md"])
+    checked = params.load(ROOT / "params.yaml")
+    table = tune.result(ROOT, "one_vs_rest_C")
+    assert shown
+    assert shown[1] == tune.summary(checked, "one_vs_rest_C", table)
+
+
 def test_the_readme_is_short():
     text = re.sub(r"(?ms)^```.*?^```$|^\|.*?$|^<!--.*?-->$", "", README)
     assert len(text.split()) <= 1000
@@ -130,7 +140,8 @@ def test_every_page_is_found_from_the_readme():
 @pytest.mark.parametrize("page", PAGES)
 def test_every_file_and_heading_that_is_linked_exists(page):
     for file, anchor in links(page):
-        if file.startswith("metrics/") or not (ROOT / file.partition("/")[0]).exists():
+        made = re.match(r"metrics/|tuning/.*\.png$", file)
+        if made or not (ROOT / file.partition("/")[0]).exists():
             continue  # made by the pipeline; or published/, which may be removed
         assert (ROOT / file).exists(), file
         assert not anchor or anchor in anchors(ROOT / file), f"{file}#{anchor}"

@@ -217,6 +217,20 @@ def test_edge_cases_are_solved(multi_class):
         assert np.isfinite(model.coef_).all(), case
 
 
+@pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_separable_data_is_fitted_at_any_penalty(multi_class, n_classes):
+    y = np.arange(30) % n_classes
+    X = np.random.default_rng(0).integers(0, 20, (30, 12)).astype(np.uint8)
+    X[np.arange(30), y] += 200
+    for C in 10.0 ** np.array([-8, -4, 0, 2, 4, 6]):
+        model = LogisticRegression(C=C, multi_class=multi_class).fit(X, y)
+        assert np.isfinite(model.coef_).all(), C
+        slow = sklearn_backend.LogisticRegression(C=C, multi_class=multi_class).fit(X, y)
+        ours, theirs = (objective(one, X, y, C) for one in (model, slow))
+        assert np.all(ours <= theirs * (1 + 1e-8)), C
+
+
 def test_a_single_class_is_refused(X):
     with pytest.raises(ValueError, match="only one class"):
         LogisticRegression().fit(X, np.zeros(len(X)))

@@ -39,6 +39,13 @@ def test_filter_refuses_a_class_without_training_images(tiny):
         filter.keep_classes(without, (0, 9))
 
 
+def test_all_classes_are_those_of_both_splits(tiny):
+    without = Dataset(dataset.select(tiny.train, tuple(range(9))), tiny.test)
+    subset = Subset(classes="all")
+    with pytest.raises(InputError, match=r"no training image of 9, so no model"):
+        filter.keep_classes(without, filter.subset_labels(subset, without))
+
+
 def test_filter_refuses_a_subset_without_test_images(tiny):
     without = Dataset(tiny.train, dataset.select(tiny.test, (2,)))
     with pytest.raises(InputError, match=r"no test image of 0, 1"):
@@ -73,9 +80,11 @@ def test_a_subset_of_unknown_classes_is_refused(tiny, subset, expected):
 def test_your_own_file_must_be_mnist_if_it_is_named_so(tmp_path, tiny):
     np.savez(tmp_path / "own.npz", x_train=tiny.train.images, y_train=tiny.train.labels,
              x_test=tiny.test.images, y_test=tiny.test.labels)  # fmt: skip
-    assert download.fetch("custom", "own.npz", tmp_path) is not None
+    npz = {"source": "own.npz"}
+    custom = params.Dataset.model_construct(name="custom", **npz)
+    assert download.fetch(custom, tmp_path) is not None
     with pytest.raises(InputError, match=r"own\.npz: x_train is not MNIST's"):
-        download.fetch("mnist", "own.npz", tmp_path)
+        download.fetch(params.Dataset(name="mnist", **npz), tmp_path)
 
 
 def test_existing_data_is_used_only_with_its_names(tmp_path, as_mnist):
@@ -87,7 +96,20 @@ def test_existing_data_is_used_only_with_its_names(tmp_path, as_mnist):
 
 def test_download_uses_the_mirrors_if_the_source_is_auto(tmp_path, tiny, monkeypatch):
     monkeypatch.setattr(mirrors, "fetch", lambda _name: tiny)
-    assert download.fetch("mnist", "auto", tmp_path) is tiny
+    block = params.Dataset(name="mnist", source="auto")
+    assert download.fetch(block, tmp_path) is tiny
+
+
+def test_download_draws_test_images_if_the_data_has_none(tmp_path, tiny):
+    own = tmp_path / "data/own"
+    own.mkdir(parents=True)
+    np.savez(own / "a.npz", images=tiny.train.images, labels=tiny.train.labels)
+    block = {"name": "custom", "source": "data/own/a.npz", "test_share": 0.3, "seed": 1}
+    checked = params.load(PARAMS).model_copy(update={"dataset": params.Dataset(**block)})
+    download.main(checked, tmp_path)
+    data = dataset.load(tmp_path / "data/raw")
+    assert np.bincount(data.train.labels).tolist() == [21] * 10
+    assert np.bincount(data.test.labels).tolist() == [9] * 10
 
 
 def test_the_figures_show_training_images(tmp_path, tiny, monkeypatch):

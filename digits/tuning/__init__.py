@@ -1,0 +1,1 @@
+"""Cross-validation on the training images: folds, fits, and the choice."""
