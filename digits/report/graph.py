@@ -73,7 +73,7 @@ def _without_names(text: str, placeholder: str) -> str:
 
 
 def _of_each(description: str) -> str:
-    """Describe the stage of a variant or subset in general: `variant ${key}` is each one."""
+    """Describe a stage in general: `variant ${key}` is each variant."""
     text = re.sub(r"(subset|variant) \$\{key\}", r"each \1", description)
     return _without_names(text.replace("${item.subset}", "its subset"), "…")
 
