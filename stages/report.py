@@ -147,6 +147,7 @@ def main(params: Params, root: Path) -> None:
         "title": summary["title"],
         "names": list(raw.names),
         "n_train": len(raw.train.labels),
+        "train_counts": np.bincount(raw.train.labels, minlength=len(raw.names)).tolist(),
     }
     payload, packed_arrays = content.payload(results, raw.test, described)
     page = render.render(

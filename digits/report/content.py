@@ -13,7 +13,7 @@ from digits.figures import FEW_CLASSES
 from digits.images import mnist_format
 from digits.methods import lenet5
 from digits.models.base import Model
-from digits.models.decision import Decision, Probabilistic
+from digits.models.decision import Decision, OneVsRest, Probabilistic
 from digits.report import notebook_results, packed_arrays
 from digits.report.calibration import Reliability, reliability
 from digits.thresholds import best_thresholds
@@ -78,7 +78,8 @@ def payload(
         results: All variants, in the order of params.yaml.
         test: All test images.
         described: The data set: its `name` in params.yaml, `source`, `title`, `names` of
-            the classes by label, and `n_train` images.
+            the classes by label, `n_train` images, and, where known, the `train_counts` of
+            the classes.
 
     Returns:
         Plain values, as described by `Payload` in page/payload.js, and the text of the
@@ -93,6 +94,7 @@ def payload(
         | {
             "height": height,
             "width": width,
+            "train_counts": described.get("train_counts"),
             "n_test": len(test.labels),
             "n_included": len(arrays["included_images"]),
         },
@@ -118,6 +120,7 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         "subset": result.subset,
         "summary": result.train.summary,
         "preprocess": result.train.preprocess,
+        "C": getattr(result.train, "C", None),
         "decision": result.decision.name,
         "model_type": result.model and result.model.model_type,
         "classes": classes,
@@ -128,6 +131,7 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         "errors": scalars["errors"],
         "f1_macro": round(scalars["f1_macro"], 6),
         "confusion": counts.tolist(),
+        "yes_counts": None,
         "histogram": None,
         "best_thresholds": None,
         "notebook": None,
@@ -140,7 +144,12 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         values["notebook"] = {
             "accuracy": round(notebook.accuracy, 6),
             "errors": notebook.n_images - notebook.correct,
+            "same": notebook.correct == len(actual) - scalars["errors"],
+            "is_better": notebook.correct > len(actual) - scalars["errors"],
+            "is_coarser": getattr(result.train, "tol", 1) < notebook_results.TOLERANCE,
         }
+    if isinstance(result.decision, OneVsRest):
+        values["yes_counts"] = yes_counts(result)
     if result.decision.uses_thresholds:
         values["histogram"] = _histogram(result)
     if len(result.thresholds) > 1:
@@ -153,6 +162,22 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         }
         values["log_loss"] = round(metrics.log_loss(log_probabilities, actual), 6)
     return values
+
+
+def yes_counts(result: Result) -> list[dict[str, int]]:
+    """Count the test images by how many models of one-versus-rest say yes: 0, 1, more.
+
+    A model says yes if its log-odds, the score, are above 0.
+
+    Returns:
+        Three counts: `images`, and how many of them are classified correctly, `correct`.
+    """
+    n_yes = np.minimum((result.scores > 0).sum(axis=1), 2)
+    right = result.actual == result.predicted
+    return [
+        {"images": int((n_yes == n).sum()), "correct": int(right[n_yes == n].sum())}
+        for n in range(3)
+    ]
 
 
 def _histogram(result: Result) -> dict[str, Any]:
@@ -173,11 +198,15 @@ def _calibration(found: Reliability) -> dict[str, Any]:
         {
             "low": i / len(found.counts),
             "high": (i + 1) / len(found.counts),
-            "images": int(n_images),
+            "images": n_images,
             "confidence": round(float(found.confidence[i]), 6),
             "accuracy": round(float(found.accuracy[i]), 6),
+            "interval": [
+                round(bound, 6)
+                for bound in certainty.wilson(round(found.accuracy[i] * n_images), n_images)
+            ],
         }
-        for i, n_images in enumerate(found.counts)
+        for i, n_images in enumerate(found.counts.tolist())
         if n_images
     ]
     return {"bins": bins, "error": round(found.error, 6)}

@@ -14,7 +14,7 @@ class Node:
 
     Attributes:
         name: Its name in dvc.yaml.
-        does: Its description, with `…` for the name of a variant or subset.
+        does: Its description, for each variant or subset in general.
         after: The stages whose results it reads.
         depth: The number of stages that must run before it, one after the other.
         each: The group whose members it runs for (`subsets` or `variants`); empty if it
@@ -50,7 +50,7 @@ def nodes(path: Path) -> list[Node]:
     found = [
         Node(
             name=name,
-            does=_without_names(entry.description, "…"),
+            does=_of_each(entry.description),
             after=after[name],
             depth=depth(name),
             each=entry.group,
@@ -70,6 +70,12 @@ def _reads(entry: StageEntry, other: StageEntry) -> bool:
 def _without_names(text: str, placeholder: str) -> str:
     """Replace what differs between variants or subsets, `${…}`, by a placeholder."""
     return re.sub(r"\$\{[^}]*\}", placeholder, text)
+
+
+def _of_each(description: str) -> str:
+    """Describe a stage in general: `variant ${key}` is each variant."""
+    text = re.sub(r"(subset|variant) \$\{key\}", r"each \1", description)
+    return _without_names(text.replace("${item.subset}", "its subset"), "…")
 
 
 def _inside(path: str, folder: str) -> bool:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from digits.config.params import Train
 
+# The default `tol` of scikit-learn's logistic regression.
+TOLERANCE = 1e-4
+
 
 @dataclass(frozen=True)
 class NotebookResult:

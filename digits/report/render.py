@@ -1,5 +1,6 @@
 """The page, from its templates."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def render(content: dict[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.globals["source"] = _source
+    environment.filters["log10"] = math.log10
     return environment.get_template("index.html.jinja").render(content)
 
 

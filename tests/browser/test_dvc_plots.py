@@ -3,6 +3,7 @@
 import pytest
 
 from tests.helpers.dvc_yaml import COMPARISONS, VARIANTS
+from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -68,6 +69,35 @@ def test_every_plot_is_drawn(page):
     assert all(words[-2:] == ["mistakes", "csv"] for words in headings), headings
     assert len(headings) < len(VARIANTS)
     assert page.locator("svg").get_by_text("Mistakes of linear_digits").is_visible()
+
+
+AREAS = """
+(text) => {
+  const spec = JSON.parse(text);
+  const data = (kind, rev, width) => Array.from({ length: 61 }, (_, i) => ({ kind, rev,
+    filename: "a/scores.csv", class: "3", score: (i - 30) * width,
+    count: Math.round(1000 * Math.exp(-(((i - 30) * width) ** 2))) }));
+  spec.data.values = [...data("images", "wide", 0.5), ...data("images", "narrow", 0.1)];
+  const place = document.body.appendChild(document.createElement("div"));
+  return vegaEmbed(place, spec, { renderer: "svg" }).then(() =>
+    Array.from(place.querySelectorAll(".mark-area path"), (path) => path.getBBox().height));
+}
+"""
+
+
+@pytest.mark.parametrize("template", ["score_distribution", "score_ridges"])
+def test_histograms_of_bins_of_any_width_are_densities(chromium, template):
+    """The same scores in bins of two widths have the same height, up to the bins' edges."""
+    text = (ROOT / ".dvc/plots" / f"{template}.json").read_text()
+    for name, value in (("X", "score"), ("Y", "count")):
+        text = text.replace(f"<DVC_METRIC_{name}>", value)
+    text = text.replace('"<DVC_METRIC_DATA>"', "[]")
+    page = chromium.new_page()
+    page.goto((ROOT / ".dvc/page/page.html").as_uri())
+    heights = [high for high in page.evaluate(AREAS, text) if high > 0]
+    page.close()
+    assert len(heights) == 2
+    assert heights[0] == pytest.approx(heights[1], rel=0.1)
 
 
 def test_a_tuning_has_an_error_bar_for_each_candidate_and_names_the_choice(page):

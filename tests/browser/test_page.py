@@ -82,6 +82,21 @@ def page(shared):
     return shared
 
 
+def wait_until(page, expression):
+    """Wait until an expression is true; the page's policy forbids `wait_for_function`."""
+    for _ in range(150):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError(expression)
+
+
+def visit(page, fragment):
+    """Change the address as a reader does, and wait until the page has read it."""
+    page.evaluate(f"location.hash = '{fragment}'")
+    wait_until(page, "history.state === 'written'")
+
+
 def table(path):
     """Return the counts of a confusion.csv by (actual, predicted)."""
     with path.open(newline="") as file:
@@ -188,7 +203,9 @@ def test_a_cell_shows_as_many_images_as_its_count(page, root, variant):
     numbers = np.flatnonzero(np.isin(digits, np.unique(actual)))
     for cell in {by_count[0], by_count[len(by_count) // 2], *by_count[-2:]}:
         page.locator(f"#confusion-matrix button[value='{cell}']").click()
-        images = page.locator("#cell-images button").evaluate_all(
+        if counts[cell] > 200:
+            page.locator("#cell-images .more").click()
+        images = page.locator("#cell-images .image").evaluate_all(
             "buttons => buttons.map((button) => Number(button.value))"
         )
         assert len(images) == counts[cell]
@@ -246,6 +263,7 @@ def test_each_of_many_thresholds_moves_between_its_neighbours(page, root):
     }
     set_threshold(page, 9, index=2)
     assert page.locator("output").nth(2).inner_text() == "3.50"
+    assert page.locator("#threshold-2").input_value() == "3.5"
 
 
 def test_a_button_sets_the_best_of_several_thresholds(page, root):
@@ -327,7 +345,10 @@ def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size
         np.testing.assert_array_equal(found, scores)
         answers = page.evaluate("digits.images('net').map((i) => digits.predict('net', i))")
         assert answers == each.predicted.tolist()
-        assert page.locator("#weights").count() == 0  # it shows no evidence
+        assert page.locator("#weights, #evidence").count() == 0
+        page.locator("#image-number").fill("1")
+        page.locator("#image-number").press("Enter")
+        assert page.locator("#answers tbody tr").count() == 2
         page.locator("#noise").click()
         assert verdict(page, "net") in {"0", "1", "2"}
         assert page.locator("article .verdict").count() == 1
@@ -393,6 +414,147 @@ def test_drawing_clearing_noise_and_a_test_image(page, root):
     assert page.evaluate("digits.modelInput()") == images[number].ravel().tolist()
 
 
+def card_of(page, variant):
+    heading = page.get_by_role("heading", name=variant, exact=True)
+    return page.locator("article.prediction", has=heading)
+
+
+def as_the_page(share):
+    """Return a model's probability as the page writes it."""
+    if share < 0.0005:
+        return "<0.1%"
+    return f"{100 * share:.1f}%" if share < 0.9995 else ">99.9%"
+
+
+def test_one_versus_rest_shows_the_answers_of_its_models(page):
+    """On noise all say no; on an image of an unknown number some say yes."""
+    card = card_of(page, "one_vs_rest")
+    seen = set()
+    for drawing in [f"noise-{i}" for i in range(1, 9)] + [f"image-{i}" for i in range(24)]:
+        visit(page, f"drawing={drawing}")
+        scores = np.array(
+            page.evaluate("digits.scores('one_vs_rest', digits.modelInput())")
+        )
+        own = 1 / (1 + np.exp(-np.clip(scores, -700, 700)))
+        cells = card.locator("tbody tr td:nth-child(3)").all_inner_texts()
+        assert cells == [as_the_page(share) for share in own]
+        nearest, n_yes = int(scores.argmax()), int((scores > 0).sum())
+        said = card.locator("header + .certainty").inner_text()
+        seen.add(min(n_yes, 2))
+        if n_yes == 0:
+            assert verdict(page, "one_vs_rest") == "none"
+            assert said == f"all say no; nearest: {nearest}"
+        elif n_yes == 1:
+            assert verdict(page, "one_vs_rest") == str(nearest)
+            assert said == f"yes, probability {as_the_page(own[nearest])}"
+        else:
+            assert said.startswith(f"{n_yes} models say yes")
+        if own.sum() > 0:
+            shared = as_the_page(own[nearest] / own.sum())
+            expected = f"Divided by the sum of all: {shared} for {nearest}."
+            assert card.locator("p").inner_text() == expected
+    assert {0, 1} <= seen
+
+
+def test_probabilities_are_drawn_on_one_scale_and_never_written_as_100(page):
+    for seed in (1, 2, 3):
+        visit(page, f"drawing=noise-{seed}")
+        tracks = page.locator(".prediction tbody .track").evaluate_all(
+            "all => all.map((cell) => cell.getBoundingClientRect().width.toFixed(1))"
+        )
+        assert len(set(tracks)) == 1
+        shown = page.locator("#predictions").inner_text()
+        assert "100.0%" not in shown
+        assert " 0.0%" not in shown
+        bars = page.locator(".prediction .bar").evaluate_all(
+            """all => all.map((bar) => [bar.getBoundingClientRect().width,
+              Number(bar.style.getPropertyValue("--share"))])"""
+        )
+        (scale,) = {round(width / share) for width, share in bars if share > 0.5}
+        assert all(width == pytest.approx(scale * share, abs=1) for width, share in bars)
+
+
+@pytest.mark.parametrize("size", [(390, 844), (768, 1024), (512, 384)])
+def test_all_predictions_are_in_sight_while_one_draws(chromium, root, size):
+    viewport = {"width": size[0], "height": size[1]}
+    with opened(chromium, root, viewport=viewport) as page:
+        page.locator("#canvas").evaluate("canvas => canvas.scrollIntoView()")
+        draw(page, (0.3, 0.3), (0.7, 0.6))
+        page.locator("#canvas").evaluate("canvas => canvas.scrollIntoView()")
+        names = page.locator("#verdicts li span").all_inner_texts()
+        assert sorted(names) == sorted(page.evaluate("digits.variants"))
+        for chip in page.locator("#verdicts li").all():
+            box = chip.bounding_box()
+            assert box["y"] + box["height"] <= size[1]
+            name, said = chip.locator("span, strong").all_inner_texts()
+            assert said == verdict(page, name)
+
+
+def test_a_test_images_predictions_are_marked(page, root):
+    labels = dataset.load_split(root / "data/raw/test").labels
+    visit(page, "drawing=image-3")
+    for name in VARIANTS:
+        known = np.unique(predictions(root, name)["actual"])
+        answer = page.evaluate(f"digits.predict('{name}', 3)")
+        expected = {True: "✓", False: "✗"}[answer == labels[3]]
+        mark = card_of(page, name).locator(".mark").inner_text()
+        assert mark == (expected if labels[3] in known else "")
+    page.locator("#clear").click()
+    assert page.locator(".mark").all_inner_texts() == [""] * page.locator(".mark").count()
+    assert page.locator(".prediction .chosen").count() == 0
+
+
+POINTERS = """
+(events) => {
+  const canvas = document.getElementById("canvas");
+  const box = canvas.getBoundingClientRect();
+  canvas.setPointerCapture = () => {};
+  for (const [type, pointerId, x, y, button] of events) {
+    canvas.dispatchEvent(new PointerEvent(type, { pointerId, button, bubbles: true,
+      clientX: box.left + x * box.width, clientY: box.top + y * box.height }));
+  }
+  return digits.modelInput();
+}
+"""
+
+
+def test_one_pointer_draws_and_others_are_ignored(page):
+    def drawn(*events):
+        page.locator("#clear").click()
+        return page.evaluate(POINTERS, events)
+
+    down, move, up = "pointerdown", "pointermove", "pointerup"
+    line = [(down, 1, 0.3, 0.2, 0), (move, 1, 0.6, 0.8, 0), (up, 1, 0.6, 0.8, 0)]
+    palm = [(down, 2, 0.9, 0.9, 0), (move, 2, 0.8, 0.9, 0), (up, 2, 0.8, 0.9, 0)]
+    alone = drawn(*line)
+    assert max(alone) > 0  # without coalesced events
+    assert drawn(line[0], palm[0], line[1], palm[1], palm[2], line[2]) == alone
+    assert drawn((down, 1, 0.5, 0.5, 2), (move, 1, 0.8, 0.8, 2)) is None
+    dot = drawn((down, 1, 0.5, 0.5, 0), (up, 1, 0.5, 0.5, 0))
+    assert sum(value > 0 for value in dot) > 1
+
+
+def test_a_drawing_is_restored_from_its_url(chromium, page, root):
+    page.locator("#clear").click()
+    draw(page, (0.28, 0.24), (0.72, 0.24), (0.45, 0.8))
+    wait_until(page, "location.hash.includes('ink-')")
+    drawn = page.evaluate("digits.modelInput()")
+    fragment = page.evaluate("location.hash")
+    assert len(fragment) < 1500
+    with opened(chromium, root, fragment) as other:
+        assert other.evaluate("digits.modelInput()") == drawn
+        draw(other, (0.1, 0.9), (0.2, 0.9))  # goes on with the drawing
+        assert sum(other.evaluate("digits.modelInput()")) > 0
+        visit(other, "section=draw")
+        assert other.evaluate("digits.modelInput()") is None
+        for wrong in ("ink-AAAA", "ink-?", "ink-A", "image-x", "ink-"):
+            visit(other, fragment.removeprefix("#"))
+            assert other.evaluate("digits.modelInput()") == drawn
+            visit(other, f"drawing={wrong}")
+            assert other.evaluate("digits.modelInput()") is None
+        assert other.seen == []
+
+
 def test_a_view_is_restored_from_its_url(chromium, page, root):
     page.locator("#confusion-variant").select_option("linear_digits")
     page.locator("#confusion-matrix button[value='3-4']").click()
@@ -448,9 +610,11 @@ def test_mistakes_are_filtered_and_link_to_their_evidence(page, root):
     number = first.get_attribute("value")
     first.click()
     assert page.locator("#image-number").input_value() == number
+    answer = page.locator("#answers tr", has_text="linear_digits").inner_text()
+    assert re.match(r"linear_digits\s+8\s+✗ wrong\s+score", answer)
     said = page.locator("#evidence-result").inner_text()
-    assert said.startswith("Actual class 9. linear_digits predicts 8")
-    assert page.locator("#evidence canvas").count() == 2
+    assert said.startswith("linear_digits predicts 8: score")
+    assert page.locator("#evidence canvas").count() == 1
 
 
 def test_the_evidence_adds_up_to_the_score(page):
@@ -462,17 +626,240 @@ def test_the_evidence_adds_up_to_the_score(page):
     scores = page.evaluate("digits.scores('multinomial', 7)")
     words = page.locator("#evidence figcaption").all_inner_texts()
     number = rf"([-+{MINUS}]?[\d.]+)"
-    for text, digit in zip(words[1:3], (4, 9), strict=True):
+    shown = []
+    for text, digit in zip(words[:2], (4, 9), strict=True):
         intercept, evidence, score = (
             float(part.replace(MINUS, "-"))
             for part in re.search(
                 f"{number} intercept {number} evidence = score {number}", text
             ).groups()
         )
-        assert intercept + evidence == pytest.approx(score, abs=0.02)
+        assert intercept + evidence == pytest.approx(score, abs=1e-9)
+        shown.append(score)
         assert score == pytest.approx(scores[digit], abs=0.01)
+    difference = float(words[2].split(": ")[1].replace(MINUS, "-"))
+    assert difference == pytest.approx(shown[0] - shown[1], abs=1e-9)
     page.locator("#compare-b").select_option("4")  # the same twice swaps the two
     assert page.locator("#compare-a").input_value() == "9"
+
+
+def test_every_variant_answers_for_one_image(page, root):
+    images, labels = dataset.load_split(root / "data/raw/test")
+    for number in (0, 3, len(images) - 1):
+        page.locator("#image-number").fill(str(number))
+        page.locator("#image-number").press("Enter")
+        for name, variant in params.load(root / "params.yaml").variants.items():
+            row = page.locator("#answers tr", has_text=name)
+            found = predictions(root, name)
+            known = np.isin(labels, np.unique(found["actual"]))
+            if not known[number]:
+                assert f"{labels[number]} is not one of its classes" in row.inner_text()
+                continue
+            place = int(known[:number].sum())
+            predicted = found["predicted"][place]
+            mark = "✓ correct" if predicted == labels[number] else "✗ wrong"
+            cells = row.locator("td").all_inner_texts()
+            assert cells[:2] == [str(predicted), mark], variant
+    page.locator("#image-number").fill("123456")
+    page.locator("#image-number").press("Enter")
+    assert "no test image 123456" in page.locator("#image-problem").inner_text()
+    assert page.locator("#image-number").input_value() == str(len(images) - 1)
+
+
+def test_a_chosen_image_is_in_sight_and_back_leads_to_where_it_was_chosen(chromium, root):
+    for size in ((1440, 900), (768, 1024), (390, 844)):
+        viewport = {"width": size[0], "height": size[1]}
+        with opened(chromium, root, viewport=viewport) as page:
+            page.locator("#mistakes-variant").select_option("linear_digits")
+            chosen = page.locator("#mistakes-images button").nth(5)
+            chosen.scroll_into_view_if_needed()
+            before, number = page.evaluate("scrollY"), chosen.get_attribute("value")
+            chosen.click()
+            for part in ("#image-shown", "#answers"):
+                box = page.locator(part).bounding_box()
+                assert 0 <= box["y"] < box["y"] + box["height"] <= size[1]
+            assert page.locator("#image-number").input_value() == number
+            page.go_back()
+            wait_until(page, "!location.hash.includes('image=')")
+            assert page.locator("#image-number").input_value() != number
+            wait_until(page, f"Math.abs(scrollY - {before}) < 60")
+            page.go_back()
+            wait_until(page, "!location.hash.includes('linear_digits')")
+            assert page.locator("#mistakes-variant").input_value() == at_the_start(root)
+            page.go_forward()
+            page.go_forward()
+            wait_until(page, "location.hash.includes('image=')")
+            assert page.locator("#image-number").input_value() == number
+
+
+def test_a_filter_that_the_variant_does_not_have_is_removed(chromium, root):
+    fragment = "#variant=logistic_binary&actual=4&predicted=1"
+    with opened(chromium, root, fragment) as page:
+        assert page.locator("#mistakes-actual").input_value() == ""
+        assert page.locator("#mistakes-predicted").input_value() == "1"
+        page.locator("#mistakes-variant").select_option("multinomial")
+        page.locator("#mistakes-actual").select_option("5")
+        page.locator("#confusion-variant").select_option("linear_binary")
+        assert "actual=5" not in page.evaluate("location.hash")
+        assert "predicted=1" in page.evaluate("location.hash")
+
+
+def test_images_follow_a_moving_threshold_once_it_rests(page, root):
+    page.locator("#threshold-variant").select_option("linear_binary")
+    page.locator("#threshold-matrix button[value='1-1']").click()
+    set_threshold(page, 0.9)
+    made = page.evaluate(
+        """() => { let made = 0;
+          new MutationObserver(() => { made += 1; })
+            .observe(document.getElementById("threshold-cell-images"), { childList: true });
+          const slider = document.getElementById("threshold-0");
+          for (let i = 0; i < 20; i += 1) {
+            slider.value = String(i / 20);
+            slider.dispatchEvent(new Event("input"));
+          }
+          return new Promise((resolve) => setTimeout(() => resolve(made), 400)); }"""
+    )
+    assert made == 1
+    count = int(page.locator("#threshold-matrix button[value='1-1']").inner_text())
+    assert page.locator("#threshold-cell-images .image").count() == min(count, 200)
+
+
+def class_report(page, container):
+    return page.locator(f"{container} tbody tr").evaluate_all(
+        "rows => rows.map((row) => [...row.cells].map((cell) => cell.textContent))"
+    )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_variants_report_is_evaluates(page, root, variant):
+    page.locator("#confusion-variant").select_option(variant)
+    with (root / f"metrics/{variant}/report.csv").open() as file:
+        expected = [
+            [
+                row["class"],
+                *(f"{float(row[name]):.4f}" for name in ("precision", "recall", "f1")),
+                f"{int(row['support']):,}",
+            ]
+            for row in csv.DictReader(file)
+        ]
+    found = class_report(page, "#confusion-report")
+    assert found == expected or "1.0000" in str(expected)
+
+
+def test_the_data_are_counted_and_averaged(page, root):
+    for split, column in (("train", 1), ("test", 2)):
+        images, labels = dataset.load_split(root / "data/raw" / split)
+        counts = [int(row[column].replace(",", "")) for row in class_report(page, "#data")]
+        assert counts == np.bincount(labels, minlength=10).tolist()
+    shown = (
+        page.locator("#data .frame canvas")
+        .nth(3)
+        .evaluate(
+            "canvas => Array.from(canvas.getContext('2d')"
+            ".getImageData(0, 0, canvas.width, canvas.height).data)"
+            ".filter((_, i) => i % 4 === 3)"
+        )
+    )
+    average = images[labels == 3].mean(axis=0).ravel()
+    assert np.abs(np.array(shown) - average).max() <= 1
+    first = page.locator("#data tbody tr").nth(3).locator(".image").first
+    assert int(first.get_attribute("value")) == np.flatnonzero(labels == 3)[0]
+
+
+def neighbour_correlation(values):
+    """Return the correlation of neighbouring pixels among those that are not all 0."""
+    used = (values != 0).any(axis=0)
+    across, down = used[:, :-1] & used[:, 1:], used[:-1] & used[1:]
+    first = [values[:, :, :-1][:, across].ravel(), values[:, :-1][:, down].ravel()]
+    second = [values[:, :, 1:][:, across].ravel(), values[:, 1:][:, down].ravel()]
+    return np.corrcoef(np.concatenate(first), np.concatenate(second))[0, 1]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_is_said_of_the_weights_is_so(page, root, variant):
+    shape = dataset.load_split(root / "data/raw/test").images.shape[1:]
+    page.locator("#weights-variant").select_option(variant)
+    said = page.locator("#weights-text").inner_text()
+    model = serialization.load(root / f"data/models/{variant}.npz")
+    correlation = neighbour_correlation(model.coef.reshape(-1, *shape))
+    number = f"{correlation:.2f}".replace("-", MINUS)
+    assert f"have a correlation of {number}," in said
+    assert ("look noisy" in said) <= (correlation < 0.4)
+    assert ("look smooth" in said) <= (correlation >= 0.4)
+    C = getattr(params.load(root / "params.yaml").variants[variant].train, "C", None)
+    explained = "weights look" in said
+    assert ("C = " in said) == (explained and C is not None)
+    assert C is None or not explained or f"C = {C:g}" in said
+    constant = int(((model.coef == 0).all(axis=0) & (model.scale == 1)).sum())
+    assert (f"{constant} pixel" in said) == (constant > 0)
+
+
+def test_the_slider_the_scores_and_the_curve_have_one_scale(chromium, root):
+    for width in (1280, 390):
+        with opened(chromium, root, viewport={"width": width, "height": 900}) as page:
+            page.locator("#threshold-variant").select_option("linear_binary")
+            for value in (0, 0.49, 0.9):
+                set_threshold(page, value)
+                line = page.locator("#ridges .threshold-line").bounding_box()
+                dot = page.locator("#accuracy-curve .dot").bounding_box()
+                slider = page.locator("#threshold-0")
+                box = slider.bounding_box()
+                low, high = (float(slider.get_attribute(end)) for end in ("min", "max"))
+                thumb = box["x"] + 8 + (value - low) / (high - low) * (box["width"] - 16)
+                middle = line["x"] + line["width"] / 2
+                assert dot["x"] + dot["width"] / 2 == pytest.approx(middle, abs=2)
+                assert thumb == pytest.approx(middle, abs=2)
+
+
+def test_the_contents_stay_in_sight_and_mark_the_section(page):
+    for name in ("weights", "run"):
+        page.locator(f"nav a[href='#{name}']").click()
+        wait_until(
+            page, "document.querySelector('nav [aria-current]')?.hash === '#" + name + "'"
+        )
+        assert page.locator("nav").bounding_box()["y"] == pytest.approx(0, abs=1)
+        assert page.locator(f"#{name} h2").bounding_box()["y"] > 40
+
+
+def test_a_readers_font_size_scales_the_text(page):
+    sizes = page.evaluate(
+        """["100%", "200%"].map((size) => {
+          document.documentElement.style.fontSize = size;
+          const shown = getComputedStyle(document.body).fontSize;
+          document.documentElement.style.fontSize = "";
+          return Number.parseFloat(shown);
+        })"""
+    )
+    assert sizes[1] == 2 * sizes[0]
+
+
+@pytest.mark.parametrize("width", [320, 390, 768])
+def test_no_table_of_results_is_cut_on_a_small_screen(chromium, root, width):
+    with opened(chromium, root, viewport={"width": width, "height": 844}) as page:
+        for part in (
+            "variants .scroll",
+            "confusion-matrix",
+            "confusion-report",
+            "data .scroll",
+        ):
+            box = page.locator(f"#{part}")
+            assert box.evaluate("box => box.scrollWidth - box.clientWidth") <= 1, part
+
+
+def test_print_and_forced_colours_lose_no_content(chromium, root):
+    with opened(chromium, root) as page:
+        page.emulate_media(media="print")
+        assert page.locator("#confusion-variant").is_visible()  # whose matrix it is
+        assert not page.locator("nav").is_visible()
+        for box in page.locator(".scroll").all():
+            assert box.evaluate("box => getComputedStyle(box).overflowX") == "visible"
+        page.emulate_media(media="screen", forced_colors="active")
+        page.locator("#noise").click()
+        bar = page.locator(".prediction .chosen .bar").first
+        cell = page.locator("#confusion-matrix .cell.correct").first
+        for mark in (bar, cell):
+            colour = mark.evaluate("mark => getComputedStyle(mark).backgroundColor")
+            assert colour not in {"rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"}
 
 
 # What a keyboard must reach: every control, or one of a group with arrow keys.
@@ -510,7 +897,7 @@ def test_a_keyboard_operates_everything(page, root):
     page.locator("#cell-images button").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "weights-title"
+    assert page.evaluate("document.activeElement.id") == "image-title"
 
     page.locator("#threshold-variant").select_option("linear_binary")
     page.locator("#threshold-0").focus()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from digits import methods
+from digits import certainty, methods
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import DIGITS
@@ -127,8 +127,8 @@ def test_the_names_of_many_classes_are_listed_only_where_they_are_not_all(tiny):
         result("part", "softmax", (3, 4), tiny.test),
     ]
     page = page_of(results, tiny.test, names=[f"kind {i}" for i in range(10)])
-    assert page.count("All 10 classes.") == 1
-    assert "Classes <bdi>kind 3</bdi>, <bdi>kind 4</bdi>." in page
+    assert page.count("All 10 classes:") == 1
+    assert "Classes <bdi>kind 3</bdi>, <bdi>kind 4</bdi>:" in page
 
 
 @pytest.mark.parametrize("size", [(5, 3), (64, 64)])
@@ -223,6 +223,30 @@ def test_the_worst_mistakes_come_first(tiny, decision):
     assert (np.diff(off) <= 0).all()
 
 
+def test_the_answers_of_one_versus_rest_are_counted(tiny):
+    each = result("a", "one_vs_rest", (0, 1, 2), tiny.test)
+    scores = np.full((len(each.actual), 3), -1.0)
+    scores[:4] = [[-3, -2, -1], [-1, 2, -1], [1, 2, -3], [1, 2, 3]]
+    actual = each.predicted.copy()
+    actual[:4], predicted = [2, 1, 1, 0], actual.copy()
+    predicted[:4] = [2, 0, 1, 2]
+    counted = content.yes_counts(
+        replace(each, scores=scores, actual=actual, predicted=predicted)
+    )
+    n = len(actual)
+    assert counted == [
+        {"images": n - 3, "correct": n - 3},
+        {"images": 1, "correct": 0},
+        {"images": 2, "correct": 1},
+    ]
+    page = page_of([each], tiny.test)
+    assert "so all can say no" in page
+    assert "sum to 1" not in page
+    page = page_of([result("b", "softmax", (0, 1, 2), tiny.test)], tiny.test)
+    assert "so all can say no" not in page
+    assert re.search(r"probabilities of b sum to 1", page)
+
+
 def test_reliability_of_a_calibrated_model():
     stated = np.repeat([0.65, 0.95], [100, 1000])
     actual = np.zeros(1100, np.intp)
@@ -259,6 +283,75 @@ def test_the_notebooks_results_are_shown_for_its_own_parameters_alone():
     assert find("logistic_binary", other, (0, 1), ()) is None
 
 
+@pytest.mark.parametrize(
+    ("more", "tol", "said"),
+    [
+        (0, 1e-9, "makes as\n    many errors as in the notebook"),
+        (3, 1e-9, "More errors are possible"),
+        (-3, 1e-9, "stops further from the optimum than this run's"),
+        (3, 0.1, "not as many errors as in the notebook"),
+    ],
+)
+def test_what_is_said_of_the_notebook_is_so(tiny, monkeypatch, more, tol, said):
+    each = result("a", "softmax", (0, 1, 2), tiny.test)
+    each = replace(each, train=options("multinomial_logistic", C=1.0, max_iter=9, tol=tol))
+    correct = int((each.actual == each.predicted).sum())
+    theirs = notebook_results.NotebookResult(
+        "multinomial_logistic", 1.0, (0, 1, 2), (), correct + more, len(each.actual)
+    )
+    monkeypatch.setitem(notebook_results.RESULTS, "a", theirs)
+    page = page_of([each], tiny.test, name="mnist")
+    assert said in page
+    assert ("More errors are possible" in page) == (more > 0 and tol < 1e-4)
+    assert ("stops further" in page) == (more != 0 and tol < 1e-4)
+
+
+def test_calibration_has_intervals_and_no_rounding_to_1(tiny):
+    each = result("a", "softmax", (0, 1, 2), tiny.test)
+    values = content.variant(each, is_mnist=False)
+    for bin_ in values["calibration"]["bins"]:
+        low, high = bin_["interval"]
+        assert 0 <= low <= bin_["accuracy"] <= high <= 1
+        right = round(bin_["accuracy"] * bin_["images"])
+        assert bin_["interval"] == pytest.approx(
+            certainty.wilson(right, bin_["images"]), abs=1e-6
+        )
+    fraction = re.compile(r"confidence (\d\.\d{3})")
+    page = page_of([each], tiny.test)
+    shown = [float(text) for text in fraction.findall(page)]
+    stated = [bin_["confidence"] for bin_ in values["calibration"]["bins"]]
+    assert shown == [1 if x == 1 else min(round(x, 3), 0.999) for x in stated]
+
+
+def test_variants_with_the_same_classes_stand_together(tiny):
+    kinds = {"a": (0, 1), "b": (0, 1, 2), "c": (0, 1)}
+    results = [result(name, "softmax", kind, tiny.test) for name, kind in kinds.items()]
+    page = page_of(results, tiny.test)
+    table = page[page.index('<table class="variants">') :]
+    table = table[: table.index("</table>")]
+    assert re.findall(r"<strong>(\w)</strong>", table) == ["a", "c", "b"]
+    assert table.count('class="group"') == 2
+    assert "only they can be compared" in page
+    assert "only they can be compared" not in page_of(results[:1], tiny.test)
+
+
+def test_the_parameters_of_the_variants_are_a_table(tiny):
+    parameters = [
+        ("dataset.name", "custom"),
+        ("variants.a.train.C", 0.5),
+        ("variants.a.train.model", "multinomial_logistic"),
+        ("variants.b.evaluate.thresholds", [0.5, 1.5]),
+    ]
+    results = [result(name, "softmax", (0, 1, 2), tiny.test) for name in "ab"]
+    page = page_of(results, tiny.test, parameters=parameters)
+    table = page[page.index("Parameters of the variants</caption>") :]
+    rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', table, re.DOTALL)[:3]
+    cells = {name: re.findall(r"<td>(.*?)</td>", row) for name, row in rows}
+    assert cells["train.C"] == ["0.5", "\N{EN DASH}"]
+    assert cells["train.model"] == ["multinomial_<wbr>logistic", "\N{EN DASH}"]
+    assert cells["evaluate.thresholds"] == ["\N{EN DASH}", "0.5, 1.5"]
+
+
 def test_the_graph_is_that_of_dvc_yaml():
     nodes = {node.name: node for node in graph.nodes(ROOT / "dvc.yaml")}
     assert set(nodes) == set(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
@@ -266,6 +359,8 @@ def test_the_graph_is_that_of_dvc_yaml():
     assert nodes["evaluate"].after == ("check", "filter", "train")
     assert nodes["report"].after == ("check", "download", "train", "evaluate")
     assert nodes["train"].each == "variants"
+    assert nodes["train"].does == "Fit each variant on the training images of its subset"
+    assert not any("\N{HORIZONTAL ELLIPSIS}" in node.does for node in nodes.values())
     assert all(
         nodes[other].depth < node.depth for node in nodes.values() for other in node.after
     )

@@ -19,16 +19,15 @@ function accuracyAt({ actual, testScores }, threshold) {
  * @param {HTMLElement} container
  * @param {ThresholdVariant} variant with two classes
  * @param {[low: number, high: number]} range of the thresholds
+ * @param {RidgeFrame} frame of the scores above, which has the same scale
  * @returns {(thresholds: number[]) => void} moves the dot
  */
-function accuracyCurve(container, variant, [low, high]) {
+function accuracyCurve(container, variant, [low, high], { wide, left, right, x }) {
   const points = Array.from({ length: 101 }, (_, i) => low + (i * (high - low)) / 100)
     .map((threshold) => [threshold, accuracyAt(variant, threshold)]);
   const least = Math.floor(20 * Math.min(...points.map(([, share]) => share))) / 20;
-  const [left, top, wide, tall] = [58, 16, Math.max(container.clientWidth, 240), 190];
-  const [right, bottom] = [wide - 14, tall - 38];
-  /** @param {number} threshold */
-  const x = (threshold) => left + ((threshold - low) / (high - low)) * (right - left);
+  const [top, tall] = [16, 190];
+  const bottom = tall - 38;
   /** @param {number} share */
   const y = (share) => bottom - ((share - least) / (1 - least)) * (bottom - top);
   const grid = [least, (1 + least) / 2, 1].flatMap((share) => [
@@ -37,7 +36,7 @@ function accuracyCurve(container, variant, [low, high]) {
       percent(share, 1)),
   ]);
   const below = ticks(low, high, 6).map((tick) => svg("text",
-    { class: "tick", x: x(tick), y: bottom + 17, "text-anchor": "middle" }, signed(tick, 1)));
+    { class: "tick", x: x(tick), y: bottom + 17, "text-anchor": "middle" }, tickText(tick)));
   const curve = svg("polyline", { class: "curve",
     points: points.map(([threshold, share]) => `${x(threshold)},${y(share)}`).join(" ") });
   const name = svg("text", { class: "axis", x: (left + right) / 2, y: tall - 4,

@@ -30,6 +30,42 @@ function imageCanvas(pixels) {
 }
 
 /**
+ * Grey values as text for an address: each value in a byte, and runs of zeros as 0 and their
+ * length, in base64 with the letters that need no escape.
+ *
+ * @param {Uint8Array} pixels
+ */
+function textOf(pixels) {
+  /** @type {number[]} */
+  const bytes = [];
+  pixels.forEach((grey) => {
+    const run = bytes.at(-2) === 0 ? (bytes.at(-1) ?? 0) : 0;
+    if (grey) bytes.push(grey);
+    else if (run && run < 255) bytes[bytes.length - 1] = run + 1;
+    else bytes.push(0, 1);
+  });
+  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_")
+    .replaceAll("=", "");
+}
+
+/**
+ * @param {string} text of `textOf`
+ * @returns {Uint8Array | null} height × width; null if the text is not of such an image
+ */
+function imageOfText(text) {
+  if (!/^[\w-]+$/.test(text) || text.length % 4 === 1) return null;
+  const bytes = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
+  /** @type {number[]} */
+  const pixels = [];
+  for (let i = 0; i < bytes.length && pixels.length < height * width; i += 1) {
+    const grey = bytes.charCodeAt(i);
+    if (grey) pixels.push(grey);
+    else pixels.push(...new Array(bytes.charCodeAt((i += 1)) || 0).fill(0));
+  }
+  return pixels.length === height * width ? Uint8Array.from(pixels) : null;
+}
+
+/**
  * @param {string} name of a custom property of the style sheet
  * @returns {number[]} red, green, blue
  */

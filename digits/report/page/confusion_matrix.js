@@ -1,4 +1,4 @@
-// A confusion matrix whose cells are buttons.
+// A confusion matrix whose cells are buttons, and the classification report.
 
 /**
  * Make one.
@@ -20,7 +20,7 @@ function confusionMatrix(container, { classes, names }, caption, onCell) {
   const rows = cells.map((row, i) => element("tr", {},
     element("th", { scope: "row", title: names[i] }, names[i]),
     ...row.map((button) => element("td", {}, button))));
-  const table = element("table", { className: many ? "matrix many" : "matrix" },
+  const table = element("table", { className: many ? "matrix many" : classes.length > 5 ? "matrix some" : "matrix" },
     element("caption", { className: "hidden" }, caption),
     element("thead", {}, element("tr", {}, corner, ...columnHeads)),
     element("tbody", {}, ...rows));
@@ -46,6 +46,26 @@ function confusionMatrix(container, { classes, names }, caption, onCell) {
     }));
     resetTabStop();
   };
+}
+
+/**
+ * @param {Variant} variant
+ * @param {Record<number, { precision: number, recall: number, f1: number, support: number }>} classes
+ * @returns {HTMLTableElement} precision, recall, F1 and number of images of each class
+ */
+function classReportTable({ names }, classes) {
+  /** @param {string} text */
+  const cell = (text) => element("td", { className: "number" }, text);
+  /** @param {number} share rounded, but to 1 only if it is 1 */
+  const ratio = (share) => Math.min(share, share < 1 ? 0.9999 : 1).toFixed(4);
+  const heads = ["Precision", "Recall", "F1", "Images"].map((name) =>
+    element("th", { scope: "col", className: "number" }, name));
+  const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name),
+    cell(ratio(classes[i].precision)), cell(ratio(classes[i].recall)),
+    cell(ratio(classes[i].f1)), cell(formatCount(classes[i].support))));
+  return element("table", {},
+    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Class"), ...heads)),
+    element("tbody", {}, ...rows));
 }
 
 /**

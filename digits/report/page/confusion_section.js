@@ -27,18 +27,19 @@ fillLater("confusion", () => {
   let shown;
   /** @type {ReturnType<typeof confusionMatrix>} */
   let showMatrix;
-  select.addEventListener("change", () =>
-    setState({ variant: select.value, cell: "", compare: "" }));
+  select.addEventListener("change", () => takeStep(changesTo(select.value)));
   onChange(["variant", "cell"], (chosen) => {
     const variant = variantOf(chosen.variant);
     select.value = variant.name;
     if (shown !== variant) {
       showMatrix = confusionMatrix(byId("confusion-matrix"), variant,
-        `Confusion matrix of ${variant.name}`, (cell) => setState({ cell, section: "confusion" }));
+        `Confusion matrix of ${variant.name}`, (cell) => takeStep({ cell, section: "confusion" }));
       shown = variant;
     }
     const cell = cellOf(variant, chosen.cell) ?? worstCell(variant);
     showMatrix(variant.confusion, cellName(variant, cell));
+    byId("confusion-report").replaceChildren(
+      classReportTable(variant, classificationReport(variant.confusion).classes));
     showCell(variant, variant.predicted, cell, byId("cell-title"), showImages);
   });
 });

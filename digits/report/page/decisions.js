@@ -7,6 +7,8 @@
  * @property {(scores: number[], thresholds: number[]) => number} predict the class index
  * @property {((scores: number[]) => number[]) | null} probabilities one for each class;
  *   null if the scores give none
+ * @property {((scores: number[]) => number[]) | null} yes for each class, the probability of
+ *   its own model that the image shows it; null without such models
  * @property {(scores: number[], index: number) => number} classScore the score for a class
  * @property {(names: string[], output: number) => [string, string]} directions what a
  *   positive and what a negative weight of an output speaks for
@@ -63,6 +65,7 @@ const LARGEST_SCORE = {
   /** @param {number[]} scores */
   predict: (scores) => scores.indexOf(Math.max(...scores)),
   probabilities: null,
+  yes: null,
   /** @type {DecisionRule["classScore"]} */
   classScore: (scores, index) => scores[index],
   /** @type {DecisionRule["directions"]} */
@@ -77,6 +80,7 @@ const DECISIONS = {
     scoreName: "score",
     predict: ([score], thresholds) => classBetween(score, thresholds),
     probabilities: null,
+    yes: null,
     classScore: ([score]) => score,
     directions: () => ["raises the score", "lowers the score"],
     explanation: (thresholds) =>
@@ -89,12 +93,18 @@ const DECISIONS = {
     scoreName: "log-odds",
     predict: ([score]) => (score > 0 ? 1 : 0),
     probabilities: ([score]) => [sigmoid(-score), sigmoid(score)],
+    yes: null,
     classScore: ([score], index) => (index ? score : -score),
     directions: ([first, second]) => [`for ${second}`, `for ${first}`],
     explanation: () => "; above 0 the prediction is the second class",
   },
   /** @type {DecisionRule} */
-  one_vs_rest: { ...LARGEST_SCORE, probabilities: oneVsRest },
+  one_vs_rest: {
+    ...LARGEST_SCORE,
+    scoreName: "log-odds",
+    probabilities: oneVsRest,
+    yes: (scores) => scores.map(sigmoid),
+  },
   /** @type {DecisionRule} */
   softmax: { ...LARGEST_SCORE, probabilities: softmax },
   /** @type {DecisionRule} */

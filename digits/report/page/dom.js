@@ -83,6 +83,16 @@ const percent = (share, places = 2) =>
   `${Math.min(100 * share, share < 1 ? 100 - 10 ** -places : 100).toFixed(places)}%`;
 
 /**
+ * A probability that a model gives: it is never 0 or 1, so it is not rounded to them.
+ *
+ * @param {number} probability
+ */
+function percentOfModel(probability) {
+  if (probability < 0.0005) return "<0.1%";
+  return probability < 0.9995 ? percent(probability, 1) : ">99.9%";
+}
+
+/**
  * A number with a true minus sign.
  *
  * @param {number} value
@@ -183,11 +193,12 @@ function fillNext() {
  * Scroll to a section, and move the focus to its heading for screen readers.
  *
  * @param {string} id
+ * @param {ScrollBehavior} [behavior]
  */
-function goTo(id) {
+function goTo(id, behavior = "auto") {
   const section = document.getElementById(id);
   if (!section?.matches("section")) return;
   while (waiting.length) waiting.shift()?.(); // or those above would move the section
-  section.scrollIntoView();
+  section.scrollIntoView({ behavior });
   section.querySelector("h2")?.focus({ preventScroll: true });
 }

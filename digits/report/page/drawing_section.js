@@ -18,8 +18,12 @@ function penContext() {
 }
 
 const pen = penContext();
-const cards = runnable.map((variant) => new PredictionCard(variant));
+// The models that know most classes come first, and of these the best one.
+const cards = [...runnable]
+  .sort((a, b) => b.classes.length - a.classes.length || b.accuracy - a.accuracy)
+  .map((variant) => new PredictionCard(variant));
 byId("predictions").append(...cards.map((card) => card.element));
+byId("verdicts").append(...cards.map((card) => card.chip));
 
 /**
  * The grey values that the models classify now; null while there are none.
@@ -35,21 +39,21 @@ function announce() {
   clearTimeout(announceTimer);
   announceTimer = setTimeout(() => {
     byId("announcement").textContent = modelInput
-      ? cards.map(({ variant, verdict }) => `${variant.name} predicts ${verdict.textContent}`).join(", ")
-      : "";
+      ? cards.map(({ spoken }) => spoken).join("; ") : "";
   }, 600);
 }
 
 /**
  * @param {Uint8Array | null} pixels
  * @param {string} caption
+ * @param {number} [actual] the label of a test image
  */
-function classify(pixels, caption) {
+function classify(pixels, caption, actual) {
   modelInput = pixels;
   byId("model-input").replaceChildren(imageCanvas(pixels ?? new Uint8Array(height * width)));
   byId("model-input-caption").textContent = caption;
   for (const card of cards) {
-    if (pixels) card.show(pixels);
+    if (pixels) card.show(pixels, actual);
     else card.clear();
   }
   announce();
@@ -71,12 +75,13 @@ function clearCanvas() {
  *
  * @param {Uint8Array} pixels
  * @param {string} caption
+ * @param {number} [actual] the label of a test image
  */
-function put(pixels, caption) {
+function put(pixels, caption, actual) {
   clearCanvas();
   pen.imageSmoothingEnabled = false;
   pen.drawImage(imageCanvas(pixels), 0, 0, canvas.width, canvas.height);
-  classify(pixels, caption);
+  classify(pixels, caption, actual);
 }
 
 /** @typedef {[x: number, y: number]} Point on the canvas, in its own pixels */
@@ -87,22 +92,43 @@ function put(pixels, caption) {
  */
 function stroke(from, to) {
   pen.beginPath();
+  if (from[0] === to[0] && from[1] === to[1]) { // a line of no length draws nothing
+    pen.arc(...to, PEN_WIDTH / 2, 0, 2 * Math.PI);
+    pen.fill();
+    return;
+  }
   pen.moveTo(...from);
   pen.lineTo(...to);
   pen.stroke();
 }
 
-/** Before the first stroke on noise or a test image: start with an empty canvas. */
-function startDrawing() {
-  if (state.drawing) {
-    clearCanvas();
-    setState({ drawing: "" });
-  }
+// What `state.drawing` was when it was put on the canvas, or written for what is drawn there.
+let onCanvas = "none";
+
+/** @param {string} drawing what the canvas shows now */
+function setDrawing(drawing) {
+  onCanvas = drawing;
+  setState({ drawing });
 }
 
-// A pointer draws while it is down.
+/** Before the first stroke on noise or a test image: start with an empty canvas. */
+function startDrawing() {
+  if (!/^(noise|image)-/.test(onCanvas)) return;
+  clearCanvas();
+  setDrawing("");
+}
+
+/** After a stroke: the address can restore what the models classify. */
+function finishStroke() {
+  setDrawing(modelInput ? `ink-${textOf(modelInput)}` : "");
+}
+
+// A pointer draws while it is down: the first one, with its first button. Others are ignored,
+// as a palm next to a pen.
 /** @type {Point | null} */
 let lastPoint = null;
+/** @type {number | null} */
+let drawingPointer = null;
 
 /**
  * @param {PointerEvent} event
@@ -117,6 +143,8 @@ function pointOf(event) {
 }
 
 canvas.addEventListener("pointerdown", (event) => {
+  if (drawingPointer !== null || event.button !== 0) return;
+  drawingPointer = event.pointerId;
   canvas.setPointerCapture(event.pointerId);
   startDrawing();
   lastPoint = pointOf(event);
@@ -124,8 +152,9 @@ canvas.addEventListener("pointerdown", (event) => {
   classifyDrawing();
 });
 canvas.addEventListener("pointermove", (event) => {
-  if (!lastPoint) return;
-  for (const move of event.getCoalescedEvents?.() ?? [event]) {
+  if (!lastPoint || event.pointerId !== drawingPointer) return;
+  const moves = event.getCoalescedEvents?.() ?? [];
+  for (const move of moves.length ? moves : [event]) {
     const to = pointOf(move);
     stroke(lastPoint, to);
     lastPoint = to;
@@ -133,7 +162,11 @@ canvas.addEventListener("pointermove", (event) => {
   classifyDrawing();
 });
 for (const name of ["pointerup", "pointercancel"]) {
-  canvas.addEventListener(name, () => { lastPoint = null; });
+  canvas.addEventListener(name, (event) => {
+    if (/** @type {PointerEvent} */ (event).pointerId !== drawingPointer) return;
+    lastPoint = drawingPointer = null;
+    finishStroke();
+  });
 }
 
 // By keyboard: arrow keys move a cursor, and Space puts the pen down and lifts it.
@@ -164,7 +197,9 @@ function moveCursor([dx, dy], distance) {
   ];
   if (penDown) stroke(cursorPoint, to);
   cursorPoint = to;
-  if (penDown) classifyDrawing();
+  if (!penDown) return;
+  classifyDrawing();
+  finishStroke();
 }
 
 function togglePen() {
@@ -173,6 +208,7 @@ function togglePen() {
   startDrawing();
   stroke(cursorPoint, cursorPoint);
   classifyDrawing();
+  finishStroke();
 }
 
 canvas.addEventListener("keydown", (event) => {
@@ -218,26 +254,34 @@ function noise(seed) {
 
 let seed = 0;
 byId("clear").addEventListener("click", () => {
-  setState({ drawing: "" });
+  setDrawing("");
   clearCanvas();
   classifyDrawing();
 });
 byId("noise").addEventListener("click", () => {
-  setState({ drawing: `noise-${seed + 1}`, section: "draw" });
+  takeStep({ drawing: `noise-${seed + 1}`, section: "draw" });
 });
 byId("random-image").addEventListener("click", () => {
   const image = includedImages[Math.floor(Math.random() * includedImages.length)];
-  setState({ drawing: `image-${image}`, section: "draw" });
+  takeStep({ drawing: `image-${image}`, section: "draw" });
 });
 
 onChange(["drawing"], ({ drawing }) => {
-  const [kind, text] = drawing.split("-");
+  if (drawing === onCanvas) return;
+  onCanvas = drawing;
+  const [, kind, text] = /^(\w+)-(.*)$/.exec(drawing) ?? [];
   const number = Number(text);
+  const ink = kind === "ink" ? imageOfText(text) : null;
   if (kind === "noise" && Number.isInteger(number)) {
     seed = number;
     put(noise(number), "Noise: each pixel is a random grey value.");
   } else if (kind === "image" && isIncluded(number)) {
-    put(pixelsOf(number), `Test image ${number}, class ${nameOf(labels[number])}.`);
+    put(pixelsOf(number), `Test image ${number}, class ${nameOf(labels[number])}.`,
+      labels[number]);
+  } else if (ink) {
+    put(ink, `The input of the models, ${width}\u00a0×\u00a0${height}.`);
+  } else {
+    clearCanvas();
+    classifyDrawing();
   }
 });
-if (!modelInput) classifyDrawing();

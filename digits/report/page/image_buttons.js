@@ -1,4 +1,4 @@
-// Test images as buttons. A click shows the evidence for the image.
+// Test images as buttons. A click shows all predictions for the image and the evidence.
 
 /**
  * The function that fills a container with those of the images that this page includes.
@@ -7,6 +7,8 @@
  * @typedef {(images: number[],
  *   describe: (image: number) => { label: string, caption: string }) => void} ShowImages
  */
+
+const MOST_IMAGES = 200; // that are drawn before the reader asks for all
 
 /**
  * @param {HTMLElement} container
@@ -20,18 +22,39 @@ function imageButtons(container) {
   container.addEventListener("click", (event) => {
     const button = clickedButton(event);
     if (!button) return;
-    setState({ image: button.value, compare: "", section: "weights" });
-    goTo("weights");
+    if (button.classList.contains("more")) {
+      show(Infinity);
+      container.querySelectorAll("button")[MOST_IMAGES].focus();
+      return;
+    }
+    takeStep({ image: button.value, compare: "", section: "image" });
+    goTo("image");
   });
-  return (images, describe) => {
-    container.replaceChildren(...images.filter(isIncluded).map((image) => {
+  /** @type {number[]} */
+  let images = [];
+  /** @type {Parameters<ShowImages>[1]} */
+  let describe;
+  /** @param {number} most */
+  function show(most) {
+    const buttons = images.slice(0, most).map((image) => {
       const { label, caption } = describe(image);
       const button = element("button", { type: "button", className: "image", title: label,
         value: image, "aria-label": label, ariaPressed: "false" }, imageCanvas(pixelsOf(image)));
       if (caption) button.append(element("span", {}, caption));
       return button;
-    }));
+    });
+    if (images.length > most) {
+      buttons.push(element("button", { type: "button", className: "more" },
+        `Show all ${formatCount(images.length)}`));
+    }
+    container.replaceChildren(...buttons);
     resetTabStop();
+  }
+
+  return (numbers, description) => {
+    images = numbers.filter(isIncluded);
+    describe = description;
+    show(MOST_IMAGES);
   };
 }
 

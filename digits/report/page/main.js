@@ -4,16 +4,35 @@ for (const link of document.querySelectorAll("a[href^='#']")) {
   link.addEventListener("click", (event) => {
     event.preventDefault();
     const section = link.getAttribute("href")?.slice(1) ?? "";
-    setState({ section });
+    takeStep({ section });
     goTo(section);
   });
 }
 
+addEventListener("popstate", (event) => {
+  if (event.state !== WRITTEN) return; // an address that the reader typed: see below
+  setState(stateFromAddress()); // the browser itself scrolls to where the reader was
+});
 addEventListener("hashchange", () => {
+  if (history.state === WRITTEN) return;
   setState(stateFromAddress());
   if (state.section) goTo(state.section);
 });
-if (state.section) goTo(state.section);
+writeAddress(state);
+if (state.section) goTo(state.section, "instant");
+
+// The contents mark the section that is in sight.
+const inSight = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const link = document.querySelector(`nav a[href="#${target.id}"]`);
+    if (!(link instanceof HTMLElement)) continue;
+    if (isIntersecting) {
+      link.setAttribute("aria-current", "true");
+      link.closest("nav")?.scrollTo({ left: link.offsetLeft - 60 });
+    } else link.removeAttribute("aria-current");
+  }
+}, { rootMargin: "-40% 0px -59% 0px" });
+for (const section of document.querySelectorAll("section")) inSight.observe(section);
 
 /** @param {number | number[]} image a test image's number, or grey values */
 const greyValues = (image) =>

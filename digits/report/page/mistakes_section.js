@@ -46,12 +46,11 @@ fillLater("mistakes", () => {
 
   const filter = () => {
     most = FIRST_MISTAKES;
-    setState({ variant: select.value, actual: actual.value, predicted: predicted.value,
-      section: "mistakes" });
+    takeStep({ actual: actual.value, predicted: predicted.value, section: "mistakes" });
   };
   select.addEventListener("change", () => {
-    setState({ cell: "", compare: "" });
-    filter();
+    most = FIRST_MISTAKES;
+    takeStep({ ...changesTo(select.value), section: "mistakes" });
   });
   actual.addEventListener("change", filter);
   predicted.addEventListener("change", filter);

@@ -111,6 +111,35 @@ function scoresOf({ model_type: modelType, arrays }, pixels) {
 const predictedClass = (variant, scores) => variant.rule.predict(scores, variant.thresholds);
 
 /**
+ * The answers of one yes/no model for each class, in words.
+ *
+ * @param {string[]} names of the classes
+ * @param {number[]} scores the log-odds of each model: above 0 it says yes
+ * @param {number} predicted the class index of the largest one
+ */
+function yesText(names, scores, predicted) {
+  const said = names.filter((_, i) => scores[i] > 0);
+  if (!said.length) return `all say no; nearest: ${names[predicted]}`;
+  if (said.length === 1) return `yes, probability ${percentOfModel(sigmoid(scores[predicted]))}`;
+  return `${said.length} models say yes${said.length > 3 ? "" : `: ${said.join(", ")}`}`;
+}
+
+/**
+ * How sure a variant is of its prediction, in words.
+ *
+ * @param {Variant} variant
+ * @param {number[]} scores
+ */
+function predictionDetail(variant, scores) {
+  const { names, rule } = variant;
+  const index = predictedClass(variant, scores);
+  if (rule.yes) return yesText(names, scores, index);
+  const probabilities = rule.probabilities?.(scores);
+  return probabilities ? `probability ${percentOfModel(probabilities[index])}`
+    : `score ${signed(scores[scores.length > 1 ? index : 0])}`;
+}
+
+/**
  * The confusion matrix: counts by actual and predicted class.
  *
  * @param {Variant} variant
@@ -127,7 +156,7 @@ function confusionOf(variant, predicted) {
 const sum = (values) => values.reduce((a, b) => a + b, 0);
 
 /**
- * The number of correct predictions, and each class's precision, recall and support; 0
+ * The number of correct predictions, and each class's precision, recall, F1 and support; 0
  * where the denominator is 0.
  *
  * @param {number[][]} counts a confusion matrix
@@ -136,10 +165,14 @@ function classificationReport(counts) {
   return {
     correct: sum(counts.map((row, i) => row[i])),
     total: sum(counts.map(sum)),
-    classes: counts.map((row, i) => ({
-      precision: row[i] / Math.max(sum(counts.map((other) => other[i])), 1),
-      recall: row[i] / Math.max(sum(row), 1),
-      support: sum(row),
-    })),
+    classes: counts.map((row, i) => {
+      const [support, predicted] = [sum(row), sum(counts.map((other) => other[i]))];
+      return {
+        precision: row[i] / Math.max(predicted, 1),
+        recall: row[i] / Math.max(support, 1),
+        f1: (2 * row[i]) / Math.max(support + predicted, 1),
+        support,
+      };
+    }),
   };
 }

@@ -19,6 +19,7 @@
 /**
  * @typedef {object} DatasetInfo
  * @property {string[]} names the names of all classes, by label
+ * @property {number[] | null} train_counts of training images, by label
  * @property {number} height of an image, in pixels
  * @property {number} width
  */
@@ -49,9 +50,19 @@
  * @property {keyof typeof DECISIONS} decision
  * @property {number[]} classes the labels, ascending
  * @property {number[]} thresholds ascending; empty for all decisions but `threshold`
+ * @property {number} accuracy from 0 to 1
+ * @property {number | null} C the inverse of the penalty, if the model has one
  * @property {number[][]} confusion counts of test images, by actual and predicted class
+ * @property {YesCount[] | null} yes_counts of one-versus-rest: images to which no model, one
+ *   or several say yes
  * @property {ScoreHistogram | null} histogram of the decision `threshold`
  * @property {BestThresholds | null} best_thresholds if there are several thresholds
+ */
+
+/**
+ * @typedef {object} YesCount
+ * @property {number} images
+ * @property {number} correct how many of them are classified correctly
  */
 
 /**

@@ -29,18 +29,21 @@ function classRow(name, hidden) {
 }
 
 /**
- * The table of a card: a row for each class.
+ * The table of a card: a row for each class. All cards have the same columns, so that their
+ * bars have the same scale.
  *
  * @param {Variant} variant
  * @param {ClassRow[]} rows
  */
 function classTable({ name, rule }, rows) {
+  const probability = rule.yes ? "yes" : "prob.";
   return element("table", {},
     element("caption", { className: "hidden" }, `Predictions of ${name}`),
     element("thead", {}, element("tr", {},
       element("th", { scope: "col" }, element("span", { className: "hidden" }, "Class")),
-      element("td"),
-      element("th", { scope: "col", className: "number", hidden: !rule.probabilities }, "prob."),
+      element("td", { className: "track" }),
+      element("th", { scope: "col", className: "number", hidden: !rule.probabilities },
+        probability),
       element("th", { scope: "col", className: "number" }, rule.scoreName))),
     element("tbody", {}, ...rows.map(({ row }) => row)));
 }
@@ -58,6 +61,26 @@ function stripPosition(score, thresholds) {
   return (index + clamp(share, 0.04, 0.96)) / (thresholds.length + 1);
 }
 
+/** @param {Variant} variant @returns {string | Node} which classes it knows, if not all */
+function scopeOf({ classes, names }) {
+  const most = Math.max(...variants.map((variant) => variant.classes.length));
+  if (classes.length === most) return "";
+  const which = classes.length > 3 ? `${classes.length} classes` : names.join(", ");
+  return element("span", { className: "scope" }, ` ${which} only`);
+}
+
+const MARKS = { correct: "✓", wrong: "✗", unknown: "", "": "" };
+
+/**
+ * @param {number[]} classes the labels of a variant
+ * @param {number} predicted the class index
+ * @param {number} actual the label
+ */
+function truthOf(classes, predicted, actual) {
+  if (!classes.includes(actual)) return "unknown";
+  return classes[predicted] === actual ? "correct" : "wrong";
+}
+
 /** A variant's card. */
 class PredictionCard {
   /** @param {Variant} variant */
@@ -66,7 +89,11 @@ class PredictionCard {
     this.variant = variant;
     this.verdict = element("strong", { className: "verdict" }, "–");
     this.certainty = element("span", { className: "certainty" }, NO_INPUT);
+    this.spoken = ""; // the prediction in words
+    this.mark = element("span", { className: "mark" });
+    this.chip = element("li", {}, element("span", {}, name), element("strong", {}, "–"));
     this.pin = element("span", { className: "pin" });
+    this.shared = element("p", { className: "certainty", hidden: !rule.yes }, "\u00a0");
     /** @type {ClassRow[]} */
     this.rows = rule.hasThresholds ? [] : names.slice(0, MOST_ROWS).map((each) =>
       classRow(each, !rule.probabilities));
@@ -76,35 +103,76 @@ class PredictionCard {
       ? element("div", { className: "strip", ariaHidden: "true" }, ...cells, this.pin)
       : classTable(variant, this.rows);
     this.element = element("article", { className: "prediction" },
-      element("header", {}, element("h3", {}, name), this.verdict), this.certainty, detail);
+      element("header", {}, element("div", {}, element("h3", {}, name), scopeOf(variant)),
+        this.mark, this.verdict),
+      this.certainty, detail, this.shared);
+    this.clear();
   }
 
   clear() {
-    this.element.classList.add("empty");
+    this.element.className = "prediction empty";
+    this.chip.className = this.mark.textContent = "";
     this.verdict.textContent = "–";
+    this.chip.lastElementChild?.replaceChildren("–");
     this.certainty.textContent = NO_INPUT;
-    for (const { bar, probability, score } of this.rows) {
+    this.shared.textContent = "\u00a0";
+    for (const { row, bar, probability, score } of this.rows) {
       probability.textContent = score.textContent = "–";
       bar.style.setProperty("--share", "0");
+      row.classList.remove("chosen");
     }
   }
 
-  /** @param {Uint8Array} pixels */
-  show(pixels) {
-    const { variant } = this;
-    const scores = scoresOf(variant, pixels);
-    const index = predictedClass(variant, scores);
-    const probabilities = variant.rule.probabilities?.(scores) ?? null;
-    this.element.classList.remove("empty");
-    this.verdict.textContent = variant.names[index];
-    this.certainty.textContent = probabilities
-      ? `probability ${percent(probabilities[index], 1)}`
-      : `score ${signed(scores[scores.length > 1 ? index : 0])}`;
-    if (variant.rule.hasThresholds) {
-      const share = stripPosition(scores[0], variant.thresholds);
+  /**
+   * @param {Uint8Array} pixels
+   * @param {number} [actual] the label of a test image
+   */
+  show(pixels, actual) {
+    const { name, names, rule, thresholds } = this.variant;
+    const scores = scoresOf(this.variant, pixels);
+    const index = predictedClass(this.variant, scores);
+    const none = rule.yes !== null && !scores.some((score) => score > 0);
+    this.element.className = none ? "prediction none" : "prediction";
+    this.verdict.textContent = none ? "none" : names[index];
+    this.certainty.textContent = predictionDetail(this.variant, scores);
+    this.spoken = `${name} predicts ${names[index]}${none ? ", but all its models say no" : ""}`;
+    if (rule.hasThresholds) {
+      const share = stripPosition(scores[0], thresholds);
       this.pin.style.setProperty("--share", share.toFixed(4));
     }
-    this.#showRows(scores, probabilities, index);
+    this.#showProbabilities(scores, index);
+    this.#showTruth(index, actual);
+  }
+
+  /**
+   * Mark the prediction for a test image as correct or wrong, and copy it to the short list.
+   *
+   * @param {number} predicted the class index
+   * @param {number} [actual] the label
+   */
+  #showTruth(predicted, actual) {
+    const kind = actual === undefined ? "" : truthOf(this.variant.classes, predicted, actual);
+    this.mark.textContent = MARKS[kind];
+    if (kind) this.element.classList.add(kind);
+    this.chip.className = kind;
+    this.chip.lastElementChild?.replaceChildren(
+      `${MARKS[kind]} ${this.verdict.textContent}`.trim());
+    if (MARKS[kind]) this.spoken += `, which is ${kind}`;
+  }
+
+  /**
+   * @param {number[]} scores
+   * @param {number} predicted the class index
+   */
+  #showProbabilities(scores, predicted) {
+    const { names, rule } = this.variant;
+    const probabilities = rule.probabilities?.(scores) ?? null;
+    const yes = rule.yes?.(scores);
+    if (yes && probabilities) {
+      this.shared.textContent = `Divided by the sum of all: ${
+        percentOfModel(probabilities[predicted])} for ${names[predicted]}.`;
+    }
+    this.#showRows(scores, yes ?? probabilities, predicted);
   }
 
   /**
@@ -116,15 +184,16 @@ class PredictionCard {
     const { names, rule } = this.variant;
     const values = probabilities ?? scores;
     const order = names.map((_, i) => i);
-    if (order.length > this.rows.length) order.sort((a, b) => values[b] - values[a]);
+    if (order.length > this.rows.length) order.sort((a, b) => scores[b] - scores[a]);
     this.rows.forEach(({ row, head, bar, probability, score }, place) => {
       const i = order[place];
       head.textContent = head.title = names[i];
       // Scores without probabilities were fitted to 1 for the actual class, else 0.
       bar.style.setProperty("--share", clamp(values[i], 0, 1).toFixed(4));
       row.classList.toggle("chosen", i === predicted);
-      if (probabilities) probability.textContent = percent(probabilities[i], 1);
-      score.textContent = signed(rule.classScore(scores, i), 1);
+      if (probabilities) probability.textContent = percentOfModel(probabilities[i]);
+      const classScore = rule.classScore(scores, i);
+      score.textContent = signed(classScore, Math.abs(classScore) < 100 ? 1 : 0);
     });
   }
 }

@@ -14,6 +14,18 @@ function ticks(low, high, most) {
 }
 
 /**
+ * A tick's value with as many places as it has, at most 2.
+ *
+ * @param {number} tick
+ */
+function tickText(tick) {
+  const places = [0, 1].find((few) => Math.abs(tick - Number(tick.toFixed(few))) < 1e-9);
+  return signed(tick, places ?? 2);
+}
+
+const PERCENT_WIDTH = 58; // of the labels of an axis of accuracies
+
+/**
  * The places of a plot with a row for each class.
  *
  * @typedef {object} RidgeFrame
@@ -28,15 +40,17 @@ function ticks(low, high, most) {
  */
 
 /**
- * @param {ScoreHistogram} histogram
- * @param {number} longest the letters of the longest label
+ * @param {ThresholdVariant} variant
  * @param {number} wide the width that there is
  * @returns {RidgeFrame}
  */
-function ridgeFrame({ low, high, counts }, longest, wide) {
-  const n = counts.length;
+function ridgeFrame({ histogram: { low, high }, names }, wide) {
+  const longest = Math.max(...names.map((name) => shortened(name).length));
+  const n = names.length;
+  const least = n === 2 ? PERCENT_WIDTH : 0; // the curve of the accuracy has the same frame
   const row = n === 2 ? 92 : n > payload.few_classes ? 20 : 40;
-  const [left, right, top] = [longest > 1 ? 16 + 8 * longest : 26, wide - 10, 26];
+  const left = Math.max(longest > 1 ? 16 + 8 * longest : 26, least);
+  const [right, top] = [wide - 10, 26];
   return {
     wide, left, right, top, row,
     bottom: top + n * row,
@@ -97,7 +111,7 @@ function scoreAxis({ low, high }, { wide, left, right, bottom, x }) {
   const marks = ticks(low, high, wide / 60).flatMap((tick) => [
     svg("line", { class: "grid", x1: x(tick), x2: x(tick), y1: bottom, y2: bottom + 5 }),
     svg("text", { class: "tick", x: x(tick), y: bottom + 19, "text-anchor": "middle" },
-      signed(tick, Number.isInteger(tick) ? 0 : 1)),
+      tickText(tick)),
   ]);
   const name = svg("text", { class: "axis", x: (left + right) / 2, y: bottom + 38,
     "text-anchor": "middle" }, "score");
@@ -134,14 +148,13 @@ const shortened = (name) => (name.length > 18 ? `${name.slice(0, 17)}…` : name
  *
  * @param {HTMLElement} container
  * @param {ThresholdVariant} variant
+ * @param {RidgeFrame} frame
  * @param {(index: number, score: number) => void} onMove called when a threshold is dragged
  * @returns {(thresholds: number[]) => void} moves the thresholds and the colours
  */
-function scoreRidges(container, variant, onMove) {
+function scoreRidges(container, variant, frame, onMove) {
   const { histogram } = variant;
   const names = variant.names.map(shortened);
-  const longest = Math.max(...names.map((name) => name.length));
-  const frame = ridgeFrame(histogram, longest, Math.max(container.clientWidth, 240));
   const { left, right, top, bottom, row, wide } = frame;
   const clips = names.map((_, i) => svg("rect", { y: top + i * row, height: row + 1 }));
   const ridges = ridgePaths(histogram, frame).flatMap((path, i) =>

@@ -78,11 +78,18 @@ function stateFromAddress() {
   const text = location.hash.slice(1);
   if (!text.includes("=")) return { ...START, section: text };
   const found = new URLSearchParams(text);
-  return Object.fromEntries(Object.entries(START).map(([key, start]) => {
+  const read = Object.fromEntries(Object.entries(START).map(([key, start]) => {
     const value = found.get(key);
     return [key, value !== null && (VALID[key]?.(value) ?? true) ? value : start];
   }));
+  for (const key of ["actual", "predicted"]) {
+    if (!variantOf(read.variant).classes.includes(Number(read[key]))) read[key] = "";
+  }
+  return read;
 }
+
+// The state of each entry of the history that this page wrote.
+const WRITTEN = "written";
 
 let state = stateFromAddress();
 /** @type {{ keys: string[], show: (state: State) => void }[]} */
@@ -101,22 +108,53 @@ function onChange(keys, show) {
   show(state);
 }
 
-/** @param {Record<string, string>} changes */
-function setState(changes) {
+/**
+ * @param {Record<string, string>} changes
+ * @param {boolean} [isStep] whether the browser's Back undoes the change
+ */
+function setState(changes, isStep = false) {
   const before = state;
   state = { ...state, ...changes };
   const changed = Object.keys(state).filter((key) => state[key] !== before[key]);
   for (const { keys, show } of listeners) {
     if (keys.some((key) => changed.includes(key))) show(state);
   }
+  if (isStep && changed.length) {
+    writeAddress(before); // what waited to be written
+    writeAddress(state, true);
+    return;
+  }
   clearTimeout(addressTimer); // browsers refuse many changes of the address in a row
-  addressTimer = setTimeout(writeAddress, 150);
+  addressTimer = setTimeout(writeAddress, 150, state);
 }
 
-function writeAddress() {
-  const chosen = Object.entries(state).filter(([key, value]) => value !== START[key]);
+/**
+ * The changes with which another variant is shown: what it does not have is chosen no more.
+ *
+ * @param {string} name
+ */
+function changesTo(name) {
+  const { classes } = variantOf(name);
+  /** @param {string} label */
+  const kept = (label) => (classes.includes(Number(label)) ? label : "");
+  return { variant: name, cell: "", compare: "", actual: kept(state.actual),
+    predicted: kept(state.predicted) };
+}
+
+/** @param {Record<string, string>} changes that Back undoes: links, and choices of what is shown */
+const takeStep = (changes) => setState(changes, true);
+
+/**
+ * @param {State} shown
+ * @param {boolean} [isStep] whether it becomes an entry of the browser's history
+ */
+function writeAddress(shown, isStep = false) {
+  clearTimeout(addressTimer);
+  const chosen = Object.entries(shown).filter(([key, value]) => value !== START[key]);
   const text = new URLSearchParams(chosen).toString();
-  history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+  const address = text ? `#${text}` : location.pathname + location.search;
+  if (isStep) history.pushState(WRITTEN, "", address);
+  else history.replaceState(WRITTEN, "", address);
 }
 
 /** @param {Variant} variant one with thresholds */

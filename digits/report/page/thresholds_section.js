@@ -1,21 +1,22 @@
 // Linear regression: the scores of each class's images, and thresholds that can be moved.
 
 const THRESHOLD_STEP = 0.01;
+const THUMB = 16; // the width of a slider's thumb, in pixels
+const REST_MS = 150; // after which the images follow a threshold that is moved
 
 /** @param {number} value */
 const roundToStep = (value) =>
   Number((Math.round(value / THRESHOLD_STEP) * THRESHOLD_STEP).toFixed(2));
 
 /**
- * The range of the sliders: for two classes from 0 to 1, their indices, for more that of
- * the histogram.
+ * The range of the sliders: that of the histogram, in steps.
  *
  * @param {ThresholdVariant} variant
  * @returns {[low: number, high: number]}
  */
-function thresholdRange({ thresholds, histogram: { low, high } }) {
-  if (thresholds.length > 1) return [low, high];
-  return [Math.min(0, Math.floor(thresholds[0])), Math.max(1, Math.ceil(thresholds[0]))];
+function thresholdRange({ histogram: { low, high } }) {
+  const [first, last] = [Math.ceil(low / THRESHOLD_STEP), Math.floor(high / THRESHOLD_STEP)];
+  return [roundToStep(first * THRESHOLD_STEP), roundToStep(last * THRESHOLD_STEP)];
 }
 
 /**
@@ -42,24 +43,6 @@ function setThreshold(variant, index, value) {
 }
 
 /**
- * @param {Variant} variant
- * @param {Record<number, { precision: number, recall: number, support: number }>} classes
- * @returns {HTMLTableElement} precision, recall and number of images of each class
- */
-function classReportTable({ names }, classes) {
-  /** @param {string} text */
-  const cell = (text) => element("td", { className: "number" }, text);
-  const heads = ["Precision", "Recall", "Images"].map((name) =>
-    element("th", { scope: "col", className: "number" }, name));
-  const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name),
-    cell(classes[i].precision.toFixed(4)), cell(classes[i].recall.toFixed(4)),
-    cell(formatCount(classes[i].support))));
-  return element("table", {},
-    element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Class"), ...heads)),
-    element("tbody", {}, ...rows));
-}
-
-/**
  * A slider for each threshold.
  *
  * @param {HTMLElement} container
@@ -72,8 +55,10 @@ function thresholdSliders(container, variant) {
   const sliders = names.slice(1).map((name, index) => {
     const input = element("input", { type: "range", id: `threshold-${index}`, min, max,
       step: THRESHOLD_STEP });
-    input.addEventListener("input", () =>
-      setThreshold(variant, index, input.valueAsNumber));
+    input.addEventListener("input", () => {
+      setThreshold(variant, index, input.valueAsNumber);
+      input.value = String(thresholdsOf(variant)[index]); // not past its neighbours
+    });
     const label = element("label", { htmlFor: input.id }, `${names[index]} below, ${name} above`);
     return { input, label, output: element("output", { htmlFor: input.id }) };
   });
@@ -98,12 +83,18 @@ function thresholdSliders(container, variant) {
  */
 function thresholdPlots(variant) {
   const range = thresholdRange(variant);
-  const moveRidges = scoreRidges(byId("ridges"), variant, (index, score) =>
+  const container = byId("ridges");
+  const frame = ridgeFrame(variant, Math.max(container.clientWidth, 240));
+  const moveRidges = scoreRidges(container, variant, frame, (index, score) =>
     setThreshold(variant, index, clamp(score, ...range)));
-  const curve = byId("accuracy-curve");
+  const [curve, sliders] = [byId("accuracy-curve"), byId("threshold-sliders")];
   curve.replaceChildren();
-  if (variant.classes.length > 2) return moveRidges;
-  const moveDot = accuracyCurve(curve, variant, range);
+  const single = variant.classes.length === 2;
+  // The slider's thumb, half of which is outside its range, is under the threshold's line.
+  sliders.style.paddingLeft = single ? `${frame.x(range[0]) - THUMB / 2}px` : "";
+  sliders.style.paddingRight = single ? `${frame.wide - frame.x(range[1]) - THUMB / 2}px` : "";
+  if (!single) return moveRidges;
+  const moveDot = accuracyCurve(curve, variant, range, frame);
   return (thresholds) => {
     moveRidges(thresholds);
     moveDot(thresholds);
@@ -139,10 +130,41 @@ function showBest(variant) {
   byId("thresholds-best-set").onclick = () => setThresholds(variant, best.values);
 }
 
+/**
+ * The function that shows the images of the chosen cell.
+ *
+ * @returns {(variant: ThresholdVariant, predicted: Uint8Array) => void}
+ */
+function cellOfThresholds() {
+  const [title, container] = [byId("threshold-cell-title"), byId("threshold-cell-images")];
+  const showImages = imageButtons(container);
+  let shown = ""; // the variant and the cell
+  /** @type {number | undefined} */
+  let timer;
+
+  /**
+   * @param {ThresholdVariant} variant
+   * @param {Uint8Array} predicted
+   */
+  function show(variant, predicted) {
+    const cell = cellOf(variant, state.thresholdCell);
+    title.hidden = !cell;
+    if (cell) showCell(variant, predicted, cell, title, showImages);
+    else container.replaceChildren();
+  }
+
+  return (variant, predicted) => {
+    const name = `${variant.name} ${state.thresholdCell}`;
+    clearTimeout(timer);
+    if (name === shown) timer = setTimeout(show, REST_MS, variant, predicted);
+    else show(variant, predicted);
+    shown = name;
+  };
+}
+
 fillLater("thresholds", () => {
   const select = byId("threshold-variant", HTMLSelectElement);
-  const [cellTitle, cellImages] = [byId("threshold-cell-title"), byId("threshold-cell-images")];
-  const showImages = imageButtons(cellImages);
+  const showImages = cellOfThresholds();
   /** @type {ThresholdVariant | undefined} */
   let shown;
   /** @type {ReturnType<typeof confusionMatrix>} */
@@ -158,7 +180,7 @@ fillLater("thresholds", () => {
     select.value = variant.name;
     showMatrix = confusionMatrix(byId("threshold-matrix"), variant,
       `Confusion matrix of ${variant.name} at these thresholds`,
-      (cell) => setState({ thresholdCell: cell, section: "thresholds" }));
+      (cell) => takeStep({ thresholdCell: cell, section: "thresholds" }));
     moveSliders = thresholdSliders(byId("threshold-sliders"), variant);
     showBest(variant);
   }
@@ -174,12 +196,7 @@ fillLater("thresholds", () => {
     byId("class-report").replaceChildren(classReportTable(variant, classes));
     byId("threshold-result").textContent = `Accuracy ${percent(correct / total)}: `
       + `${plural(total - correct, "error")} in ${plural(total, "image")}`;
-    const cell = cellOf(variant, state.thresholdCell);
-    if (cell) showCell(variant, predicted, cell, cellTitle, showImages);
-    else {
-      cellTitle.textContent = "";
-      cellImages.replaceChildren();
-    }
+    showImages(variant, predicted);
   }
 
   function redraw() {
@@ -189,7 +206,7 @@ fillLater("thresholds", () => {
   }
 
   select.addEventListener("change", () =>
-    setState({ thresholdVariant: select.value, thresholdCell: "" }));
+    takeStep({ thresholdVariant: select.value, thresholdCell: "" }));
   byId("thresholds-reset").addEventListener("click", () => {
     const variant = thresholdVariantOf(state.thresholdVariant);
     setThresholds(variant, variant.thresholds);
