@@ -370,7 +370,7 @@ def test_the_page_of_plots_needs_no_network(done, tmp_path):
     done.run("dvc", "plots", "show", "--out", str(tmp_path))
     page = (tmp_path / "index.html").read_text()
     assert len(re.findall(r"vegaEmbed\('#\w+', spec\);", page)) == (
-        len(COMPARISONS) + 1 + 2 + 4 * len(VARIANTS) + 1  # data set, subsets, sweep
+        len(COMPARISONS) + 1 + 2 + 5 * len(VARIANTS) + 1  # data set, subsets, sweep
     )
     images = set(re.findall(r'<img src="(static/\w+_png\.png|static/[^"]+)"', page))
     assert images
