@@ -51,8 +51,13 @@ Value = Annotated[
 class Range(Block):
     """Equally spaced values from the first to the last, or their logarithms."""
 
-    first: float = Field(alias="from", description="The first value.")
-    last: float = Field(alias="to", description="The last value, above the first.")
+    # The limits of the parameter itself are narrower.
+    first: Annotated[float, Field(ge=-1e12, le=1e12)] = Field(
+        alias="from", description="The first value."
+    )
+    last: Annotated[float, Field(ge=-1e12, le=1e12)] = Field(
+        alias="to", description="The last value, above the first."
+    )
     number: Annotated[int, Field(ge=2, le=MOST_CANDIDATES)] = Field(
         alias="values", description="How many values, with the first and the last."
     )
@@ -112,7 +117,9 @@ class Tuning(Block):
     complex, or a range; `best` finds thresholds. All combinations are tried.
     """
 
-    variant: str = Field(description="A name from `variants`.")
+    variant: Annotated[str, Field(max_length=100)] = Field(
+        description="A name from `variants`."
+    )
     folds: Annotated[int, Field(ge=2, le=20)] = Field(
         default=5, description="Number of parts; each is held out of a fit once."
     )

@@ -144,8 +144,14 @@ LIMITS = {
 }
 
 
+# What is tried has the limits of the parameter itself, in the variant's own block.
+TRIED = ".$defs.Tuning.properties.grid.additionalProperties.oneOf.items"
+
+
 def unlimited(schema, path=""):
     """Yield the paths of a schema's values that have no limit."""
+    if path == TRIED:
+        return
     if isinstance(schema, dict):
         for limits in LIMITS.get(schema.get("type"), ()):
             if not any(limit in schema for limit in limits):

@@ -192,6 +192,8 @@ def test_a_wrong_array_is_refused_by_the_name_of_its_file(sound, stage, path, da
             for field, array in arrays.items():
                 if (field, damage) == ("gap", "floats, one infinite"):
                     continue  # it says that no bound is known
+                if (stage, damage) == ("download", "one dimension more"):
+                    continue  # an axis of one is left out
                 with damaged(sound, name) as file:
                     np.savez(file, **arrays | {field: ARRAY_DAMAGES[damage](array)})
                     refuse(sound, stage, name)
