@@ -15,10 +15,11 @@ faster than separate fits:
   are right for the next one as well, up to what the loss's curvature has changed.
 - 0.05 C XᵀX + I, which preconditions L-BFGS, has the same eigenvectors for each C.
 
-A fit ends when the Newton decrement says that f is about `TOLERANCE` above its minimum,
-relative to it (one-versus-rest: to the mean of the classes' minima). Everything is computed
-in float64, so the last bits of a score, which depend on the processor, are far smaller than
-what would change an answer. docs/tuning.md has the measured differences.
+A fit ends when the Newton decrement says that f is about TOLERANCE / √n above its minimum,
+relative to it (one-versus-rest: to the mean of the classes' minima). The standard error of
+an accuracy falls with √n, and what a fit leaves out must stay below it. Everything is
+computed in float64, so the last bits of a score, which depend on the processor, are far
+smaller than what would change an answer. docs/tuning.md has the measured differences.
 """
 
 import logging
@@ -36,7 +37,7 @@ from digits.solvers.losses import LogisticLoss, Loss, SoftmaxLoss
 
 log = logging.getLogger(__name__)
 
-TOLERANCE = 3e-5  # of the Newton decrement, relative to f
+TOLERANCE = 0.0075  # of the Newton decrement, relative to f, times √n_samples
 MEAN_CURVATURE = 0.05  # stands for p(1 - p), the same for all samples and classes
 MEMORY = 30  # pairs of L-BFGS that are kept
 MAX_ITERATIONS = 1000  # of one C
@@ -282,7 +283,8 @@ class _Path:
             gradient = C * point.gradient + penalty * coef
             direction = -self._precondition(gradient, updates, precondition)
             slope = problem.dot(gradient, direction)
-            enough = TOLERANCE * objective.mean(axis=1, keepdims=True)
+            tolerance = TOLERANCE / math.sqrt(problem.n_samples)
+            enough = tolerance * objective.mean(axis=1, keepdims=True)
             active = -slope / 2 > enough
             if not active.any():
                 break
@@ -344,15 +346,15 @@ class _Path:
     ) -> np.ndarray:
         """Return H⁻¹ gradient by the two-loop recursion of L-BFGS."""
         dot = self._problem.dot
-        v, weights = gradient, []
+        v, weights = gradient.copy(), []
         for update in reversed(updates):
             weights.append(dot(update.step, v) / update.product)
-            v = v - weights[-1][..., None] * update.change
+            v -= weights[-1][..., None] * update.change
         inverse, of_intercept = initial
         v = np.concatenate(
             [v[..., :-1] @ inverse, (of_intercept * v[..., -1])[..., None]], 2
         )
         for update, weight in zip(updates, reversed(weights), strict=True):
             missing = weight - dot(update.change, v) / update.product
-            v = v + missing[..., None] * update.step
+            v += missing[..., None] * update.step
         return v

@@ -50,7 +50,7 @@ def test_at_its_tolerance_the_path_is_near_the_minimum(data, multi_class):
             scores = model.decision_function(images[fold == k])
             separate[fold == k] = scores.argmax(axis=1) == labels[fold == k]
         assert 0.6 < separate.mean() < 1
-        assert abs(right.mean() - separate.mean()) < 0.012  # 7 images
+        assert abs(right.mean() - separate.mean()) < 0.02  # 12 images
 
 
 def test_a_path_goes_on_after_any_point_with_the_same_bytes(data):
