@@ -18,6 +18,7 @@ from digits.data.dataset import Split
 from digits.errors import InputError
 from digits.models.decision import RULES, Probabilistic
 from digits.thresholds import best_thresholds
+from digits.solvers import path
 from digits.tuning import candidates, choice, folds, paths, tasks
 from digits.tuning.candidates import Candidate
 from digits.tuning.tasks import HeldOut, Store, Task
@@ -324,7 +325,8 @@ def test_a_path_goes_on_after_the_last_value_and_gives_the_same(images, tmp_path
         assert (parts[task].scores == whole[task].scores).all()
 
 
-def test_a_path_and_a_fit_agree(images, tmp_path):
+def test_a_path_and_a_fit_agree(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(path, "TOLERANCE", 1e-12)
     split = dataset.load_split(images)
     y = split.labels.astype(np.int64)
     fold = folds.assign(y, 3, 0)
@@ -335,7 +337,7 @@ def test_a_path_and_a_fit_agree(images, tmp_path):
     for task in order:
         exact = tune.fit(images, fold, store, task)
         assert found[task].rule == exact.rule
-        assert found[task].scores == pytest.approx(exact.scores, abs=0.05)
+        assert found[task].scores == pytest.approx(exact.scores, abs=1e-3)
 
 
 @pytest.mark.parametrize(
