@@ -17,8 +17,8 @@ from digits.data import dataset
 from digits.data.dataset import Split
 from digits.errors import InputError
 from digits.models.decision import RULES, Probabilistic
-from digits.thresholds import best_thresholds
 from digits.solvers import path
+from digits.thresholds import best_thresholds
 from digits.tuning import candidates, choice, folds, paths, tasks
 from digits.tuning.candidates import Candidate
 from digits.tuning.tasks import HeldOut, Store, Task
