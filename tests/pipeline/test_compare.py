@@ -242,7 +242,7 @@ OF_TUNINGS = """\
 @pytest.mark.slow
 def test_the_results_of_tunings_have_their_own_table(project):
     folder = project.root / "tuning"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "dvc.yaml").write_text(TUNING)
     stages = {"tunings": {"C": {"folds": 5}, "not_run": {"folds": 5}}}
     (folder / "stages.yaml").write_text(json.dumps(stages))
