@@ -436,24 +436,24 @@ def compare_variants(
     return comparison
 
 
-def _level(text: str) -> float:
+def _number(text: str) -> float:
+    """Return a number; nan, which no range contains, if the text is not one."""
     try:
-        value = float(text)
+        return float(text)
     except ValueError:
-        value = -1
-    if not 0 < value < 1:
+        return math.nan
+
+
+def _level(text: str) -> float:
+    if not 0 < _number(text) < 1:
         raise argparse.ArgumentTypeError(f"must be between 0 and 1, got {text}")
-    return value
+    return float(text)
 
 
 def _tolerance(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value < math.inf:
+    if not 0 <= _number(text) < math.inf:
         raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
-    return value
+    return float(text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
