@@ -106,11 +106,16 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]], n_text: int)
 
 
 def number(value: Any, sign: str = "") -> str:
-    """Return a value for a cell: numbers without trailing zeros, text in backquotes."""
+    """Return a value for a cell: numbers without trailing zeros, text in backquotes.
+
+    Metrics have six decimals; a value with more, as of a parameter, has six digits.
+    """
     if value is None:
         return EN_DASH
     if not revisions.is_number(value):
         return code(str(value))
+    if not sign and abs(value) < 1 and value != round(value, N_DECIMALS):
+        return f"{value:g}"
     rounded = f"{value:{sign}.{N_DECIMALS}f}".rstrip("0").rstrip(".")
     return rounded if float(rounded) or not value else f"{value:{sign}g}"
 

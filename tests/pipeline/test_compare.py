@@ -426,6 +426,7 @@ def test_each_metric_has_its_better_direction(name, old, new, verdict, exceeds):
         (0.0, "0"),
         (-0.5, "-0.5"),
         (1e-9, "1e-09"),
+        (0.0316228, "0.0316228"),
         (True, "`True`"),
         (None, compare.EN_DASH),
         ("[0, 1]", "`[0, 1]`"),
