@@ -49,8 +49,10 @@ def attributed(root: Path) -> dict[str, Any]:
         content = pipeline.read(path)
         stages = content["stages"] if path == lock else {"": content}
         for stage in stages.values():
+            if "outs" not in stage:  # cut off before them: DVC runs the stage again
+                continue
             inputs = json.dumps({**stage, "outs": None}, sort_keys=True)
-            found[inputs] = sorted(stage.get("outs", []), key=str)
+            found[inputs] = sorted(stage["outs"], key=str)
     return found
 
 
