@@ -7,23 +7,27 @@ before. Random projections estimate the leverages (Spielman and Srivastava, 2011
 Drineas et al., 2012): xᵀ M⁻¹ x is the variance of xᵀ L⁻ᵀ z, where z is standard normal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
+from scipy.linalg.blas import ssyrk
 
+from digits.parallel import sum_tuples
 from digits.solvers.losses import floored_curvature
 from digits.solvers.preconditioner import Preconditioner
-from digits.solvers.problem import LogisticProblem, Point
-from digits.solvers.standardized import BLOCK_ROWS
+from digits.solvers.problem import LogisticProblem, State
+from digits.solvers.rows import BLOCK_ROWS, Applied, Segment
+from digits.solvers.standardized import Weights, chunks, clear_padding, sample_rows, scores
 
 N_PROJECTIONS = 6  # for the leverages
-ROWS_PER_HESSIAN = 4000  # rows drawn for a class, at least
+ROWS_PER_HESSIAN = 4000  # rows drawn for a class, at most about so many
 ROW_FRACTION = 50  # of many samples, a fiftieth is drawn
 MAX_ROW_FRACTION = 3  # and at most a third
 ROW_GROWTH = 1.05  # so many times the rows the next time
 CURVATURE_SHARE = 0.3  # of a draw that is by curvature alone, compared with leverage
 GRAM_ROWS = 1000  # rows of a product
-SCALE_STEPS = 5
+CLASSES = 10  # whose Hessians are sampled at once, which bounds the memory
 
 
 class HessianSampler:
@@ -33,7 +37,7 @@ class HessianSampler:
         problem: The objective.
 
     Attributes:
-        n_rows: About how many rows are drawn for a class the next time.
+        n_rows: About how many rows are drawn for a class the next time, at most.
     """
 
     def __init__(self, problem: LogisticProblem) -> None:
@@ -44,93 +48,100 @@ class HessianSampler:
         self._max_rows = max(n_samples // MAX_ROW_FRACTION, ROWS_PER_HESSIAN)
 
     def grams(
-        self, classes: Sequence[int], point: Point, preconditioner: Preconditioner
-    ) -> list[np.ndarray]:
-        """Estimate Xᵀ diag(C p_c (1 - p_c)) X for each class c.
+        self, classes: Sequence[int], preconditioner: Preconditioner
+    ) -> Iterator[np.ndarray]:
+        """Estimate Xᵀ diag(C p_c (1 - p_c)) X at the current point, for each class c.
+
+        A row is drawn with the probability min(1, its share of the leverages and curvatures
+        times the number of rows), so fewer are drawn where some shares are large.
 
         Args:
             classes: In ascending order.
-            point: Where.
             preconditioner: A Hessian nearby, for the leverages.
 
-        Returns:
-            (n_columns, n_columns) float32 for each class.
+        Yields:
+            The lower triangle, (n_columns, n_columns) float32, for each class.
         """
-        X = self._problem.X
-        curvature, importance = self._leverages(classes, point, preconditioner)
-        importance *= 1 / (float(importance.sum(dtype=float)) + 1e-30)
-        share = CURVATURE_SHARE / (float(curvature.sum(dtype=float)) + 1e-30)
-        importance += share * curvature
-        scale = _probability_scale(importance, self.n_rows * len(classes))
-        seeds = self._random.integers(0, 2**63, len(classes))
-
-        def gram(position: int) -> np.ndarray:
-            probability = np.minimum(1, scale * importance[position].ravel())
-            return self._sampled_gram(
-                curvature[position].ravel(), probability, seeds[position]
-            )
-
-        self.n_rows = min(int(self.n_rows * ROW_GROWTH), self._max_rows)
-        return list(X.pool.map(gram, range(len(classes))))
-
-    def _leverages(
-        self, classes: Sequence[int], point: Point, preconditioner: Preconditioner
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return curvature and leverage, up to a factor, of each sample.
-
-        Both are (len(classes), n_blocks, BLOCK_ROWS) float32.
-        """
-        X, rows = self._problem.X, list(classes)
+        X, shape = self._problem.X, (self._problem.n_outputs, self._problem.X.n_columns)
         probes = [
-            preconditioner.solve_upper(
-                self._random.standard_normal(point.coef.shape, np.float32)
-            )[rows]
+            preconditioner.solve_upper(self._random.standard_normal(shape, np.float32))
             for _ in range(N_PROJECTIONS)
         ]
-        project = X.scorer(np.concatenate(probes))
-        curvature = np.empty((len(rows), X.n_blocks, BLOCK_ROWS), np.float32)
-        leverage = np.empty_like(curvature)
-
-        def estimate(first: int, end: int) -> None:
-            blocks = slice(first, end)
-            V = project(first, end).reshape(
-                end - first, N_PROJECTIONS, len(rows), BLOCK_ROWS
+        for first in range(0, len(classes), CLASSES):
+            some = list(classes[first : first + CLASSES])
+            coef = np.concatenate([probe[some] for probe in probes])
+            weights = X.columns.to_raw(coef, np.float32)
+            leverage, curvature = X.rows.step(_leverages, weights, some)
+            n_drawn = self.n_rows * len(some) / (1 + CURVATURE_SHARE)
+            shares = (
+                n_drawn / (leverage + 1e-30),
+                n_drawn * CURVATURE_SHARE / (curvature + 1e-30),
             )
-            w = floored_curvature(point.residuals[blocks][:, rows])
-            curvature[:, blocks] = w.transpose(1, 0, 2)
-            leverage[:, blocks] = (w * (V * V).sum(axis=1)).transpose(1, 0, 2)
+            seed = int(self._random.integers(2**63))
+            yield from X.rows.step(_sampled_grams, some, self._problem.C, shares, seed)
+        self.n_rows = min(int(self.n_rows * ROW_GROWTH), self._max_rows)
 
-        X.map_chunks(estimate)
-        curvature[:, -1, BLOCK_ROWS - X.padding :] = 0
-        return curvature, leverage
 
-    def _sampled_gram(
-        self, curvature: np.ndarray, probability: np.ndarray, seed: int
-    ) -> np.ndarray:
-        """Estimate Xᵀ diag(C · curvature) X from rows drawn independently.
+def _leverages(segment: Segment, weights: Weights, classes: list[int]) -> Applied:
+    """Estimate the leverage of each row, up to a factor; sum leverages and curvatures.
 
-        Args:
-            curvature: Of each sample, with the padding.
-            probability: Of being drawn, the same shape.
-            seed: Of this draw.
-        """
-        X = self._problem.X
-        random = np.random.default_rng(seed)
-        drawn = random.random(len(probability), np.float32) < probability
-        index = np.flatnonzero(drawn)
-        root = np.sqrt(self._problem.C * curvature[index] / probability[index])
-        G = np.zeros((X.n_columns, X.n_columns), np.float32)
+    Args:
+        segment: The rows.
+        weights: The random projections, for each of them all classes.
+        classes: Which.
+    """
+    state: State = segment.state
+    leverage = np.empty((segment.n_blocks, len(classes), BLOCK_ROWS), np.float32)
+    sums = []
+    for blocks in chunks(segment):
+        V = scores(segment, blocks, weights)
+        V = V.reshape(len(V), N_PROJECTIONS, len(classes), BLOCK_ROWS)
+        w = _curvature(segment, blocks, classes)
+        leverage[blocks] = part = w * np.einsum("bpkr,bpkr->bkr", V, V)
+        sums.append((float(part.sum(dtype=float)), float(w.sum(dtype=float))))
+    state = replace(state, leverage=leverage)
+    return Applied(replace(segment, state=state), tuple(sum_tuples(sums)))
+
+
+def _sampled_grams(
+    segment: Segment,
+    classes: list[int],
+    C: float,
+    shares: tuple[float, float],
+    seed: int,
+) -> Applied:
+    """Estimate Xᵀ diag(C · curvature) X of each class from rows drawn independently.
+
+    Args:
+        segment: The rows, with their leverages.
+        classes: Which.
+        C: Inverse strength of the penalty.
+        shares: By what leverage and curvature are multiplied in the probability of a row.
+        seed: Of this draw.
+    """
+    state: State = segment.state
+    assert state.leverage is not None  # noqa: S101 (computed by the operation before)
+    w = _curvature(segment, slice(0, segment.n_blocks), classes)
+    probability = np.minimum(1, shares[0] * state.leverage + shares[1] * w)
+    grams = []
+    for position, c in enumerate(classes):
+        p, weight = probability[:, position].ravel(), C * w[:, position].ravel()
+        random = np.random.default_rng([seed, c, segment.number])
+        index = np.flatnonzero(random.random(len(p), np.float32) < p)
+        root = np.sqrt(weight[index] / p[index])
+        n_columns = int(segment.columns.varies.sum()) + 1
+        G = np.zeros((n_columns, n_columns), np.float32, order="F")
         for start in range(0, len(index), GRAM_ROWS):
             rows = slice(start, start + GRAM_ROWS)
-            F = X.sample_rows(index[rows]) * root[rows, None]
-            G += F.T @ F
-        return G
+            F = sample_rows(segment, index[rows]) * root[rows, None]
+            G = ssyrk(1, F.T, 1, G, lower=1, overwrite_c=1)
+        grams.append(G)
+    return Applied(replace(segment, state=replace(state, leverage=None)), tuple(grams))
 
 
-def _probability_scale(importance: np.ndarray, n_drawn: int) -> float:
-    """Return the scale at which min(1, scale · importance) sums to about n_drawn."""
-    scale = float(n_drawn)
-    for _ in range(SCALE_STEPS):
-        total = float(np.minimum(1, scale * importance).sum(dtype=float))
-        scale *= min(n_drawn / (total + 1e-30), 1e6)
-    return scale
+def _curvature(segment: Segment, blocks: slice, classes: list[int]) -> np.ndarray:
+    """Return the floored curvature of some blocks, float32, 0 for padded rows."""
+    R = segment.state.residuals[blocks]
+    w = floored_curvature(R[:, classes].astype(np.float32))
+    clear_padding(segment, blocks, w)
+    return w

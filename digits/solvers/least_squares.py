@@ -19,6 +19,7 @@ from digits.grid import is_settled, power_of_two, round_to
 from digits.parallel import available_threads
 from digits.solvers.canonical import ROUNDING, grid_step, refine
 from digits.solvers.estimator import Estimator
+from digits.solvers.rows import LocalRows
 from digits.solvers.standardized import StandardizedMatrix
 
 # A column is linearly dependent if the others leave less than this share of its variance
@@ -55,13 +56,15 @@ class LinearRegression(Estimator):
             X: (n_samples, ...) uint8 or float, may be memory-mapped.
             y: (n_samples,) or (n_samples, n_targets).
         """
-        n_threads = self.n_threads or available_threads()
-        with ThreadPoolExecutor(n_threads) as pool, threadpool_limits(1, "blas"):
-            matrix = StandardizedMatrix(X, pool, n_threads)
-            Y = y.reshape(len(y), -1).astype(float)
-            mean = Y.mean(axis=0)
+        Y = y.reshape(len(y), -1).astype(float)
+        mean = Y.mean(axis=0)
+        with (
+            ThreadPoolExecutor(self.n_threads or available_threads()) as pool,
+            threadpool_limits(1, "blas"),
+        ):
+            matrix = StandardizedMatrix(LocalRows(X, Y, pool))
             # sums of whole numbers are exact: the mean is not subtracted before
-            gram, target, scale = matrix.normal_equations(Y)
+            gram, target, scale = matrix.normal_equations()
             exact, error, self.rank_ = _smallest_solution(gram, target, scale)
         n, variance = len(y), np.maximum(Y.var(axis=0), TINY)
         mse = variance - (exact * target / scale[:, None]).sum(axis=0) / n**2
@@ -72,7 +75,8 @@ class LinearRegression(Estimator):
         steps = np.array([grid_step(MOST_MOVE * value, trace) for value in most])
         solution = round_to(exact, steps)
         settled = all(map(is_settled, exact.T, steps, 2 * error))
-        self.is_canonical_ = matrix.is_bytes and settled
+        columns = matrix.columns
+        self.is_canonical_ = columns.is_bytes and settled
         if not settled:
             log.warning(
                 "the solution is exact to %.1e only, so another processor may give other "
@@ -83,7 +87,7 @@ class LinearRegression(Estimator):
         self.gap_ = float(((move * (gram @ move)).sum(axis=0) / n**2 / most).max())
         self.mse_ = float(mse.sum())
         self.coef_, self.intercept_ = matrix.to_full_coef(np.vstack([solution, mean]).T)
-        self.mean_, self.scale_ = matrix.mean, matrix.scale
+        self.mean_, self.scale_ = columns.mean, columns.scale
         return self
 
 

@@ -10,33 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from digits.parallel import sum_tuples
-from digits.solvers.problem import Direction, LogisticProblem, Point
+from digits.solvers.problem import LogisticProblem, Point
 
 NEWTON_STEPS = 8  # at most, of one search
 BACKTRACKS = 20  # at most, of one Newton step; each divides its length by BACKTRACK
 BACKTRACK = 3
-ENOUGH = 0.02  # the share of the decrease so far below which a further step is not worth it
-NEGLIGIBLE = 1e-9  # the share of f below which it is not, either
+# The share of the decrease so far that a further step may bring at most, if it is taken
+# without evaluating its end. Newton's method then leaves about the square of it.
+UNCHECKED = 0.15
+NEGLIGIBLE = 1e-9  # the share of f that it may bring in any case
 ROUNDING_32, ROUNDING_64 = 1e-7, 1e-14  # relative; an increase of f by less is rounding
 DAMPING = 1e-9  # added to the diagonal of a Hessian, relative
-
-
-@dataclass
-class SearchResult:
-    """The lowest point that a search has found.
-
-    Attributes:
-        weights: (n_directions, n_outputs), the coefficient of each direction.
-        scores: Of all samples, in blocks.
-        residuals: Of all samples, in blocks.
-        objective: (n_problems,).
-    """
-
-    weights: np.ndarray
-    scores: np.ndarray
-    residuals: np.ndarray
-    objective: np.ndarray
 
 
 @dataclass
@@ -58,33 +42,37 @@ class Derivatives:
 def minimize(
     problem: LogisticProblem,
     point: Point,
-    directions: Sequence[Direction],
-    *,
-    reuse: bool = True,
-) -> SearchResult:
+    directions: Sequence[np.ndarray],
+    dtype: type,
+) -> np.ndarray:
     """Minimise f over `point` + Σ weights[j] · directions[j], by Newton's method.
 
-    Each output has its own weights.
+    Each output has its own weights. The last Newton step is not evaluated: the pass that
+    goes there does that.
 
     Args:
         problem: The objective f.
         point: Where the search begins.
-        directions: One or two directions.
-        reuse: Whether the residuals and the objective of `point` belong to its scores,
-            so that the first evaluation need not compute them again.
+        directions: One or two directions, (n_outputs, n_columns) each; the second is the
+            last step.
+        dtype: Type of the passes.
+
+    Returns:
+        The weights, (n_directions, n_outputs).
     """
-    rounding = ROUNDING_32 if point.scores.dtype == np.float32 else ROUNDING_64
+    rounding = ROUNDING_32 if dtype == np.float32 else ROUNDING_64
     subspace = SubspaceObjective(problem, point, directions)
     weights = np.zeros((len(directions), problem.n_outputs))
-    at = subspace.evaluate(weights, reuse=reuse)
+    at = subspace.first(problem.look_along(directions[0], len(directions), dtype))
     start = at.objective
     for attempt in range(NEWTON_STEPS):
         step, decrement = _newton_step(at)
-        decrease = start - at.objective + decrement
-        enough = np.maximum(ENOUGH * decrease, NEGLIGIBLE * np.abs(at.objective))
-        if attempt and np.all(decrement <= enough):
-            break
         newton = subspace.by_output(step)
+        enough = np.maximum(
+            UNCHECKED * (start - at.objective), NEGLIGIBLE * np.abs(at.objective)
+        )
+        if attempt and np.all(decrement <= enough):
+            return weights + newton
         length = np.ones_like(start)
         highest = at.objective + rounding * np.abs(at.objective)
         for _ in range(BACKTRACKS):
@@ -94,7 +82,7 @@ def minimize(
                 break
             length = np.where(worse, length / BACKTRACK, length)
         weights, at = weights + length * newton, new
-    return SearchResult(weights, subspace.scores, subspace.residuals, at.objective)
+    return weights
 
 
 class SubspaceObjective:
@@ -103,94 +91,61 @@ class SubspaceObjective:
     Args:
         problem: The objective f.
         point: Where all weights are 0.
-        directions: The directions.
-
-    Attributes:
-        scores: Of the last evaluation without `reuse`.
-        residuals: The same.
+        directions: The directions, (n_outputs, n_columns) each.
     """
 
     def __init__(
-        self, problem: LogisticProblem, point: Point, directions: Sequence[Direction]
+        self, problem: LogisticProblem, point: Point, directions: Sequence[np.ndarray]
     ) -> None:
         self._problem, self._point = problem, point
-        self._direction_scores = [direction.scores for direction in directions]
-        P, W, D = problem.penalty_mask, point.coef, [d.coef for d in directions]
-        # The penalty is ½ wᵀ Q w + bᵀ w + c of the weights w of each output.
+        self._shape = (len(directions), problem.n_outputs)
+        P, W, D = problem.penalty_mask, point.coef, directions
+        # The penalty is ½ wᵀ Q w + bᵀ w + c of the weights w of each output. c and the loss
+        # of the padded rows are in the point's objective.
         self._Q = np.stack([[(P * u * v).sum(axis=1) for v in D] for u in D])
         self._b = np.stack([(P * W * u).sum(axis=1) for u in D])
-        self._c = (P * W * W).sum(axis=1) / 2
-        self.scores = np.empty_like(point.scores)
-        self.residuals = np.empty_like(point.scores)
 
     def by_output(self, values: np.ndarray) -> np.ndarray:
         """Reshape (n_problems, m) to (n_directions, n_outputs)."""
-        if self._problem.loss.coupled:
-            return values.reshape(len(self._direction_scores), -1)
-        return values.T
+        return values.reshape(self._shape) if self._problem.loss.coupled else values.T
 
-    def evaluate(self, weights: np.ndarray, *, reuse: bool = False) -> Derivatives:
-        """Evaluate f and its derivatives; keep the scores and the residuals.
+    def first(self, sums: list[Any]) -> Derivatives:
+        """Return the derivatives where all weights are 0.
 
         Args:
-            weights: (n_directions, n_outputs).
-            reuse: Take the objective and the residuals from the point, and keep nothing.
-                The weights must be 0.
+            sums: As `look_along` returns them.
         """
-        problem, point = self._problem, self._point
-        C, coupled = problem.C, problem.loss.coupled
-        loss, slope, own, coupling = self._sum_samples(weights, reuse=reuse)
+        weights = np.zeros(self._shape)
+        return self._derivatives(weights, self._point.objective, *sums)
+
+    def evaluate(self, weights: np.ndarray) -> Derivatives:
+        """Evaluate f and its derivatives; weights: (n_directions, n_outputs)."""
+        loss, *sums = self._problem.derivatives(weights)
+        step = np.einsum("ik,ijk,jk->k", weights, self._Q, weights) / 2
+        step += (self._b * weights).sum(axis=0)
+        if self._problem.loss.coupled:
+            step = step.sum(keepdims=True)
+        objective = self._problem.objective_of(loss, self._point.coef) + step
+        return self._derivatives(weights, objective, *sums)
+
+    def _derivatives(
+        self,
+        weights: np.ndarray,
+        objective: np.ndarray,
+        slope: np.ndarray,
+        own: np.ndarray,
+        coupling: np.ndarray,
+    ) -> Derivatives:
+        """Add the derivatives of the penalty to those of the loss."""
+        C = self._problem.C
         gradient = C * slope + self._b + np.einsum("ijk,jk->ik", self._Q, weights)
         hessian = C * own + self._Q  # (n_directions, n_directions, n_outputs)
-        penalty = np.einsum("ik,ijk,jk->k", weights, self._Q, weights) / 2
-        penalty += (self._b * weights).sum(axis=0) + self._c
-        if coupled:
-            penalty = penalty.sum(keepdims=True)
-        objective = point.objective if reuse else C * loss + penalty - problem.padding_loss
-        if not coupled:
+        if not self._problem.loss.coupled:
             return Derivatives(objective, gradient.T, hessian.transpose(2, 0, 1))
-        n_directions, n_outputs = weights.shape
-        m = n_directions * n_outputs
-        diagonal = np.einsum("ijc,cd->icjd", hessian, np.eye(n_outputs)).reshape(m, m)
-        return Derivatives(
-            objective, gradient.reshape(1, m), (diagonal - C * coupling)[None]
-        )
-
-    def _sum_samples(self, weights: np.ndarray, *, reuse: bool) -> list[Any]:
-        """Sum the loss and its derivatives by the weights over all samples.
-
-        Returns:
-            The loss, (n_problems,); its gradient, (n_directions, n_outputs); the part of
-            its Hessian within each output, (n_directions, n_directions, n_outputs); and
-            what a softmax subtracts from all of it, (m, m).
-        """
-        problem, point = self._problem, self._point
-        w = weights.astype(point.scores.dtype)[:, None, :, None]
-
-        def chunk(first: int, end: int) -> tuple[Any, ...]:
-            blocks = slice(first, end)
-            D = [scores[blocks] for scores in self._direction_scores]
-            Y = problem.targets[blocks]
-            loss: Any = np.zeros((1, 1, 1))
-            if reuse:
-                R = point.residuals[blocks]
-                curvature = problem.loss.curvature(R, Y)
-            else:
-                Z = point.scores[blocks] + sum(c * d for c, d in zip(w, D, strict=True))
-                loss, R, curvature = problem.loss.evaluate(Z, Y)
-                self.scores[blocks], self.residuals[blocks] = Z, R
-            slope = np.stack([(R * d).sum(axis=(0, 2)) for d in D])
-            T = [curvature * d for d in D]
-            own = np.stack([[(t * d).sum(axis=(0, 2)) for d in D] for t in T])
-            coupling: Any = 0.0
-            if problem.loss.coupled:
-                stacked = np.concatenate(T, axis=1)
-                products = np.matmul(stacked, stacked.transpose(0, 2, 1))
-                coupling = products.sum(0, dtype=float)
-            loss = loss.sum(axis=(0, 2), dtype=float)
-            return loss, slope.astype(float), own.astype(float), coupling
-
-        return sum_tuples(problem.X.map_chunks(chunk))
+        m = gradient.size
+        diagonal = np.einsum("ijc,cd->icjd", hessian, np.eye(self._shape[1]))
+        hessian = diagonal.reshape(m, m) - C * coupling
+        return Derivatives(objective, gradient.reshape(1, m), hessian[None])
 
 
 def _newton_step(at: Derivatives) -> tuple[np.ndarray, np.ndarray]:

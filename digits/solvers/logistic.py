@@ -41,7 +41,8 @@ from digits.solvers.preconditioner import (
     SharedBlock,
     cholesky,
 )
-from digits.solvers.problem import Direction, LogisticProblem, Point
+from digits.solvers.problem import LogisticProblem, Point
+from digits.solvers.rows import LocalRows
 from digits.solvers.standardized import StandardizedMatrix
 
 log = logging.getLogger(__name__)
@@ -115,28 +116,25 @@ class LogisticRegression(Estimator):
         classes, index = np.unique(y, return_inverse=True)
         if len(classes) < 2:  # noqa: PLR2004
             raise ValueError("y has only one class; at least two are needed")
-        member = index[:, None] == np.arange(len(classes))
-        if len(classes) == 2:  # noqa: PLR2004
-            member = member[:, 1:]
         softmax = self.multi_class == "multinomial" and len(classes) > 2  # noqa: PLR2004
         loss = SoftmaxLoss() if softmax else LogisticLoss()
-        n_threads = self.n_threads or available_threads()
         with (
-            ThreadPoolExecutor(n_threads) as pool,
+            ThreadPoolExecutor(self.n_threads or available_threads()) as pool,
             threadpool_limits(1, "blas"),
             np.errstate(over="ignore", under="ignore"),  # a probability may be 0 or 1
         ):
-            matrix = StandardizedMatrix(X, pool, n_threads)
-            problem = LogisticProblem(matrix, member, loss, self.C)
+            matrix = StandardizedMatrix(LocalRows(X, index, pool))
+            problem = LogisticProblem(matrix, len(classes), loss, self.C)
             optimizer = _LogisticOptimizer(problem, self.tol, self.max_iter)
-            self.n_iter_, point = optimizer.run(self.callback)
+            self.n_iter_, (coef, objective) = optimizer.run(self.callback)
         self.classes_ = classes
-        self.coef_, self.intercept_ = matrix.to_full_coef(point.coef)
-        self.mean_, self.scale_ = matrix.mean, matrix.scale
-        self.objective_ = point.objective
-        self.gap_ = float(optimizer.gap_of(point).max())
+        columns = matrix.columns
+        self.coef_, self.intercept_ = matrix.to_full_coef(coef)
+        self.mean_, self.scale_ = columns.mean, columns.scale
+        self.objective_ = objective
+        self.gap_ = float(optimizer.gap_of(objective).max())
         settled = bool(optimizer.settled().all())
-        self.is_canonical_ = matrix.is_bytes and settled
+        self.is_canonical_ = columns.is_bytes and settled
         if self.gap_ > max(self.tol, MOST_MOVE) or not settled:
             log.warning(
                 "not at the optimum after %d iterations (bound on the relative gap %.1e), "
@@ -163,10 +161,9 @@ class _LogisticOptimizer:
         problem, max_iter: As given.
         most_move: The most that rounding may move f, relative.
         point: Where the optimiser is.
-        gradient: ∇f there, (n_outputs, n_columns) float64.
         gap: Bounds on (f - f*) / f*, (n_problems,).
-        last_step: The last step; None where its scores are not known in the type of the
-            passes.
+        last_step: The last step, (n_outputs, n_columns); None where the segments do not
+            keep its scores.
         dtype: Type of the passes over the data, float32 in phases 1 and 2.
         preconditioner: An approximate Hessian.
         history: Updates of L-BFGS: of phase 1, until the first sampled Hessian; in phase 3,
@@ -175,13 +172,12 @@ class _LogisticOptimizer:
             iteration of phase 2; infinite before that.
         ridge: Hessian of the penalty, (n_columns, n_columns).
         sampler: Samples Hessians.
-        best: The point with the smallest error of each problem, in phase 3.
+        best: The point with the smallest error of each problem, in phase 3; its gradient
+            is not used.
         error: The bounds on ‖w - w*‖ there, (n_problems,).
         refinement: By what the step of each grid was multiplied, (n_problems,), because
             rounding moved f by too much.
-        rounded: The best point, rounded.
-        intercept_curvature: Second derivatives by the intercepts, (n_outputs,), there.
-        curvature: That of the loss at `point`, in phase 3, for products with the Hessian.
+        rounded: The best coefficients, rounded, and f there.
     """
 
     def __init__(self, problem: LogisticProblem, tol: float, max_iter: int) -> None:
@@ -189,10 +185,9 @@ class _LogisticOptimizer:
         self.most_move = min(tol, MOST_MOVE)
         self.dtype: type = np.float32
         self.point = problem.origin()
-        self.gradient = problem.gradient(self.point, self.dtype)
         n_problems = len(self.point.objective)
         self.gap = np.full(n_problems, np.inf)
-        self.last_step: Direction | None = None
+        self.last_step: np.ndarray | None = None
         penalty = np.where(problem.penalty_mask == 1, 1, INTERCEPT_RIDGE * problem.C)
         self.ridge = np.diag(penalty)
         hessian = MEAN_CURVATURE * problem.C * problem.X.gram() + self.ridge
@@ -203,12 +198,17 @@ class _LogisticOptimizer:
         self.best = self.point
         self.error = np.full(n_problems, np.inf)
         self.refinement = np.ones(n_problems)
-        self.rounded: Point | None = None
-        self.intercept_curvature = np.ones(problem.n_outputs)
-        self.curvature = np.empty(0, np.float32)
+        self.rounded: tuple[np.ndarray, np.ndarray] | None = None
 
-    def run(self, callback: Callback | None) -> tuple[int, Point]:
-        """Iterate through all phases; return how often, and the rounded point."""
+    def run(
+        self, callback: Callback | None
+    ) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
+        """Iterate through all phases.
+
+        Returns:
+            The number of iterations; the rounded coefficients, (n_outputs, n_columns), and
+            f there, (n_problems,).
+        """
         iteration = 0
         phases = chain(self._lbfgs(), self._newton(), self._polish())
         for iteration, _ in zip(range(1, self.max_iter + 1), phases, strict=False):
@@ -220,11 +220,10 @@ class _LogisticOptimizer:
             self.rounded = self._round()
         return iteration, self.rounded
 
-    def gap_of(self, point: Point) -> np.ndarray:
-        """Bound (f - f*) / f* of a point, (n_problems,)."""
+    def gap_of(self, objective: np.ndarray) -> np.ndarray:
+        """Bound (f - f*) / f* where f is `objective`, (n_problems,)."""
         lowest = self.best.objective - self.error**2 / 2
-        rounding = ROUNDING * point.objective
-        gap = np.maximum(point.objective - lowest, 0) + rounding
+        gap = np.maximum(objective - lowest, 0) + ROUNDING * objective
         return np.divide(gap, lowest, out=np.full_like(gap, np.inf), where=lowest > 0)
 
     def settled(self) -> np.ndarray:
@@ -237,23 +236,28 @@ class _LogisticOptimizer:
         parts = zip(coef, self._steps(), 2 * self.error, strict=True)
         return np.array([is_settled(*part) for part in parts])
 
-    def _round(self) -> Point:
-        """Return the best point on the grid of each problem; refine grids if needed."""
+    def _round(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best point on the grid of each problem; refine grids if needed.
+
+        Returns:
+            The coefficients and f there.
+        """
         most = (1 + self.most_move + ROUNDING) * self.best.objective
         finest = exact_step(np.abs(self.best.coef).max())
         while True:
             steps = self._steps()
             of_outputs = np.broadcast_to(steps, self.problem.n_outputs)[:, None]
-            point = self.problem.evaluate(round_to(self.best.coef, of_outputs))
-            too_high = (point.objective > most) & (steps > finest)
+            coef = round_to(self.best.coef, of_outputs)
+            objective = self.problem.objective(coef)
+            too_high = (objective > most) & (steps > finest)
             if not too_high.any() or not np.isfinite(self.error).all():
-                return point
+                return coef, objective
             self.refinement = np.where(too_high, self.refinement / 2, self.refinement)
 
     def _steps(self) -> np.ndarray:
         """Return the step of each problem's grid, (n_problems,)."""
         n_columns = self.problem.X.n_columns
-        trace = self.intercept_curvature * n_columns + (n_columns - 1)
+        trace = self.best.intercept_curvature * n_columns + (n_columns - 1)
         if self.problem.loss.coupled:
             trace = trace.sum(keepdims=True)
         most_moves = self.most_move * self.best.objective
@@ -263,11 +267,11 @@ class _LogisticOptimizer:
     def _lbfgs(self) -> Iterator[None]:
         """Run phase 1."""
         for _ in range(PHASE1_ITERATIONS):
-            before, old_gradient = self.point.objective, self.gradient
+            before = self.point
             step = self._line_search([self._search_direction()])
-            self.history.append(step.coef, self.gradient - old_gradient)
+            self.history.append(step, self.point.gradient - before.gradient)
             yield
-            gain = (before - self.point.objective).sum()
+            gain = (before.objective - self.point.objective).sum()
             if gain < PHASE2_GAIN * self.point.objective.sum():
                 break
 
@@ -277,11 +281,12 @@ class _LogisticOptimizer:
         while self.gap.max() > POLISH_GAP and idle < STALL_ITERATIONS:
             self._refresh_preconditioner()
             directions = [self._search_direction()]
-            if self.last_step:
+            if self.last_step is not None:
                 directions.append(self.last_step)
             self._line_search(directions)
             yield
-            squared_norm = self.problem.dot(self.gradient, self.gradient).ravel()
+            gradient = self.point.gradient
+            squared_norm = self.problem.dot(gradient, gradient).ravel()
             largest = float((squared_norm / self.point.objective).max())
             idle = 0 if largest < lowest / 2 else idle + 1
             lowest = largest if idle == 0 else lowest
@@ -317,15 +322,15 @@ class _LogisticOptimizer:
             dtype: Type of the products with the Hessian.
         """
         problem = self.problem
-        solution = np.zeros_like(self.gradient)
-        residual = -self.gradient
+        solution = np.zeros_like(self.point.gradient)
+        residual = -self.point.gradient
         direction = preconditioned = self._precondition(residual)
         product = problem.dot(residual, preconditioned)
         decrement = product / self.point.objective.reshape(product.shape)
         enough = np.clip(FORCING * decrement, RESIDUAL, ROUGHEST) * product
         products = []  # for the next preconditioner
         for _ in range(CG_ITERATIONS):
-            image = problem.hessian_product(self.curvature, direction, dtype)
+            image = problem.hessian_product(direction, dtype)
             slope = problem.dot(direction, image)
             unfinished = (product > enough) & (slope > 0)
             length = np.divide(product, slope, out=np.zeros_like(slope), where=unfinished)
@@ -343,70 +348,48 @@ class _LogisticOptimizer:
         for pair in products:
             self.history.append(*pair)
         if decrement.max() > UNSEEN:
-            self._line_search([Direction(solution, problem.X.scores(solution, float))])
+            self._line_search([solution])
         else:
             self._go_to(self.point.coef + solution)
 
     def _keep_best(self) -> None:
         """Update the best point of each problem."""
-        problem, point = self.problem, self.point
-        self.curvature, intercept_curvature = problem.curvature(point)
-        gradient = self.gradient.copy()
+        problem, point, best = self.problem, self.point, self.best
+        gradient = point.gradient.copy()
         # 1-strong convexity says nothing on the intercept, whose curvature may be smaller
-        gradient[:, -1] /= np.minimum(1, np.maximum(intercept_curvature, TINY))
+        gradient[:, -1] /= np.minimum(1, np.maximum(point.intercept_curvature, TINY))
         error = np.sqrt(problem.dot(gradient, gradient).ravel())
         better = error < self.error
         rows = np.broadcast_to(better, problem.n_outputs)
-        coef = np.where(rows[:, None], point.coef, self.best.coef)
-        objective = np.where(better, point.objective, self.best.objective)
-        self.best = Point(coef, point.scores, point.residuals, objective)
-        self.intercept_curvature = np.where(
-            rows, intercept_curvature, self.intercept_curvature
+        self.best = Point(
+            np.where(rows[:, None], point.coef, best.coef),
+            np.where(better, point.objective, best.objective),
+            best.gradient,
+            np.where(rows, point.intercept_curvature, best.intercept_curvature),
         )
         self.error = np.where(better, error, self.error)
 
-    def _search_direction(self) -> Direction:
+    def _search_direction(self) -> np.ndarray:
         """Return -H⁻¹ ∇f, where H is the preconditioner with the updates of L-BFGS."""
-        v = self._precondition(self.gradient)
-        coef = -v.astype(np.float32).astype(float)  # as a pass in float32 reads it
-        return Direction(coef, self.problem.X.scores(coef, self.dtype))
+        v = self._precondition(self.point.gradient)
+        return -v.astype(np.float32).astype(float)  # as a pass in float32 reads it
 
     def _precondition(self, vectors: np.ndarray) -> np.ndarray:
         """Return H⁻¹ times vectors, (n_outputs, n_columns)."""
         v = self.history.solve(vectors, self.preconditioner)
         return v - v.mean(axis=0) if self.problem.loss.coupled else v
 
-    def _line_search(self, directions: Sequence[Direction]) -> Direction:
+    def _line_search(self, directions: Sequence[np.ndarray]) -> np.ndarray:
         """Go to the lowest point in the span of the directions; return the step."""
         problem, point = self.problem, self.point
-        found = minimize(problem, point, directions)
-        coef = sum(
-            w[:, None] * direction.coef
-            for w, direction in zip(found.weights, directions, strict=True)
-        )
-        scores = sum(
-            w.astype(self.dtype)[:, None] * direction.scores
-            for w, direction in zip(found.weights, directions, strict=True)
-        )
-        point.scores, point.residuals = found.scores, found.residuals
-        point.objective = found.objective
-        step = Direction(coef, scores)
-        if problem.loss.coupled:
-            self._center_classes(step)
-        point.coef = point.coef + step.coef
-        self.last_step = step
-        self.gradient = problem.gradient(point, self.dtype)
-        self.gap = problem.relative_gap(point.objective, self.gradient)
+        weights = minimize(problem, point, directions, self.dtype)
+        step = np.einsum("jk,jkp->kp", weights, np.stack(directions))
+        if problem.loss.coupled:  # the mean of all classes changes the penalty alone
+            step -= step.mean(axis=0)
+        self.point = problem.move(weights, point.coef + step)
+        self.last_step = step if self.dtype is np.float32 else None
+        self.gap = problem.relative_gap(self.point)
         return step
-
-    def _center_classes(self, step: Direction) -> None:
-        """Subtract the mean of all classes, which changes the penalty alone."""
-        problem, point = self.problem, self.point
-        mean = problem.penalty_mask * (point.coef + step.coef).mean(axis=0)
-        point.objective = point.objective - problem.n_outputs / 2 * (mean**2).sum()
-        step.coef -= step.coef.mean(axis=0)
-        step.scores -= step.scores.mean(axis=1, keepdims=True)
-        point.scores -= point.scores.mean(axis=1, keepdims=True)
 
     def _refresh_preconditioner(self) -> None:
         """Sample new Hessians for the problems whose Newton decrement falls too slowly."""
@@ -419,7 +402,7 @@ class _LogisticOptimizer:
 
     def _newton_decrement(self) -> np.ndarray:
         """Return ½ ∇fᵀ M⁻¹ ∇f / f of each problem, where M is the preconditioner."""
-        g = self.gradient
+        g = self.point.gradient
         product = self.problem.dot(g, self.preconditioner.solve(g)).ravel()
         return product / 2 / self.point.objective
 
@@ -429,7 +412,7 @@ class _LogisticOptimizer:
         Args:
             stale: (n_problems,) bool.
         """
-        n, pool = self.problem.n_outputs, self.problem.X.pool
+        n, pool = self.problem.n_outputs, self.problem.X.rows.pool
         current = self.preconditioner
         if isinstance(current, BlockDiagonal):
             factors = dict(enumerate(current.factors))
@@ -438,7 +421,7 @@ class _LogisticOptimizer:
             factors, classes = {}, list(range(n))
         if isinstance(current, SharedBlock):
             current = current.repeat(n, pool)
-        grams = self.sampler.grams(classes, self.point, current)
+        grams = self.sampler.grams(classes, current)
         new = pool.map(lambda gram: cholesky(gram + self.ridge), grams)
         factors.update(zip(classes, new, strict=True))
         self.preconditioner = BlockDiagonal([factors[c] for c in range(n)], pool)
@@ -453,9 +436,8 @@ class _LogisticOptimizer:
 
     def _go_to(self, coef: np.ndarray) -> None:
         """Go to these coefficients, in float64."""
-        self.point = self.problem.evaluate(coef)
-        self.gradient = self.problem.gradient(self.point, float)
-        self.gap = self.problem.relative_gap(self.point.objective, self.gradient)
+        self.point = self.problem.go_to(coef)
+        self.gap = self.problem.relative_gap(self.point)
 
 
 class _LbfgsUpdate(NamedTuple):

@@ -1,0 +1,247 @@
+"""The rows of a matrix in segments, and operations on them.
+
+A solver works with a matrix of many rows and with coefficients, which are small. Everything
+that has as many rows as the matrix stays in `Segment`s: the rows themselves, targets, scores,
+residuals. An operation is a function of a segment and of small arguments; it returns the
+segment with what it computed, and partial sums. `Rows.step` applies it to all segments and
+returns the sums. So the same solver runs on threads (`LocalRows`) and on a Dask cluster
+(`dask_rows`), and only what has the size of the coefficients or of a Gram matrix travels.
+
+The borders of the segments depend on the number of rows alone, and sums are added in the
+order of a binary tree over the segments. So the number of threads or workers changes no bit.
+Segments are values: an operation changes none. So one that is lost with its worker can be
+computed again.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol, Self
+
+import numpy as np
+
+BLOCK_ROWS = 120  # rows of a product: few enough for OpenBLAS's kernels without packing
+SEGMENT_BLOCKS = 128  # blocks of a segment, unless that gives too many or too few segments
+MIN_SEGMENTS, MAX_SEGMENTS = 16, 64  # powers of two; fewer blocks are as many segments
+
+
+class Matrix(Protocol):
+    """What a segment needs of its rows: an array, or `MappedRows`."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Return rows, by a slice or by their numbers."""
+
+
+class MappedRows:
+    """Rows of an array in a file, which is mapped into memory when they are read.
+
+    Args:
+        path: The file, the same on each worker.
+        offset: Where in the file the rows begin, in bytes.
+        shape: (n_rows, n_features).
+        dtype: Their type.
+    """
+
+    def __init__(
+        self, path: str, offset: int, shape: tuple[int, ...], dtype: np.dtype
+    ) -> None:
+        self.path, self.offset, self.shape, self.dtype = path, offset, shape, dtype
+
+    @classmethod
+    def of(cls, X: np.ndarray) -> Self | None:
+        """Return where X lies in a file, or None if it is not a whole part of one."""
+        root = X
+        while isinstance(root.base, np.memmap):
+            root = root.base
+        if not isinstance(root, np.memmap) or not root.filename or not X.flags.c_contiguous:
+            return None
+        start = X.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        return cls(str(root.filename), root.offset + start, X.shape, X.dtype)
+
+    def part(self, first: int, end: int) -> "MappedRows":
+        """Return the rows from `first` to before `end`."""
+        n_features = self.shape[1]
+        offset = self.offset + first * n_features * self.dtype.itemsize
+        return MappedRows(self.path, offset, (end - first, n_features), self.dtype)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Return rows, by a slice or by their numbers."""
+        return _mapped(self.path, self.offset, self.shape, self.dtype)[rows]
+
+
+@lru_cache(maxsize=2 * MAX_SEGMENTS)
+def _mapped(
+    path: str, offset: int, shape: tuple[int, ...], dtype: np.dtype
+) -> np.ndarray:
+    return np.memmap(path, dtype, "r", offset, shape)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive rows, and all that belongs to them.
+
+    Scores and residuals are stored in blocks: (n_blocks, n_outputs, BLOCK_ROWS). The last
+    block of the last segment is padded.
+
+    Attributes:
+        number: Its place among the segments, from 0.
+        pixels: (n_rows, n_features) uint8 or float.
+        y: (n_rows, ...), what the rows are to give.
+        columns: How columns are standardised (`standardized.Columns`), once it is known.
+        state: What an objective keeps of the rows.
+    """
+
+    number: int
+    pixels: Matrix
+    y: np.ndarray
+    columns: Any = None
+    state: Any = None
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks."""
+        return -(-len(self.pixels) // BLOCK_ROWS)
+
+    @property
+    def padding(self) -> int:
+        """Number of padded rows in the last block."""
+        return self.n_blocks * BLOCK_ROWS - len(self.pixels)
+
+
+class Applied(NamedTuple):
+    """What an operation returns: the segment with its results, and partial sums.
+
+    The sums are numbers or arrays that nothing else holds; others are added to them.
+    """
+
+    segment: Segment
+    sums: tuple[Any, ...] = ()
+
+
+Operation = Callable[..., Applied]
+
+
+def borders(n_samples: int) -> list[int]:
+    """Return where the segments of so many rows begin, and the number of rows."""
+    n_blocks = -(-n_samples // BLOCK_ROWS)
+    wanted = min(max(n_blocks // SEGMENT_BLOCKS, MIN_SEGMENTS), MAX_SEGMENTS, n_blocks)
+    n_segments = 1 << (wanted.bit_length() - 1)
+    starts = [i * n_blocks // n_segments * BLOCK_ROWS for i in range(n_segments)]
+    return [*starts, n_samples]
+
+
+class TreeSum:
+    """Adds tuples in the order of a binary tree, whatever came together in which part.
+
+    A leaf of the tree is a segment. The sum of an aligned group of 2, 4, 8, … segments is
+    that of its two halves; the last leaves may lack partners, which are added from right to
+    left at the end.
+    """
+
+    def __init__(self) -> None:
+        self._nodes: list[tuple[int, int, list[Any]]] = []  # (first leaf, size, sums)
+
+    def add(self, first: int, size: int, sums: Iterable[Any]) -> None:
+        """Add the sums of `size` segments from `first` on, the next ones in order."""
+        node = (first, size, list(sums))
+        while self._nodes:
+            before, width, left = self._nodes[-1]
+            if width != node[1] or before % (2 * width):
+                break
+            self._nodes.pop()
+            node = (before, 2 * width, _add(left, node[2]))
+        self._nodes.append(node)
+
+    def nodes(self) -> list[tuple[int, int, list[Any]]]:
+        """Return the sums of the largest aligned groups: first segment, size, sums."""
+        return self._nodes
+
+    def total(self) -> list[Any]:
+        """Return the sum of all."""
+        *rest, (_, _, total) = self._nodes
+        for _, _, sums in reversed(rest):
+            total = _add(sums, total)
+        return total
+
+
+def _add(left: list[Any], right: list[Any]) -> list[Any]:
+    """Return the sums, item by item; arrays on the left are reused where they may be."""
+    return [
+        np.add(a, b, out=a)
+        if isinstance(a, np.ndarray) and a.shape and a.flags.writeable
+        else a + b
+        for a, b in zip(left, right, strict=True)
+    ]
+
+
+class Rows(ABC):
+    """All rows of a matrix.
+
+    Args:
+        X: (n_samples, ...) uint8 or float, flattened to (n_samples, n_features).
+        y: (n_samples, ...), what the rows are to give.
+        pool: Threads of this process.
+
+    Attributes:
+        n_samples: Number of rows.
+        n_features: Number of columns.
+        is_bytes: Whether X is uint8.
+        pool: As given; for work that has the size of the coefficients.
+    """
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, pool: ThreadPoolExecutor) -> None:
+        self.n_samples, self.n_features = len(X), X[:1].size
+        self.is_bytes = X.dtype == np.uint8
+        self.pool = pool
+
+    @abstractmethod
+    def step(self, operation: Operation, *arguments: Any) -> list[Any]:
+        """Apply `operation(segment, *arguments)` to each segment, and keep the results.
+
+        Returns:
+            The partial sums, added.
+        """
+
+
+class LocalRows(Rows):
+    """Rows in this process, whose segments are shared by threads.
+
+    Args:
+        X: (n_samples, ...) uint8 or float, may be memory-mapped.
+        y: (n_samples, ...).
+        pool: The threads.
+    """
+
+    def __init__(self, X: np.ndarray, y: np.ndarray, pool: ThreadPoolExecutor) -> None:
+        super().__init__(X, y, pool)
+        X, ends = X.reshape(len(X), -1), borders(len(X))
+        parts = [slice(*pair) for pair in zip(ends, ends[1:], strict=False)]
+        self._segments = [Segment(i, X[rows], y[rows]) for i, rows in enumerate(parts)]
+
+    def step(self, operation: Operation, *arguments: Any) -> list[Any]:
+        """Apply an operation to each segment."""
+
+        def apply(number: int) -> tuple[Any, ...]:
+            with np.errstate(over="ignore", under="ignore"):
+                self._segments[number], sums = operation(
+                    self._segments[number], *arguments
+                )
+            return sums
+
+        total = TreeSum()
+        numbers = range(len(self._segments))
+        for number, sums in zip(numbers, self.pool.map(apply, numbers), strict=True):
+            total.add(number, 1, sums)
+        return total.total()
