@@ -21,12 +21,14 @@ from digits.solvers.rows import BLOCK_ROWS, Applied, Segment
 from digits.solvers.standardized import Weights, chunks, clear_padding, sample_rows, scores
 
 N_PROJECTIONS = 6  # for the leverages
-ROWS_PER_HESSIAN = 4000  # rows drawn for a class, at most about so many
+ROWS_PER_HESSIAN = 4000  # rows drawn for a class, at least
 ROW_FRACTION = 50  # of many samples, a fiftieth is drawn
 MAX_ROW_FRACTION = 3  # and at most a third
 ROW_GROWTH = 1.05  # so many times the rows the next time
 CURVATURE_SHARE = 0.3  # of a draw that is by curvature alone, compared with leverage
 GRAM_ROWS = 1000  # rows of a product
+SCALE_STEPS = 5
+BUCKET_SHIFT, N_BUCKETS = 20, 2**11  # sign, exponent and 3 bits of the fraction of a float32
 CLASSES = 10  # whose Hessians are sampled at once, which bounds the memory
 
 
@@ -37,7 +39,7 @@ class HessianSampler:
         problem: The objective.
 
     Attributes:
-        n_rows: About how many rows are drawn for a class the next time, at most.
+        n_rows: About how many rows are drawn for a class the next time.
     """
 
     def __init__(self, problem: LogisticProblem) -> None:
@@ -51,9 +53,6 @@ class HessianSampler:
         self, classes: Sequence[int], preconditioner: Preconditioner
     ) -> Iterator[np.ndarray]:
         """Estimate Xᵀ diag(C p_c (1 - p_c)) X at the current point, for each class c.
-
-        A row is drawn with the probability min(1, its share of the leverages and curvatures
-        times the number of rows), so fewer are drawn where some shares are large.
 
         Args:
             classes: In ascending order.
@@ -72,13 +71,11 @@ class HessianSampler:
             coef = np.concatenate([probe[some] for probe in probes])
             weights = X.columns.to_raw(coef, np.float32)
             leverage, curvature = X.rows.step(_leverages, weights, some)
-            n_drawn = self.n_rows * len(some) / (1 + CURVATURE_SHARE)
-            shares = (
-                n_drawn / (leverage + 1e-30),
-                n_drawn * CURVATURE_SHARE / (curvature + 1e-30),
-            )
+            shares = 1 / (leverage + 1e-30), CURVATURE_SHARE / (curvature + 1e-30)
+            histogram = X.rows.step(_importance, some, shares)
+            scale = _probability_scale(*histogram, self.n_rows * len(some))
             seed = int(self._random.integers(2**63))
-            yield from X.rows.step(_sampled_grams, some, self._problem.C, shares, seed)
+            yield from X.rows.step(_sampled_grams, some, self._problem.C, scale, seed)
         self.n_rows = min(int(self.n_rows * ROW_GROWTH), self._max_rows)
 
 
@@ -103,32 +100,70 @@ def _leverages(segment: Segment, weights: Weights, classes: list[int]) -> Applie
     return Applied(replace(segment, state=state), tuple(sum_tuples(sums)))
 
 
-def _sampled_grams(
-    segment: Segment,
-    classes: list[int],
-    C: float,
-    shares: tuple[float, float],
-    seed: int,
+def _importance(
+    segment: Segment, classes: list[int], shares: tuple[float, float]
 ) -> Applied:
-    """Estimate Xᵀ diag(C · curvature) X of each class from rows drawn independently.
+    """Replace the leverages by the importance of each row, and make a histogram of it.
 
     Args:
         segment: The rows, with their leverages.
         classes: Which.
+        shares: By what leverage and curvature are multiplied.
+
+    Returns:
+        With the sums: for each of the buckets, how many values are in it, and their sum.
+    """
+    state: State = segment.state
+    assert state.leverage is not None  # noqa: S101 (computed by the operation before)
+    importance = np.empty_like(state.leverage)
+    count, total = np.zeros(N_BUCKETS), np.zeros(N_BUCKETS)
+    for blocks in chunks(segment):
+        w = _curvature(segment, blocks, classes)
+        part = shares[0] * state.leverage[blocks] + shares[1] * w
+        importance[blocks] = part = part.astype(np.float32)
+        bucket = part.ravel().view(np.int32) >> BUCKET_SHIFT
+        count += np.bincount(bucket, minlength=N_BUCKETS)
+        total += np.bincount(bucket, part.ravel(), N_BUCKETS)
+    state = replace(state, leverage=importance)
+    return Applied(replace(segment, state=state), (count, total))
+
+
+def _probability_scale(count: np.ndarray, total: np.ndarray, n_drawn: int) -> float:
+    """Return the scale at which min(1, scale · importance) sums to about n_drawn.
+
+    Args:
+        count: How many values are in each bucket.
+        total: Their sum.
+        n_drawn: The number of rows of all classes.
+    """
+    scale = float(n_drawn)
+    for _ in range(SCALE_STEPS):
+        drawn = float(np.minimum(count, scale * total).sum())
+        scale *= min(n_drawn / (drawn + 1e-30), 1e6)
+    return scale
+
+
+def _sampled_grams(
+    segment: Segment, classes: list[int], C: float, scale: float, seed: int
+) -> Applied:
+    """Estimate Xᵀ diag(C · curvature) X of each class from rows drawn independently.
+
+    Args:
+        segment: The rows, with their importance.
+        classes: Which.
         C: Inverse strength of the penalty.
-        shares: By what leverage and curvature are multiplied in the probability of a row.
+        scale: By what importance is multiplied in the probability of a row.
         seed: Of this draw.
     """
     state: State = segment.state
     assert state.leverage is not None  # noqa: S101 (computed by the operation before)
-    w = _curvature(segment, slice(0, segment.n_blocks), classes)
-    probability = np.minimum(1, shares[0] * state.leverage + shares[1] * w)
-    grams = []
+    every, grams = slice(0, segment.n_blocks), []
     for position, c in enumerate(classes):
-        p, weight = probability[:, position].ravel(), C * w[:, position].ravel()
+        p = np.minimum(1, np.float32(scale) * state.leverage[:, position].ravel())
         random = np.random.default_rng([seed, c, segment.number])
         index = np.flatnonzero(random.random(len(p), np.float32) < p)
-        root = np.sqrt(weight[index] / p[index])
+        w = _curvature(segment, every, [c]).ravel()[index]
+        root = np.sqrt(np.float32(C) * w / p[index])
         n_columns = int(segment.columns.varies.sum()) + 1
         G = np.zeros((n_columns, n_columns), np.float32, order="F")
         for start in range(0, len(index), GRAM_ROWS):

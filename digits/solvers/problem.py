@@ -60,7 +60,8 @@ class State:
             last step, in float32 only.
         curvature: p(1 - p), or the p of a softmax, float32, at a point in float64; 0 for
             padded rows.
-        leverage: Of the classes whose Hessians are being sampled, float32.
+        leverage: While Hessians are sampled, the leverages of their classes, and then
+            their importance, (n_blocks, n_classes, BLOCK_ROWS) float32.
     """
 
     loss: Loss
