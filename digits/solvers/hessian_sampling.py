@@ -28,7 +28,10 @@ ROW_GROWTH = 1.05  # so many times the rows the next time
 CURVATURE_SHARE = 0.3  # of a draw that is by curvature alone, compared with leverage
 GRAM_ROWS = 1000  # rows of a product
 SCALE_STEPS = 5
-BUCKET_SHIFT, N_BUCKETS = 20, 2**11  # sign, exponent and 3 bits of the fraction of a float32
+BUCKET_SHIFT, N_BUCKETS = (
+    20,
+    2**11,
+)  # sign, exponent and 3 bits of the fraction of a float32
 CLASSES = 10  # whose Hessians are sampled at once, which bounds the memory
 
 

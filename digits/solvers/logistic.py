@@ -200,9 +200,7 @@ class _LogisticOptimizer:
         self.refinement = np.ones(n_problems)
         self.rounded: tuple[np.ndarray, np.ndarray] | None = None
 
-    def run(
-        self, callback: Callback | None
-    ) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
+    def run(self, callback: Callback | None) -> tuple[int, tuple[np.ndarray, np.ndarray]]:
         """Iterate through all phases.
 
         Returns:

@@ -88,9 +88,7 @@ class LogisticProblem:
         penalty_mask: (n_columns,), 1 where a coefficient is penalised, 0 for the intercept.
     """
 
-    def __init__(
-        self, X: StandardizedMatrix, n_classes: int, loss: Loss, C: float
-    ) -> None:
+    def __init__(self, X: StandardizedMatrix, n_classes: int, loss: Loss, C: float) -> None:
         self.X, self.loss, self.C = X, loss, C
         self.n_outputs = n_classes if n_classes > 2 else 1  # noqa: PLR2004
         self.penalty_mask = np.ones(X.n_columns)

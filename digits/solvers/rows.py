@@ -82,9 +82,7 @@ class MappedRows:
 
 
 @lru_cache(maxsize=2 * MAX_SEGMENTS)
-def _mapped(
-    path: str, offset: int, shape: tuple[int, ...], dtype: np.dtype
-) -> np.ndarray:
+def _mapped(path: str, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.memmap(path, dtype, "r", offset, shape)
 
 
@@ -222,26 +220,27 @@ class LocalRows(Rows):
         X: (n_samples, ...) uint8 or float, may be memory-mapped.
         y: (n_samples, ...).
         pool: The threads.
+
+    Attributes:
+        segments: In their order.
     """
 
     def __init__(self, X: np.ndarray, y: np.ndarray, pool: ThreadPoolExecutor) -> None:
         super().__init__(X, y, pool)
         X, ends = X.reshape(len(X), -1), borders(len(X))
         parts = [slice(*pair) for pair in zip(ends, ends[1:], strict=False)]
-        self._segments = [Segment(i, X[rows], y[rows]) for i, rows in enumerate(parts)]
+        self.segments = [Segment(i, X[rows], y[rows]) for i, rows in enumerate(parts)]
 
     def step(self, operation: Operation, *arguments: Any) -> list[Any]:
         """Apply an operation to each segment."""
 
         def apply(number: int) -> tuple[Any, ...]:
             with np.errstate(over="ignore", under="ignore"):
-                self._segments[number], sums = operation(
-                    self._segments[number], *arguments
-                )
+                self.segments[number], sums = operation(self.segments[number], *arguments)
             return sums
 
         total = TreeSum()
-        numbers = range(len(self._segments))
+        numbers = range(len(self.segments))
         for number, sums in zip(numbers, self.pool.map(apply, numbers), strict=True):
             total.add(number, 1, sums)
         return total.total()

@@ -68,9 +68,7 @@ class Columns:
             weights = np.zeros((len(coef), len(self.varies)))
             weights[:, self.varies] = coef[:, :-1] / self.scale[self.varies]
             shift = coef[:, -1] - weights @ self.mean
-        return Weights(
-            np.ascontiguousarray(weights, dtype), shift.astype(dtype)[:, None]
-        )
+        return Weights(np.ascontiguousarray(weights, dtype), shift.astype(dtype)[:, None])
 
     def from_raw(self, product: np.ndarray, total: np.ndarray) -> np.ndarray:
         """Return R X, (n_outputs, n_columns) float64.

@@ -12,15 +12,22 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
-from digits.solvers import least_squares, sklearn_backend
+from digits.solvers import hessian_sampling, least_squares, rows, sklearn_backend
 from digits.solvers.hessian_sampling import HessianSampler
 from digits.solvers.least_squares import LinearRegression
-from digits.solvers.line_search import SubspaceObjective
+from digits.solvers.line_search import SubspaceObjective, minimize
 from digits.solvers.logistic import LogisticRegression
 from digits.solvers.losses import LogisticLoss, SoftmaxLoss
 from digits.solvers.preconditioner import SharedBlock, cholesky
-from digits.solvers.problem import Direction, LogisticProblem, Point
-from digits.solvers.standardized import BLOCK_ROWS, StandardizedMatrix
+from digits.solvers.problem import LogisticProblem
+from digits.solvers.rows import BLOCK_ROWS, LocalRows, TreeSum, borders
+from digits.solvers.standardized import (
+    StandardizedMatrix,
+    rmatmul,
+    sample_rows,
+    scores,
+    to_blocks,
+)
 from tests.helpers.project import ROOT
 from tests.stress import rounding
 
@@ -342,6 +349,48 @@ class InOrder:
     map = staticmethod(map)
 
 
+def matrix_of(X, y=None):
+    """Return the standardised matrix of X, and its segments."""
+    rows = LocalRows(X, np.zeros(len(X)) if y is None else y, InOrder())
+    return StandardizedMatrix(rows), rows.segments
+
+
+@pytest.mark.parametrize("n_samples", [1, 119, 120, 121, 2000, 120 * 16 * 2, 25_007])
+def test_segments_are_whole_blocks_and_depend_on_the_number_of_rows_alone(n_samples):
+    ends = borders(n_samples)
+    sizes = np.diff(ends)
+    assert ends[0] == 0
+    assert ends[-1] == n_samples
+    assert len(sizes) in {2**i for i in range(7)}
+    assert (sizes[:-1] % BLOCK_ROWS == 0).all()
+    assert sizes.max() - sizes.min() < 2 * BLOCK_ROWS
+
+
+@pytest.mark.parametrize("n_parts", [1, 2, 3, 5, 11])
+@pytest.mark.parametrize("n_leaves", [1, 2, 11, 16])
+def test_a_sum_does_not_depend_on_what_was_added_where(n_leaves, n_parts):
+    values = np.random.default_rng(0).normal(size=(n_leaves, 5)) * 10.0 ** np.arange(5)
+    whole = TreeSum()
+    for i, value in enumerate(values):
+        whole.add(i, 1, (value.copy(), value[0]))
+    merged = TreeSum()
+    for numbers in np.array_split(np.arange(n_leaves), n_parts):
+        part = TreeSum()
+        for i in numbers:
+            part.add(int(i), 1, (values[i].copy(), values[i, 0]))
+        for node in part.nodes():
+            merged.add(*node)
+    for a, b in zip(whole.total(), merged.total(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def scores_and_products(segment, weights, R, dtype):
+    """Return the scores of all blocks, and the product of R with the segment."""
+    every = slice(0, segment.n_blocks)
+    Z = scores(segment, every, weights)
+    return Z, rmatmul(segment, every, to_blocks(segment, R), dtype)
+
+
 @pytest.mark.parametrize(
     "n_samples", [1, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 5 * BLOCK_ROWS + 7]
 )
@@ -349,51 +398,68 @@ class InOrder:
 def test_products_are_those_of_the_standardised_matrix(n_samples, dtype):
     X = np.random.default_rng(0).integers(0, 256, (n_samples, 6)).astype(dtype)
     X[:, 2] = 9
-    matrix = StandardizedMatrix(X, InOrder(), 1)
-    A = np.column_stack([standardise(X)[:, matrix.varies], np.ones(n_samples)])
+    matrix, segments = matrix_of(X)
+    A = np.column_stack([standardise(X)[:, matrix.columns.varies], np.ones(n_samples)])
     assert matrix.n_columns == A.shape[1]
     rng = np.random.default_rng(1)
     W, R = rng.normal(size=(3, matrix.n_columns)), rng.normal(size=(n_samples, 3))
+    ends = borders(n_samples)
     for precision, atol in ((np.float32, 1e-3), (float, 1e-10)):
-        Z = matrix.scores(W, precision).transpose(0, 2, 1).reshape(-1, 3)[:n_samples]
-        np.testing.assert_allclose(Z, A @ W.T, atol=atol)
-        G = matrix.rmatmul(matrix.to_blocks(R), precision)
+        weights, total = matrix.columns.to_raw(W, precision), TreeSum()
+        for segment, first, end in zip(segments, ends, ends[1:], strict=False):
+            n = end - first
+            Z, sums = scores_and_products(segment, weights, R[first:end], precision)
+            Z = Z.transpose(0, 2, 1).reshape(-1, 3)[:n]
+            np.testing.assert_allclose(Z, A[first:end] @ W.T, atol=atol)
+            total.add(segment.number, 1, sums)
+            index = np.arange(0, n, 2)
+            found = sample_rows(segment, index)
+            np.testing.assert_allclose(found, A[first:end][index], atol=1e-4)
+        G = matrix.columns.from_raw(*total.total())
         np.testing.assert_allclose(G, R.T @ A, atol=atol * n_samples)
     np.testing.assert_allclose(matrix.gram(), A.T @ A, atol=1e-9 * n_samples)
-    index = np.arange(0, n_samples, 2)
-    np.testing.assert_allclose(matrix.sample_rows(index), A[index], atol=1e-4)
 
 
 def test_mean_and_scale_of_bytes_are_exact():
     X = np.random.default_rng(0).integers(0, 256, (9000, 5)).astype(np.uint8)
     X[:, 0] = 255
-    matrix = StandardizedMatrix(X, InOrder(), 1)
+    columns = matrix_of(X)[0].columns
     wide = X.astype(object)  # Python's integers, which do not overflow
     n, total, squares = len(X), wide.sum(axis=0), (wide**2).sum(axis=0)
-    assert matrix.mean.tolist() == [t / n for t in total]
+    assert columns.mean.tolist() == [t / n for t in total]
     variance = [(n * q - t * t) / n**2 for q, t in zip(squares, total, strict=True)]
-    assert matrix.scale.tolist() == [1.0, *np.sqrt(np.array(variance[1:], float))]
+    assert columns.scale.tolist() == [1.0, *np.sqrt(np.array(variance[1:], float))]
+
+
+@pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
+def test_segments_of_other_sizes_give_the_same_model(multi_class, monkeypatch):
+    X, y = data(n_samples=3000)
+    expected = LogisticRegression(multi_class=multi_class).fit(X, y)
+    for most in (1, 4):
+        monkeypatch.setattr(rows, "MAX_SEGMENTS", most)
+        model = LogisticRegression(multi_class=multi_class).fit(X, y)
+        assert model.is_canonical_
+        np.testing.assert_array_equal(model.coef_, expected.coef_)
+        np.testing.assert_array_equal(model.intercept_, expected.intercept_)
 
 
 @pytest.fixture(params=[LogisticLoss, SoftmaxLoss])
 def problem(request):
     """Return a problem of 3 classes and a point in float64, away from the optimum."""
     X, y = data(n_samples=700)
-    matrix = StandardizedMatrix(X, InOrder(), 1)
-    problem = LogisticProblem(matrix, one_hot(y) == 1, request.param(), 0.5)
-    coef = np.random.default_rng(5).normal(scale=0.5, size=(3, matrix.n_columns))
-    scores = matrix.scores(coef, float)
-    _, residuals, _ = problem.loss.evaluate(scores, problem.targets)
-    return problem, Point(coef, scores, residuals, np.zeros(3))
+    problem = LogisticProblem(matrix_of(X, y)[0], 3, request.param(), 0.5)
+    problem.origin()
+    coef = np.random.default_rng(5).normal(scale=0.5, size=(3, problem.X.n_columns))
+    return problem, problem.go_to(coef)
 
 
 def test_derivatives_of_the_line_search_match_finite_differences(problem):
     problem, point = problem
     rng = np.random.default_rng(6)
-    coefs = rng.normal(size=(2, *point.coef.shape))
-    directions = [Direction(c, problem.X.scores(c, float)) for c in coefs]
+    directions = rng.normal(size=(1, *point.coef.shape))
+    problem.look_along(directions[0], 1, float)
     subspace = SubspaceObjective(problem, point, directions)
-    weights, step = rng.normal(size=(2, 2, 3))
+    weights, step = rng.normal(size=(2, 1, 3))
     at = subspace.evaluate(weights)
     low, high = (subspace.evaluate(weights + h * step) for h in (-1e-5, 1e-5))
     by_problem = step.reshape(1, -1) if problem.loss.coupled else step.T
@@ -405,33 +471,75 @@ def test_derivatives_of_the_line_search_match_finite_differences(problem):
     np.testing.assert_allclose(change, product, rtol=1e-6, atol=1e-6)
 
 
+def test_a_search_of_two_directions_reaches_the_lowest_point_of_the_plane(problem):
+    problem, _ = problem
+    point = problem.origin()  # in float32, which keeps the last step
+    rng = np.random.default_rng(8)
+    first, second = rng.normal(scale=0.02, size=(2, *point.coef.shape))
+    if problem.loss.coupled:
+        first, second = first - first.mean(axis=0), second - second.mean(axis=0)
+    problem.look_along(first, 1, np.float32)
+    one = np.ones((1, 3))
+    point = problem.move(one, first)
+    weights = minimize(problem, point, [second, first], np.float32)
+    coef = first + weights[0][:, None] * second + weights[1][:, None] * first
+    if problem.loss.coupled:
+        coef = coef - coef.mean(axis=0)
+    end = problem.move(weights, coef)
+    np.testing.assert_allclose(end.objective, problem.objective(coef), rtol=1e-5)
+    for direction in (first, second):
+        slope = (end.gradient * direction).sum(axis=1)
+        np.testing.assert_allclose(slope, 0, atol=1e-2 * abs(point.gradient).max())
+
+
 def test_the_gradient_matches_finite_differences(problem):
     problem, point = problem
     step = np.random.default_rng(7).normal(size=point.coef.shape)
-    along = [Direction(step, problem.X.scores(step, float))]
-    at = SubspaceObjective(problem, point, along).evaluate(np.zeros((1, 3)))
-    products = (problem.gradient(point, float) * step).sum(axis=1)
+    sums = problem.look_along(step, 1, float)
+    at = SubspaceObjective(problem, point, [step]).first(sums)
+    products = (point.gradient * step).sum(axis=1)
     np.testing.assert_allclose(at.gradient.ravel(), products, rtol=1e-9)
+
+
+def test_hessian_products_match_finite_differences(problem):
+    problem, point = problem
+    step = np.random.default_rng(7).normal(size=point.coef.shape)
+    product = problem.hessian_product(step, float)
+    low, high = (problem.go_to(point.coef + h * step) for h in (-1e-5, 1e-5))
+    change = (high.gradient - low.gradient) / 2e-5
+    np.testing.assert_allclose(product, change, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float64])
 def test_a_sampled_hessian_is_near_the_exact_one(dtype):
     """In each direction within a factor of 2, from a tenth of the rows."""
     X, y = data(n_samples=40_000, n_classes=3)
-    matrix = StandardizedMatrix(X[:, :5].astype(dtype), InOrder(), 1)
-    problem = LogisticProblem(matrix, one_hot(y) == 1, SoftmaxLoss(), 0.5)
-    p = softmax([1.0, 0.0, -1.0])  # of all samples, by the intercepts
-    R = matrix.to_blocks(p - one_hot(y))
-    point = Point(np.zeros((3, matrix.n_columns)), R, R, np.zeros(1))
+    matrix, segments = matrix_of(X[:, :5].astype(dtype), y)
+    problem = LogisticProblem(matrix, 3, SoftmaxLoss(), 0.5)
+    problem.origin()
+    coef = np.zeros((3, matrix.n_columns))
+    coef[:, -1] = [1.0, 0.0, -1.0]
+    p = softmax(coef[:, -1])  # of all samples, by the intercepts
+    problem.go_to(coef)
     preconditioner = SharedBlock(cholesky(0.1 * matrix.gram()))
     sampler = HessianSampler(problem)
-    grams = sampler.grams([0, 2], point, preconditioner)
-    assert sampler.n_rows == int(4000 * 1.05)
+    grams = sampler.grams([0, 2], preconditioner)
     weights = [p[c] * (1 - p[c]) for c in (0, 2)]
     exact = 0.5 * matrix.gram()
     for gram, weight in zip(grams, weights, strict=True):
-        ratios = eigvalsh(gram, weight * exact)
+        ratios = eigvalsh(gram, weight * exact)  # of the lower triangles
         assert 0.5 < ratios.min() <= ratios.max() < 2
+    assert sampler.n_rows == int(4000 * 1.05)
+
+
+def test_about_as_many_rows_are_drawn_as_wanted():
+    importance = np.random.default_rng(0).exponential(size=20_000) ** 4
+    importance = (importance / importance.sum()).astype(np.float32)
+    bucket = importance.view(np.int32) >> hessian_sampling.BUCKET_SHIFT
+    count = np.bincount(bucket, minlength=hessian_sampling.N_BUCKETS)
+    total = np.bincount(bucket, importance, hessian_sampling.N_BUCKETS)
+    scale = hessian_sampling._probability_scale(count, total, 4000)
+    assert np.minimum(1, scale * importance).sum() == pytest.approx(4000, rel=0.03)
 
 
 FIT = """
