@@ -20,18 +20,16 @@ from digits.solvers.problem import LogisticProblem, State
 from digits.solvers.rows import BLOCK_ROWS, Applied, Segment
 from digits.solvers.standardized import Weights, chunks, clear_padding, sample_rows, scores
 
-N_PROJECTIONS = 6  # for the leverages
+N_PROJECTIONS = 10  # for the leverages
 ROWS_PER_HESSIAN = 4000  # rows drawn for a class, at least
 ROW_FRACTION = 50  # of many samples, a fiftieth is drawn
 MAX_ROW_FRACTION = 3  # and at most a third
 ROW_GROWTH = 1.05  # so many times the rows the next time
 CURVATURE_SHARE = 0.3  # of a draw that is by curvature alone, compared with leverage
 GRAM_ROWS = 1000  # rows of a product
-SCALE_STEPS = 5
-BUCKET_SHIFT, N_BUCKETS = (
-    20,
-    2**11,
-)  # sign, exponent and 3 bits of the fraction of a float32
+SCALE_STEPS, MAX_SCALE = 100, 1e30
+# The buckets of a histogram: exponent and 3 bits of the fraction of a positive float32.
+BUCKET_SHIFT, N_BUCKETS = 20, 2**11
 CLASSES = 10  # whose Hessians are sampled at once, which bounds the memory
 
 
@@ -75,8 +73,8 @@ class HessianSampler:
             weights = X.columns.to_raw(coef, np.float32)
             leverage, curvature = X.rows.step(_leverages, weights, some)
             shares = 1 / (leverage + 1e-30), CURVATURE_SHARE / (curvature + 1e-30)
-            histogram = X.rows.step(_importance, some, shares)
-            scale = _probability_scale(*histogram, self.n_rows * len(some))
+            count, total = X.rows.step(_importance, some, shares)
+            scale = _probability_scale(count, total, self.n_rows * len(some))
             seed = int(self._random.integers(2**63))
             yield from X.rows.step(_sampled_grams, some, self._problem.C, scale, seed)
         self.n_rows = min(int(self.n_rows * ROW_GROWTH), self._max_rows)
@@ -142,7 +140,7 @@ def _probability_scale(count: np.ndarray, total: np.ndarray, n_drawn: int) -> fl
     scale = float(n_drawn)
     for _ in range(SCALE_STEPS):
         drawn = float(np.minimum(count, scale * total).sum())
-        scale *= min(n_drawn / (drawn + 1e-30), 1e6)
+        scale = min(scale * n_drawn / (drawn + 1e-30), MAX_SCALE)
     return scale
 
 

@@ -4,7 +4,7 @@ Scores, residuals and all else that belongs to a row are in the segments of the 
 module has the operations on them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from digits.parallel import sum_tuples
 from digits.solvers.losses import Loss
 from digits.solvers.rows import BLOCK_ROWS, Applied, Segment
 from digits.solvers.standardized import (
+    Columns,
     StandardizedMatrix,
     Weights,
     chunks,
@@ -66,8 +67,8 @@ class State:
 
     loss: Loss
     targets: np.ndarray
-    scores: np.ndarray
-    residuals: np.ndarray
+    scores: Any = None
+    residuals: Any = None
     directions: tuple[np.ndarray, ...] = ()
     curvature: np.ndarray | None = None
     leverage: np.ndarray | None = None
@@ -99,18 +100,20 @@ class LogisticProblem:
 
     def origin(self) -> Point:
         """Go to the point where all coefficients are 0, in float32."""
-        sums = self.X.rows.step(_start, self.loss, self.n_outputs)
+        sums = self.X.rows.step(_start, self.X.columns, self.loss, self.n_outputs)
         coef = np.zeros((self.n_outputs, self.X.n_columns))
         return self._point(coef, sums)
 
     def go_to(self, coef: np.ndarray) -> Point:
         """Go to these coefficients, (n_outputs, n_columns), in float64, by a pass."""
-        sums = self.X.rows.step(_place, self.X.columns.to_raw(coef, float))
+        columns = self.X.columns
+        arguments = columns, self.loss, self.n_outputs, columns.to_raw(coef, float)
+        sums = self.X.rows.step(_place, *arguments, fresh=True)
         return self._point(coef, sums)
 
     def objective(self, coef: np.ndarray) -> np.ndarray:
         """Return f, (n_problems,), of these coefficients, in float64; go nowhere."""
-        (loss,) = self.X.rows.step(_loss_at, self.X.columns.to_raw(coef, float))
+        (loss,) = self.X.rows.sum(_loss_at, self.X.columns.to_raw(coef, float))
         return self.objective_of(loss, coef)
 
     def look_along(
@@ -140,7 +143,7 @@ class LogisticProblem:
             its Hessian within each output, (n_directions, n_directions, n_outputs); and
             what a softmax subtracts from all of it, (m, m).
         """
-        return self.X.rows.step(_derivatives, weights)
+        return self.X.rows.sum(_derivatives, weights)
 
     def move(self, weights: np.ndarray, coef: np.ndarray) -> Point:
         """Go along the directions.
@@ -160,7 +163,7 @@ class LogisticProblem:
             dtype: Type of the pass.
         """
         columns = self.X.columns
-        product = self.X.rows.step(_hessian_product, columns.to_raw(V, dtype))
+        product = self.X.rows.sum(_hessian_product, columns.to_raw(V, dtype))
         return self.C * columns.from_raw(*product) + self.penalty_mask * V
 
     def dot(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -200,6 +203,7 @@ class LogisticProblem:
         return Point(coef, self.objective_of(loss, coef), gradient, self.C * curvature)
 
     def objective_of(self, loss: np.ndarray, coef: np.ndarray) -> np.ndarray:
+        """Return f, (n_problems,), where the rows' losses sum to `loss`."""
         penalty = (self.penalty_mask * coef * coef).sum(axis=1) / 2
         if self.loss.coupled:
             penalty = penalty.sum(keepdims=True)
@@ -207,22 +211,32 @@ class LogisticProblem:
         return objective
 
 
-def _start(segment: Segment, loss: Loss, n_outputs: int) -> Applied:
-    """Set the targets; go to the origin in float32."""
+def _start(segment: Segment, columns: Columns, loss: Loss, n_outputs: int) -> Applied:
+    """Go to the origin, in float32."""
+    segment = _with_targets(segment, columns, loss, n_outputs)
+    Z = np.zeros(segment.state.targets.shape, np.float32)
+    return _arrive(segment, Z.dtype, lambda blocks: Z[blocks])
+
+
+def _place(
+    segment: Segment, columns: Columns, loss: Loss, n_outputs: int, weights: Weights
+) -> Applied:
+    """Go to the point of these coefficients."""
+    segment = _with_targets(segment, columns, loss, n_outputs)
+    return _arrive(
+        segment, weights.shift.dtype, lambda blocks: scores(segment, blocks, weights)
+    )
+
+
+def _with_targets(
+    segment: Segment, columns: Columns, loss: Loss, n_outputs: int
+) -> Segment:
+    """Return the segment with all that does not depend on the point."""
     classes = np.arange(n_outputs) if n_outputs > 1 else np.ones(1)
     targets = to_blocks(segment, loss.targets(segment.y[:, None] == classes))
     if segment.padding:
         targets[-1, :, -segment.padding :] = loss.padding_target
-    Z = np.zeros(targets.shape, np.float32)
-    segment = replace(segment, state=State(loss, targets, Z, Z))
-    return _arrive(segment, np.dtype(np.float32), lambda blocks: Z[blocks])
-
-
-def _place(segment: Segment, weights: Weights) -> Applied:
-    """Go to the point of these coefficients."""
-    return _arrive(
-        segment, weights.shift.dtype, lambda blocks: scores(segment, blocks, weights)
-    )
+    return replace(segment, columns=columns, state=State(loss, targets))
 
 
 def _move(segment: Segment, weights: np.ndarray) -> Applied:
@@ -247,7 +261,10 @@ def _move(segment: Segment, weights: np.ndarray) -> Applied:
 
 
 def _arrive(
-    segment: Segment, dtype: np.dtype, new_scores: Any, kept: tuple[np.ndarray, ...] = ()
+    segment: Segment,
+    dtype: np.dtype,
+    new_scores: Callable[[slice], np.ndarray],
+    kept: tuple[np.ndarray, ...] = (),
 ) -> Applied:
     """Go to a point; sum the loss, its gradient and, in float64, its curvature.
 
@@ -260,7 +277,7 @@ def _arrive(
     state: State = segment.state
     Z = np.empty(state.targets.shape, dtype)
     R = np.empty_like(Z)
-    P = np.empty(Z.shape, np.float32) if dtype == float else None
+    P = np.empty(Z.shape, np.float32) if dtype == np.float64 else None
     sums = []
     for blocks in chunks(segment):
         z = Z[blocks] = new_scores(blocks)
@@ -279,7 +296,7 @@ def _arrive(
     return Applied(replace(segment, state=state), tuple(sum_tuples(sums)))
 
 
-def _loss_at(segment: Segment, weights: Weights) -> Applied:
+def _loss_at(segment: Segment, weights: Weights) -> tuple[Any, ...]:
     """Sum the loss of these coefficients."""
     state: State = segment.state
     total: Any = 0.0
@@ -287,7 +304,7 @@ def _loss_at(segment: Segment, weights: Weights) -> Applied:
         Z = scores(segment, blocks, weights)
         loss, _, _ = state.loss.evaluate(Z, state.targets[blocks])
         total = total + loss.sum(axis=(0, 2))
-    return Applied(segment, (total,))
+    return (total,)
 
 
 def _look(segment: Segment, weights: Weights, n_directions: int) -> Applied:
@@ -304,7 +321,7 @@ def _look(segment: Segment, weights: Weights, n_directions: int) -> Applied:
     return Applied(replace(segment, state=state), tuple(sum_tuples(sums)))
 
 
-def _derivatives(segment: Segment, weights: np.ndarray) -> Applied:
+def _derivatives(segment: Segment, weights: np.ndarray) -> tuple[Any, ...]:
     """Sum the loss and its derivatives at weights of the directions."""
     state: State = segment.state
     w, sums = _cast(weights, state), []
@@ -314,7 +331,7 @@ def _derivatives(segment: Segment, weights: np.ndarray) -> Applied:
         loss, R, curvature = state.loss.evaluate(Z, state.targets[blocks])
         along = _along(state.loss, D, R, curvature)
         sums.append((loss.sum(axis=(0, 2), dtype=float), *along))
-    return Applied(segment, tuple(sum_tuples(sums)))
+    return tuple(sum_tuples(sums))
 
 
 def _along(
@@ -345,7 +362,7 @@ def _combine(w: np.ndarray, D: Sequence[np.ndarray]) -> np.ndarray:
     return total
 
 
-def _hessian_product(segment: Segment, weights: Weights) -> Applied:
+def _hessian_product(segment: Segment, weights: Weights) -> tuple[Any, ...]:
     """Multiply by the Hessian of the loss, in a single pass over the rows."""
     state: State = segment.state
     assert state.curvature is not None  # noqa: S101 (in phase 3 there is one)
@@ -366,4 +383,4 @@ def _hessian_product(segment: Segment, weights: Weights) -> Applied:
                 product = product + np.matmul(values, block)
             total = total + r.sum(axis=(0, 2), dtype=float)
         sums.append((product.astype(float), total))
-    return Applied(segment, tuple(sum_tuples(sums)))
+    return tuple(sum_tuples(sums))

@@ -1,43 +1,31 @@
 """The rows of a matrix in segments, and operations on them.
 
-A solver works with a matrix of many rows and with coefficients, which are small. Everything
-that has as many rows as the matrix stays in `Segment`s: the rows themselves, targets, scores,
-residuals. An operation is a function of a segment and of small arguments; it returns the
-segment with what it computed, and partial sums. `Rows.step` applies it to all segments and
-returns the sums. So the same solver runs on threads (`LocalRows`) and on a Dask cluster
-(`dask_rows`), and only what has the size of the coefficients or of a Gram matrix travels.
+A solver works with a matrix of many rows and with coefficients, which are small. All that
+has as many rows as the matrix stays in `Segment`s: the rows themselves, targets, scores,
+residuals. An operation is a function of a segment and of small arguments, which returns
+partial sums and, for `Rows.step`, the segment with what it computed. So the same solver
+runs on threads (`LocalRows`) and on a Dask cluster (`dask_rows`), where only what has the
+size of the coefficients or of a Gram matrix travels.
 
 The borders of the segments depend on the number of rows alone, and sums are added in the
-order of a binary tree over the segments. So the number of threads or workers changes no bit.
-Segments are values: an operation changes none. So one that is lost with its worker can be
-computed again.
+order of a binary tree over the segments. So the number of threads or workers changes no
+bit. Segments are values: an operation changes none. So one that is lost with its worker can
+be computed again.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol, Self
+from itertools import pairwise
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 BLOCK_ROWS = 120  # rows of a product: few enough for OpenBLAS's kernels without packing
 SEGMENT_BLOCKS = 128  # blocks of a segment, unless that gives too many or too few segments
 MIN_SEGMENTS, MAX_SEGMENTS = 16, 64  # powers of two; fewer blocks are as many segments
-
-
-class Matrix(Protocol):
-    """What a segment needs of its rows: an array, or `MappedRows`."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        """Return rows, by a slice or by their numbers."""
 
 
 class MappedRows:
@@ -95,14 +83,14 @@ class Segment:
 
     Attributes:
         number: Its place among the segments, from 0.
-        pixels: (n_rows, n_features) uint8 or float.
+        pixels: (n_rows, n_features) uint8 or float: an array, or `MappedRows`.
         y: (n_rows, ...), what the rows are to give.
         columns: How columns are standardised (`standardized.Columns`), once it is known.
         state: What an objective keeps of the rows.
     """
 
     number: int
-    pixels: Matrix
+    pixels: Any
     y: np.ndarray
     columns: Any = None
     state: Any = None
@@ -129,6 +117,7 @@ class Applied(NamedTuple):
 
 
 Operation = Callable[..., Applied]
+Summation = Callable[..., tuple[Any, ...]]
 
 
 def borders(n_samples: int) -> list[int]:
@@ -184,32 +173,40 @@ def _add(left: list[Any], right: list[Any]) -> list[Any]:
     ]
 
 
+def quiet() -> np.errstate:
+    """Return a context for operations: a probability may be 0 or 1."""
+    return np.errstate(over="ignore", under="ignore")
+
+
 class Rows(ABC):
     """All rows of a matrix.
 
     Args:
         X: (n_samples, ...) uint8 or float, flattened to (n_samples, n_features).
-        y: (n_samples, ...), what the rows are to give.
         pool: Threads of this process.
 
     Attributes:
         n_samples: Number of rows.
-        n_features: Number of columns.
         is_bytes: Whether X is uint8.
         pool: As given; for work that has the size of the coefficients.
     """
 
-    def __init__(self, X: np.ndarray, y: np.ndarray, pool: ThreadPoolExecutor) -> None:
-        self.n_samples, self.n_features = len(X), X[:1].size
-        self.is_bytes = X.dtype == np.uint8
-        self.pool = pool
+    def __init__(self, X: np.ndarray, pool: ThreadPoolExecutor) -> None:
+        self.n_samples, self.is_bytes, self.pool = len(X), X.dtype == np.uint8, pool
 
     @abstractmethod
-    def step(self, operation: Operation, *arguments: Any) -> list[Any]:
-        """Apply `operation(segment, *arguments)` to each segment, and keep the results.
+    def sum(self, operation: Summation, *arguments: Any) -> list[Any]:
+        """Apply `operation(segment, *arguments)` to each segment; return the sums."""
 
-        Returns:
-            The partial sums, added.
+    @abstractmethod
+    def step(self, operation: Operation, *arguments: Any, fresh: bool = False) -> list[Any]:
+        """The same for an operation that returns segments, which replace the old ones.
+
+        Args:
+            operation: The operation.
+            arguments: What it takes after the segment.
+            fresh: Whether the operation needs only the pixels and y of a segment, so that
+                all else can be forgotten.
         """
 
 
@@ -226,21 +223,38 @@ class LocalRows(Rows):
     """
 
     def __init__(self, X: np.ndarray, y: np.ndarray, pool: ThreadPoolExecutor) -> None:
-        super().__init__(X, y, pool)
+        super().__init__(X, pool)
         X, ends = X.reshape(len(X), -1), borders(len(X))
-        parts = [slice(*pair) for pair in zip(ends, ends[1:], strict=False)]
+        parts = [slice(*pair) for pair in pairwise(ends)]
         self.segments = [Segment(i, X[rows], y[rows]) for i, rows in enumerate(parts)]
 
-    def step(self, operation: Operation, *arguments: Any) -> list[Any]:
-        """Apply an operation to each segment."""
+    def sum(self, operation: Summation, *arguments: Any) -> list[Any]:
+        """Apply an operation to each segment; return the sums."""
+
+        def apply(segment: Segment) -> tuple[Any, ...]:
+            with quiet():
+                return operation(segment, *arguments)
+
+        return self._total(self.pool.map(apply, self.segments))
+
+    def step(
+        self,
+        operation: Operation,
+        *arguments: Any,
+        fresh: bool = False,  # noqa: ARG002 (nothing is ever lost)
+    ) -> list[Any]:
+        """Apply an operation to each segment, and keep the results."""
 
         def apply(number: int) -> tuple[Any, ...]:
-            with np.errstate(over="ignore", under="ignore"):
-                self.segments[number], sums = operation(self.segments[number], *arguments)
-            return sums
+            with quiet():
+                applied = operation(self.segments[number], *arguments)
+            self.segments[number] = applied.segment
+            return applied.sums
 
+        return self._total(self.pool.map(apply, range(len(self.segments))))
+
+    def _total(self, parts: Iterable[tuple[Any, ...]]) -> list[Any]:
         total = TreeSum()
-        numbers = range(len(self.segments))
-        for number, sums in zip(numbers, self.pool.map(apply, numbers), strict=True):
+        for number, sums in enumerate(parts):
             total.add(number, 1, sums)
         return total.total()

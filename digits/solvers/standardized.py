@@ -202,8 +202,8 @@ class StandardizedMatrix:
         self.rows, self.n_samples = rows, rows.n_samples
         shift: Any = 0
         if not rows.is_bytes:
-            (shift,) = rows.step(_mean_of_first_rows)
-        total, squares = rows.step(_moments, shift)
+            (shift,) = rows.sum(_mean_of_first_rows)
+        total, squares = rows.sum(_moments, shift)
         n = self.n_samples
         variance = (n * squares - total**2) / n**2
         varies = variance > (0 if rows.is_bytes else ROUNDING * squares / n)
@@ -254,7 +254,7 @@ class StandardizedMatrix:
         """
         n, columns = self.n_samples, self.columns
         products, total = self._products()
-        target, sums = self.rows.step(_target_products)
+        target, sums = self.rows.sum(_target_products)
         target = target.T
         scale = unit = np.ones(len(total))
         if columns.is_bytes:
@@ -270,7 +270,7 @@ class StandardizedMatrix:
         U are the grey values, or the standardised columns of floats. Of bytes both are
         exact.
         """
-        products, total = self.rows.step(_gram)
+        products, total = self.rows.sum(_gram)
         if self.columns.is_bytes:
             # Whole numbers below 2⁵³, so these are exactly the sums of the grey values.
             products += MIDDLE_GREY * (total + total[:, None])
@@ -283,13 +283,13 @@ def _set_columns(segment: Segment, columns: Columns) -> Applied:
     return Applied(replace(segment, columns=columns))
 
 
-def _mean_of_first_rows(segment: Segment) -> Applied:
+def _mean_of_first_rows(segment: Segment) -> tuple[Any, ...]:
     """Return the mean of the first rows of all, which are in the first segment."""
     mean = segment.pixels[:SHIFT_ROWS].mean(axis=0, dtype=float)
-    return Applied(segment, (mean if segment.number == 0 else np.zeros_like(mean),))
+    return (mean if segment.number == 0 else np.zeros_like(mean),)
 
 
-def _moments(segment: Segment, shift: Any) -> Applied:
+def _moments(segment: Segment, shift: Any) -> tuple[Any, ...]:
     """Sum the columns, less `shift`, and their squares."""
     total: Any = 0.0
     squares: Any = 0.0
@@ -305,10 +305,10 @@ def _moments(segment: Segment, shift: Any) -> Applied:
             F = U.astype(float) - shift
             total = total + F.sum(axis=0)
             squares = squares + np.einsum("ij,ij->j", F, F)
-    return Applied(segment, (total, squares))
+    return (total, squares)
 
 
-def _gram(segment: Segment) -> Applied:
+def _gram(segment: Segment) -> tuple[Any, ...]:
     """Sum FᵀF and the columns of F: bytes less the middle grey, or standardised floats."""
     fill, dtype = _filler(segment)
     width = int(segment.columns.varies.sum())
@@ -321,7 +321,7 @@ def _gram(segment: Segment) -> Applied:
         fill(U, F)
         G += np.matmul(F.T, F, out=product)
         total += F.sum(axis=0)
-    return Applied(segment, (G, total))
+    return (G, total)
 
 
 def _filler(
@@ -346,7 +346,7 @@ def _filler(
     )
 
 
-def _target_products(segment: Segment) -> Applied:
+def _target_products(segment: Segment) -> tuple[Any, ...]:
     """Sum yᵀ times what `tiles` yields, and y."""
     Y = to_blocks(segment, segment.y)
     product: Any = 0.0
@@ -354,4 +354,4 @@ def _target_products(segment: Segment) -> Applied:
     for blocks in chunks(segment):
         part = rmatmul(segment, blocks, Y[blocks], float)
         product, total = product + part[0], total + part[1]
-    return Applied(segment, (product, total))
+    return (product, total)

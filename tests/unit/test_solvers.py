@@ -514,7 +514,7 @@ def test_hessian_products_match_finite_differences(problem):
 def test_a_sampled_hessian_is_near_the_exact_one(dtype):
     """In each direction within a factor of 2, from a tenth of the rows."""
     X, y = data(n_samples=40_000, n_classes=3)
-    matrix, segments = matrix_of(X[:, :5].astype(dtype), y)
+    matrix, _ = matrix_of(X[:, :5].astype(dtype), y)
     problem = LogisticProblem(matrix, 3, SoftmaxLoss(), 0.5)
     problem.origin()
     coef = np.zeros((3, matrix.n_columns))
