@@ -2,10 +2,10 @@
 
     python -m tests.stress.reproduction
 
-A second `dvc repro` must run no stage, and the tunings that take seconds are run again. Then
-`git status` must be clean: the results equal those in Git, byte for byte. The one exception is
-LeNet-5 on a processor that is not x86-64 with AVX2: only its files and its hashes in
-`dvc.lock` may differ.
+A second `dvc repro` must run no stage, and the tunings that take seconds are run again.
+Then `git status` must be clean: the results equal those in Git, byte for byte. The one
+exception is LeNet-5 on a processor that is not x86-64 with AVX2: only its files and its
+hashes in `dvc.lock` may differ.
 """
 
 import re
