@@ -1,4 +1,4 @@
-"""Firefox, as Debian has it, through WebDriver BiDi.
+"""Firefox as Debian builds it, driven through WebDriver BiDi.
 
 Playwright needs a newer Firefox than this one. The protocol is a W3C standard, and sends
 JSON through a WebSocket: https://w3c.github.io/webdriver-bidi/

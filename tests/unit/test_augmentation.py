@@ -1,12 +1,13 @@
 """Altered copies of training images."""
 
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from digits.config.params import Augment
+from digits.config.params import Augment, Subset
 from digits.data import dataset, files
 from digits.images.augmentation import Variation, alter, copies, variations
 from stages import filter as stage
@@ -97,6 +98,20 @@ def test_the_training_images_are_followed_by_their_copies(tmp_path, tiny):
     assert (loaded.train.labels == np.tile(tiny.train.labels, 3)).all()
     assert (loaded.test.images == tiny.test.images).all()
     assert dataset.summary(tiny, 3) == dataset.summary(loaded)
+
+
+def test_the_stage_writes_copies_and_shows_them(tmp_path, tiny):
+    dataset.save(tmp_path / "data/raw", tiny)
+    folder = tmp_path / "metrics/subsets/pair"
+    for augment in ({"factor": 4, "max_shift": 2}, None):
+        block = {"classes": [3, 8], "augment": augment}
+        subset = Subset.model_validate(block)
+        stage.main(SimpleNamespace(subsets={"pair": subset}), "pair", tmp_path)
+        images = np.load(tmp_path / "data/subsets/pair/train/images.npy")
+        assert len(images) == (240 if augment else 60)
+        assert (folder / "copies.png").exists() == bool(augment)
+    summary = files.read_json(folder / "summary.json")
+    assert summary["train"]["images"] == 60
 
 
 def test_a_large_array_is_mapped_and_a_damaged_one_refused(tmp_path, tiny, monkeypatch):
