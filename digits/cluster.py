@@ -179,22 +179,43 @@ def _open(address: str) -> Client:
     logging.getLogger("tornado").setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(action="ignore"):  # of versions: see `check`
+            asyncio.run(_identify(address))
             return Client(address, timeout=CONNECT, set_as_default=False)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(_unreachable(address, error)) from error
 
 
+async def _identify(address: str) -> None:
+    """Ask for the identity: a client waits for ever for what is no scheduler but answers.
+
+    Raises:
+        ValueError: It is not a scheduler.
+        OSError: It does not answer.
+    """
+    from distributed import Security  # noqa: PLC0415 (an extra, imported only if used)
+    from distributed.core import rpc  # noqa: PLC0415
+
+    arguments = Security().get_connection_args("client")
+    asked = rpc(address, timeout=CONNECT, connection_args=arguments)
+    try:
+        identity = await asyncio.wait_for(asked.identity(), CONNECT + PAUSE)
+    finally:
+        await asked.close_rpc()
+    if identity["type"] != "Scheduler":
+        raise ValueError(f"it is a {identity['type']}")
+
+
 def _unreachable(address: str, error: Exception) -> str:
-    cause = error.__cause__ or error.__context__ or error
-    said = f"{address}: no scheduler can be used there ({str(cause).strip() or cause!r})"
+    said = " ".join(str(error).split()) or "it does not answer as a scheduler does"
+    said = f"{address}: there is no scheduler that can be used ({said})"
     if address.startswith("tls://"):
         return (
             f"{said}. With TLS, distributed.comm.tls in Dask's configuration must name "
-            "the certificates, for the client as well: docs/cluster.md, Security"
+            "the certificates, also on this machine: docs/cluster.md, Security"
         )
     return (
-        f"{said}. Start one, for example `dask scheduler`, or correct the address; a "
-        "scheduler with TLS has an address with tls://"
+        f"{said}. Start one, for example `dask scheduler`, or correct the address; that of "
+        "a scheduler with TLS starts with tls://"
     )
 
 
