@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -123,11 +124,13 @@ class Cluster:
 
     def kill(self, worker: subprocess.Popen, how: int = signal.SIGKILL) -> None:
         """Send a signal to a worker and its children."""
-        for process in (*psutil.Process(worker.pid).children(recursive=True), worker):
-            try:
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            children = psutil.Process(worker.pid).children(recursive=True)
+            for process in (
+                worker,
+                *children,
+            ):  # first the nanny, which would start another
                 os.kill(process.pid, how)
-            except ProcessLookupError:
-                continue
         if how == signal.SIGKILL:
             worker.wait(PATIENCE)
 
