@@ -16,7 +16,7 @@ import re
 import socket
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -179,22 +179,43 @@ def _open(address: str) -> Client:
     logging.getLogger("tornado").setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(action="ignore"):  # of versions: see `check`
+            asyncio.run(_identify(address))
             return Client(address, timeout=CONNECT, set_as_default=False)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(_unreachable(address, error)) from error
 
 
+async def _identify(address: str) -> None:
+    """Ask for the identity: a client waits for ever for what is no scheduler but answers.
+
+    Raises:
+        ValueError: It is not a scheduler.
+        OSError: It does not answer.
+    """
+    from distributed import Security  # noqa: PLC0415 (an extra, imported only if used)
+    from distributed.core import rpc  # noqa: PLC0415
+
+    arguments = Security().get_connection_args("client")
+    asked = rpc(address, timeout=CONNECT, connection_args=arguments)
+    try:
+        identity = await asyncio.wait_for(asked.identity(), CONNECT + PAUSE)
+    finally:
+        await asked.close_rpc()
+    if identity["type"] != "Scheduler":
+        raise ValueError(f"it is a {identity['type']}")
+
+
 def _unreachable(address: str, error: Exception) -> str:
-    cause = error.__cause__ or error.__context__ or error
-    said = f"{address}: no scheduler can be used there ({str(cause).strip() or cause!r})"
+    said = " ".join(str(error).split()) or "it does not answer as a scheduler does"
+    said = f"{address}: there is no scheduler that can be used ({said})"
     if address.startswith("tls://"):
         return (
             f"{said}. With TLS, distributed.comm.tls in Dask's configuration must name "
-            "the certificates, for the client as well: docs/cluster.md, Security"
+            "the certificates, also on this machine: docs/cluster.md, Security"
         )
     return (
-        f"{said}. Start one, for example `dask scheduler`, or correct the address; a "
-        "scheduler with TLS has an address with tls://"
+        f"{said}. Start one, for example `dask scheduler`, or correct the address; that of "
+        "a scheduler with TLS starts with tls://"
     )
 
 
@@ -362,15 +383,19 @@ class OtherCodeError(Exception):
     """This worker has other code or libraries than the client."""
 
 
-class _StoppedError(BaseException):
-    """Raised in a task that was cancelled."""
+class StoppedError(Exception):
+    """This task was cancelled while it ran."""
+
+
+class _Stop(BaseException):
+    """Raised in a task that is cancelled."""
 
 
 def submit(client: Client, function: Callable[..., Any], *arguments: Any) -> Future:
     """Submit a task, which is stopped when its future is cancelled or the client ends.
 
     The worker refuses it unless it has the code of this process: it may have joined after
-    `check`. `completed` turns that into a message.
+    `check`. `Running` turns that into a message.
 
     Args:
         client: The client.
@@ -395,8 +420,8 @@ def _run(expected: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         with _stoppable(worker):
             return function(*arguments)
-    except _StoppedError:
-        raise CancelledError from None
+    except _Stop:
+        raise StoppedError from None
     except InputError as error:
         if isinstance(error.__cause__, OSError):  # of this machine
             raise InputError(f"worker {worker.address}: {error}") from error
@@ -408,7 +433,7 @@ def _run(expected: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 @contextmanager
 def _stoppable(worker: Any) -> Iterator[None]:
-    """Raise `_StoppedError` in this thread when its task is cancelled.
+    """Raise `_Stop` in this thread when its task is cancelled.
 
     Dask only forgets a cancelled task that runs. A thread can be stopped in Python code, so
     the exception comes after a call of a library has returned.
@@ -423,7 +448,7 @@ def _stoppable(worker: Any) -> Iterator[None]:
             if task is None or task.state == "cancelled":
                 with lock:
                     if not ended.is_set():
-                        raise_in(ctypes.c_ulong(thread), ctypes.py_object(_StoppedError))
+                        raise_in(ctypes.c_ulong(thread), ctypes.py_object(_Stop))
                 return
 
     threading.Thread(target=watch, daemon=True).start()
@@ -435,43 +460,47 @@ def _stoppable(worker: Any) -> Iterator[None]:
             raise_in(ctypes.c_ulong(thread), None)  # it may be on its way
 
 
-def completed(
-    client: Client, futures: Iterable[Future]
-) -> Generator[tuple[Future, Any], Iterable[Future] | None]:
-    """Yield futures of `submit` as they end, each with its result or its exception.
+class Running:
+    """Futures of `submit`; iterate to get each when it ends.
 
     Args:
         client: Their client.
-        futures: More of them may be submitted meanwhile: `send` them to this generator.
-
-    Yields:
-        A future, and its result; or the exception that its function raised.
-
-    Raises:
-        InputError: The scheduler is gone; no worker has been left for a minute; a task has
-            lost several workers; or a worker joined that has other code.
     """
-    ended: SimpleQueue[Future] = SimpleQueue()
-    without = 0.0  # seconds that there has been no worker
 
-    def wait_for(more: Iterable[Future]) -> int:
-        return sum(future.add_done_callback(ended.put) is None for future in more)
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._ended: SimpleQueue[Future] = SimpleQueue()
+        self._n_waiting = 0
 
-    waiting = wait_for(futures)
-    while waiting:
-        try:
-            future = ended.get(timeout=PAUSE)
-        except Empty:
-            without = 0.0 if _ask(client, client.nthreads) else without + PAUSE
-            if without >= WORKERS:
-                raise InputError(_no_worker(_address_of(client))) from None
-            continue
-        try:
-            result = _outcome(client, future)
-        except TimeoutError:  # its worker has just ended: it is computed again
-            wait_for([future])
-            continue
-        waiting += wait_for((yield future, result) or ()) - 1
+    def add(self, future: Future) -> None:
+        """Add a future, also while others are yielded."""
+        future.add_done_callback(self._ended.put)
+        self._n_waiting += 1
+
+    def __iter__(self) -> Iterator[tuple[Future, Any]]:
+        """Yield each future that has ended, with its result, or what its function raised.
+
+        Raises:
+            InputError: The scheduler is gone; no worker has been left for a minute; a task
+                has lost several workers; or a worker has joined that has other code.
+        """
+        without = 0.0  # seconds that there has been no worker
+        while self._n_waiting:
+            try:
+                future = self._ended.get(timeout=PAUSE)
+            except Empty:
+                there = _ask(self._client, self._client.nthreads)
+                without = 0.0 if there else without + PAUSE
+                if without >= WORKERS:
+                    raise InputError(_no_worker(_address_of(self._client))) from None
+                continue
+            try:
+                outcome = _outcome(self._client, future)
+            except TimeoutError:  # its worker has just ended: it is computed again
+                future.add_done_callback(self._ended.put)
+                continue
+            self._n_waiting -= 1
+            yield future, outcome
 
 
 def _outcome(client: Client, future: Future) -> Any:
@@ -484,6 +513,8 @@ def _outcome(client: Client, future: Future) -> Any:
         raise
     except CancelledError as error:
         raise gone(client) from error
+    except StoppedError as error:
+        return error
     except KilledWorker as error:
         raise InputError(
             f"{error.allowed_failures + 1} workers ended while they computed the same task "
