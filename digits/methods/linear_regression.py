@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from digits import cluster
 from digits.config.blocks import Solver, TrainBlock
 from digits.models.base import TrainingSet
 from digits.models.decision import Threshold
@@ -27,6 +28,9 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> Linea
         from digits.solvers.least_squares import LinearRegression  # noqa: PLC0415 (SciPy takes a moment)
     else:
         from digits.solvers.sklearn_backend import LinearRegression  # type: ignore[assignment]  # noqa: PLC0415 (the same interface)
-    regression = LinearRegression().fit(data.images, data.y)
+    regression = LinearRegression()
+    if options.solver == "fast":
+        regression.client = cluster.current()
+    regression.fit(data.images, data.y)
     training_log.record(1, "mean squared error", regression.mse_)
     return from_estimator(regression, data.classes, Threshold())

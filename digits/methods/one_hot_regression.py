@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 
+from digits import cluster
 from digits.config.blocks import TrainBlock
 from digits.models.base import TrainingSet
 from digits.models.decision import Largest
@@ -24,6 +25,6 @@ def fit(data: TrainingSet, _options: Options, training_log: TrainingLog) -> Line
     from digits.solvers.least_squares import LinearRegression  # noqa: PLC0415 (SciPy takes a moment)
 
     one_hot = np.eye(len(data.classes))[data.y]
-    regression = LinearRegression().fit(data.images, one_hot)
+    regression = LinearRegression(client=cluster.current()).fit(data.images, one_hot)
     training_log.record(1, "mean squared error", regression.mse_)
     return from_estimator(regression, data.classes, Largest())

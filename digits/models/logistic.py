@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
+from digits import cluster
 from digits.config.blocks import Solver, TrainBlock
 from digits.models.base import TrainingSet
 from digits.models.decision import Probabilistic, Sigmoid, Softmax
@@ -75,6 +76,7 @@ def fit(
     )
     if options.solver == "fast":
         logistic.callback = _progress()
+        logistic.client = cluster.current()
     logistic.fit(data.images, data.y)
     coef, intercept = logistic.coef_, logistic.intercept_
     if len(coef) == 1 and decision != Sigmoid():

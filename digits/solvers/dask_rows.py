@@ -12,11 +12,13 @@ through the scheduler, which keeps them in its memory.
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,10 +116,11 @@ class DaskRows(Rows):
     def _open(self) -> None:
         """Begin new chains: of a file, as many as the workers have threads now."""
         if self._file or not self._opened:
-            self._opened = [
-                cluster.submit(self.client, open_part, *arguments)
-                for arguments in self._divided()
-            ]
+            with warnings.catch_warnings(action="ignore"):  # Dask's, of the size of rows
+                self._opened = [
+                    cluster.submit(self.client, open_part, *arguments)
+                    for arguments in self._divided()
+                ]
         self._parts = self._opened
 
     def _divided(self) -> Iterator[tuple[Any, ...]]:
@@ -152,7 +155,11 @@ def _in_order(client: Any, futures: list[Any]) -> Iterator[list[Node]]:
         for future in some:
             running.add(future)
         for future, outcome in running:
-            if isinstance(outcome, BaseException):
+            if isinstance(outcome, cluster.StoppedError):  # its worker let go of it
+                future.retry()
+                running.add(future)
+                continue
+            if isinstance(outcome, Exception):
                 raise outcome
             found[future.key] = outcome
         for future in some:
@@ -188,9 +195,9 @@ def apply_to_part(part: Part, operation: Operation, arguments: tuple[Any, ...]) 
     total, segments = TreeSum(), []
     for segment in part.segments:
         with quiet():
-            segment, sums = operation(segment, *arguments)
-        segments.append(segment)
-        total.add(segment.number, 1, sums)
+            applied = operation(segment, *arguments)
+        segments.append(applied.segment)
+        total.add(segment.number, 1, applied.sums)
     return Part(tuple(segments), total.nodes())
 
 
@@ -238,7 +245,7 @@ def _is_seen(client: Any, path: str) -> bool:
 def describe_file(path: str) -> str:
     """Return a hash of a file's size and of both its ends; empty if there is none."""
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             start = file.read(COMPARED)
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - COMPARED, 0))
@@ -246,5 +253,3 @@ def describe_file(path: str) -> str:
     except OSError:
         return ""
     return hashlib.sha256(b"%d %b %b" % (size, start, end)).hexdigest()
-
-

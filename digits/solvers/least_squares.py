@@ -9,7 +9,7 @@ to a grid (`canonical`), so that it does not depend on the processor.
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from scipy import linalg
@@ -19,7 +19,7 @@ from digits.grid import is_settled, power_of_two, round_to
 from digits.parallel import available_threads
 from digits.solvers.canonical import ROUNDING, grid_step, refine
 from digits.solvers.estimator import Estimator
-from digits.solvers.rows import LocalRows
+from digits.solvers.rows import rows_of
 from digits.solvers.standardized import StandardizedMatrix
 
 # A column is linearly dependent if the others leave less than this share of its variance
@@ -42,12 +42,15 @@ class LinearRegression(Estimator):
 
     Attributes:
         n_threads: Number of threads, by default as many as there are processors.
+        client: A `distributed.Client`, on whose workers the rows are; None: here. The
+            result has the same bytes.
         rank_: After `fit`, the number of linearly independent columns.
         mse_: After `fit`, the mean squared error on the training data, summed over the
             targets.
     """
 
     n_threads: int | None = None
+    client: Any = None
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
         """Fit the coefficients to the columns of X, which are standardised here.
@@ -62,7 +65,7 @@ class LinearRegression(Estimator):
             ThreadPoolExecutor(self.n_threads or available_threads()) as pool,
             threadpool_limits(1, "blas"),
         ):
-            matrix = StandardizedMatrix(LocalRows(X, Y, pool))
+            matrix = StandardizedMatrix(rows_of(X, Y, pool, self.client))
             # sums of whole numbers are exact: the mean is not subtracted before
             gram, target, scale = matrix.normal_equations()
             exact, error, self.rank_ = _smallest_solution(gram, target, scale)

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -42,7 +42,7 @@ from digits.solvers.preconditioner import (
     cholesky,
 )
 from digits.solvers.problem import LogisticProblem, Point
-from digits.solvers.rows import LocalRows
+from digits.solvers.rows import rows_of
 from digits.solvers.standardized import StandardizedMatrix
 
 log = logging.getLogger(__name__)
@@ -88,6 +88,8 @@ class LogisticRegression(Estimator):
             1e-8 is used.
         max_iter: Most iterations; a warning is logged if they do not suffice.
         n_threads: Number of threads, by default as many as there are processors.
+        client: A `distributed.Client`, on whose workers the rows are; None: here. The
+            result has the same bytes.
         callback: Called after each iteration with its number (from 1), the objectives
             (n_problems,) and the largest bound on the relative gap.
         classes_: After `fit`, the labels in ascending order.
@@ -101,6 +103,7 @@ class LogisticRegression(Estimator):
     tol: float = MOST_MOVE
     max_iter: int = 1000
     n_threads: int | None = None
+    client: Any = None
     callback: Callback | None = None
 
     def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
@@ -123,7 +126,7 @@ class LogisticRegression(Estimator):
             threadpool_limits(1, "blas"),
             np.errstate(over="ignore", under="ignore"),  # a probability may be 0 or 1
         ):
-            matrix = StandardizedMatrix(LocalRows(X, index, pool))
+            matrix = StandardizedMatrix(rows_of(X, index, pool, self.client))
             problem = LogisticProblem(matrix, len(classes), loss, self.C)
             optimizer = _LogisticOptimizer(problem, self.tol, self.max_iter)
             self.n_iter_, (coef, objective) = optimizer.run(self.callback)

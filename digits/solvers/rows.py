@@ -258,3 +258,12 @@ class LocalRows(Rows):
         for number, sums in enumerate(parts):
             total.add(number, 1, sums)
         return total.total()
+
+
+def rows_of(X: np.ndarray, y: np.ndarray, pool: ThreadPoolExecutor, client: Any) -> Rows:
+    """Return rows on the workers of a `distributed.Client`, or in this process if None."""
+    if client is None:
+        return LocalRows(X, y, pool)
+    from digits.solvers.dask_rows import DaskRows  # noqa: PLC0415 (an extra, imported only if used)
+
+    return DaskRows(X, y, pool, client)
