@@ -21,7 +21,7 @@ from digits.solvers.rows import BLOCK_ROWS, Applied, Segment
 from digits.solvers.standardized import Weights, chunks, clear_padding, sample_rows, scores
 
 N_PROJECTIONS = 10  # for the leverages
-ROWS_PER_HESSIAN = 4000  # rows drawn for a class, at least
+ROWS_PER_HESSIAN = 3000  # rows drawn for a class, at least
 ROW_FRACTION = 50  # of many samples, a fiftieth is drawn
 MAX_ROW_FRACTION = 3  # and at most a third
 ROW_GROWTH = 1.05  # so many times the rows the next time
