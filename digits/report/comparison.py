@@ -30,7 +30,7 @@ TICKS = (1, 2, 5)  # steps of an axis, times a power of ten
 
 
 @dataclass(frozen=True)
-class TestImages:
+class ImagesAtHand:
     """The test images of a pipeline.
 
     Attributes:
@@ -68,7 +68,7 @@ class TestImages:
         return rows
 
 
-def load_test_images(folder: Path, expected: Checksums) -> TestImages | None:
+def load_test_images(folder: Path, expected: Checksums) -> ImagesAtHand | None:
     """Return the test images of a pipeline, if they are at hand.
 
     Args:
@@ -84,7 +84,7 @@ def load_test_images(folder: Path, expected: Checksums) -> TestImages | None:
     except InputError:
         return None
     found = dict(zip(TEST, map(dataset.sha256, split), strict=True))
-    return TestImages(*split, names, found) if _are_same(found, expected) else None
+    return ImagesAtHand(*split, names, found) if _are_same(found, expected) else None
 
 
 def _are_same(one: Checksums, other: Checksums) -> bool:
@@ -92,7 +92,7 @@ def _are_same(one: Checksums, other: Checksums) -> bool:
     return all(name in one and one[name] == other.get(name) for name in TEST)
 
 
-def content(found: Found, level: float, test_images: TestImages | None) -> dict[str, Any]:
+def content(found: Found, level: float, test_images: ImagesAtHand | None) -> dict[str, Any]:
     """Return the variables of page/comparison.html.jinja.
 
     Args:
@@ -207,7 +207,7 @@ def _counts(flips: np.ndarray) -> Row:
 
 
 def _drawn(
-    test_images: TestImages | None, shown: Sequence[np.ndarray]
+    test_images: ImagesAtHand | None, shown: Sequence[np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Return the arrays of page/arrays.js.
 

@@ -106,7 +106,7 @@ function showDifference(section, difference) {
       return {
         text: signed(change, 0, "+"),
         label: `${formatCount(before[i][j])} in A, ${formatCount(after[i][j])} in B, ${signed(change, 0, "+")}`,
-        share: Math.abs(change) / largest,
+        share: (0.7 * Math.abs(change)) / largest, // so that the text keeps its contrast
         correct: i === j ? change >= 0 : change <= 0,
         none: change === 0,
       };
