@@ -182,12 +182,10 @@ def score_histogram(
     n_classes: int,
     thresholds: tuple[float, ...],
     n_bins: int = 60,
-    *,
-    least: float = math.inf,
 ) -> ScoreHistogram:
     """Return the histogram of the scores for each actual class.
 
-    The bins span the central 99 % of the scores, all thresholds, and `least`.
+    The bins span the central 99 % of the scores and all thresholds.
 
     Args:
         scores: (n_samples,).
@@ -195,13 +193,12 @@ def score_histogram(
         n_classes: the number of classes.
         thresholds: (n_thresholds,) the scores at which the decision changes; at least one.
         n_bins: the number of bins.
-        least: a score that the bins span.
     """
     # as np.percentile, which imports all of numpy.ma
     places = np.array([0.005, 0.995]) * (len(scores) - 1)
     low, high = np.interp(places, np.arange(len(scores)), np.sort(scores))
     # Rounded outwards, so that the last bits of a score do not move an edge.
-    low = np.floor(10 * min(low, least, *thresholds)) / 10
+    low = np.floor(10 * min(low, *thresholds)) / 10
     high = np.ceil(10 * max(high, *thresholds)) / 10 + (low == high)
     edges = np.linspace(low, high, n_bins + 1)
     inside = np.clip(scores, low, high)

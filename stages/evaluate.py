@@ -13,6 +13,7 @@ writes  metrics/<variant>.json
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,8 @@ def drawn_histogram(
     margins = metrics.margin(scores, actual)
     wrong = np.sort(margins[margins < 0])
     least = float(wrong[len(wrong) // 20]) if len(wrong) else 0.0
-    return metrics.score_histogram(margins, actual, n_classes, (0.0,), least=least)
+    histogram = metrics.score_histogram(margins, actual, n_classes, (least, 0.0))
+    return replace(histogram, thresholds=np.zeros(1))
 
 
 def mismatch(

@@ -114,16 +114,6 @@ def test_a_histogram_shows_thresholds_beyond_the_scores():
     assert histogram.edges[-1] >= 7
 
 
-def test_a_histogram_spans_the_score_that_it_is_told():
-    """As the mistakes of a good model, which are outside the central 99 %."""
-    scores = np.concatenate([np.linspace(5, 6, 999), [-3.0]])
-    actual = np.zeros(1000, int)
-    assert metrics.score_histogram(scores, actual, 1, (0.0,)).edges[0] == 0
-    wide = metrics.score_histogram(scores, actual, 1, (0.0,), least=-3.04)
-    assert wide.edges[0] == -3.1
-    assert wide.counts[0, 0] == 1
-
-
 def test_a_histogram_of_equal_scores_has_wide_bins():
     histogram = metrics.score_histogram(np.zeros(4), np.arange(4) % 2, 2, (0.0,))
     assert np.all(np.diff(histogram.edges) > 0)
