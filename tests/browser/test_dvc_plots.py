@@ -18,13 +18,58 @@ tuning:
 
 def write_candidates(project, *values):
     """Write the table of a tuning: the first value is the simplest, the last the best."""
+    header = "threshold,accuracy,accuracy_se,log_loss,log_loss_se,choice,candidate\n"
+    choices = ["simplest", *[""] * (len(values) - 2), "best"]
+    rows = [
+        f"{value},{0.9 + i / 100},0.02,,,{choice},threshold = {value}\n"
+        for i, (value, choice) in enumerate(zip(values, choices, strict=True))
+    ]
+    (project.root / "tuning/cut/values.csv").write_text("".join((header, *rows)))
+
+
+@pytest.fixture(scope="module")
+def page(done, chromium, tmp_path_factory):
+    """The page of `dvc plots diff` in which two revisions are compared."""
+    project = done.copy(tmp_path_factory.mktemp("plots") / "project")
+    with (project.root / "params.yaml").open("a") as file:
+        file.write(TUNING)
+    (project.root / "tuning/cut").mkdir()
+    write_candidates(project, "0.1", "0.2", "0.3")
+    project.repro("check")
+    project.commit("Add a tuning")
+    write_candidates(project, "0.1", "0.3")
+    project.edit("threshold: 0.49", "threshold: 0.2")
+    project.repro()
+    project.commit("Move the threshold")
+    project.run("dvc", "plots", "diff", "HEAD~1", "HEAD", "--out", "page")
+    page = chromium.new_page(viewport={"width": 1400, "height": 900})
+    page.seen = []
+    page.on("console", lambda message: page.seen.append(message.text))
+    page.goto((project.root / "page/index.html").as_uri())
+    wait_until_drawn(page, "main > .card")
+    yield page
+    assert page.seen == []
+    page.close()
+
+
+def wait_until_drawn(page, cards):
+    page.wait_for_function(
+        f"[...document.querySelectorAll('{cards}')].every("
+        "(card) => card.querySelector('svg, img') || card.lastChild.textContent)"
+    )
+
+
+CHANGED = "linear_binary"
+
+
+@pytest.mark.parametrize("title", [name for name in COMPARISONS if "Training" not in name])
+def test_the_plots_of_all_variants_have_those_that_differ_and_fit_the_window(page, title):
+    card = page.locator("main > .card", has_text=title)
+    texts = card.locator("svg text").all_text_contents()
     assert f"{title}: {CHANGED}" in texts
     revisions = [text for text in texts if text.startswith("HEAD")]
     two = title.startswith("Confusion")  # matrices of each: of both revisions
-    if two:
-        assert revisions == ["HEAD~1", "HEAD", "HEAD minus HEAD~1"]
-    else:
-        assert revisions == ["HEAD~1", "HEAD"]  # the legend
+    assert revisions == ["HEAD~1", "HEAD", *["HEAD minus HEAD~1"] * two]
     left_out = card.locator(".note").inner_text().removeprefix("The same in all revisions")
     assert {*left_out.removeprefix(", and left out: ").split(", ")} == {*VARIANTS} - {
         CHANGED
