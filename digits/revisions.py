@@ -383,7 +383,9 @@ def have_other_images(older: Mapping[str, str], newer: Mapping[str, str]) -> boo
 
 def commit(repo: Any, revision: str) -> str | None:
     """Return the hash of a revision's commit; None for the working tree."""
-    return None if revision == WORKSPACE else repo.scm.resolve_rev(revision)
+    from dvc.scm import resolve_rev  # noqa: PLC0415 (slow to import)
+
+    return None if revision == WORKSPACE else resolve_rev(repo.scm, revision)
 
 
 def mistakes(older: Mapping[str, Result], newer: Mapping[str, Result]) -> list[Change]:

@@ -98,6 +98,20 @@ def test_a_page_is_written_in_a_clone_without_data(changed, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_page_can_be_of_an_experiment(project):
+    project.edit("threshold: 0.49", "threshold: 0.0")
+    project.repro("evaluate@linear_binary")
+    project.run("dvc", "exp", "save", "--force", "--name", "trial")
+    project.run("git", "checkout", "--quiet", ".")
+    result = run(project, "HEAD", "trial", "--page")
+    assert result.returncode == 0
+    renamed = THRESHOLD_0.replace("`HEAD`", "`trial`").replace("`HEAD~1`", "`HEAD`")
+    assert result.stdout == renamed
+    page = (project.root / "report/comparison.html").read_text()
+    assert "<h1>HEAD and trial compared</h1>" in page
+
+
+@pytest.mark.slow
 def test_results_on_other_data_are_not_compared_by_image(changed, tmp_path):
     """The page and the text say that the images differ, and show no pairs."""
     project = changed.copy(tmp_path / "project")
