@@ -1,31 +1,28 @@
 """LeNet-5 as a Keras model: images in, probabilities out."""
 
 import json
+import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import ZipFile, ZipInfo
 
-from digits.errors import InputError
 from digits.export.fitted import Fitted, margins
 from digits.methods import lenet5
 
-METADATA = "metadata.json"  # of Keras, in the archive
+METADATA, CONFIG = "metadata.json", "config.json"  # in Keras's archive
 
 
 def save(fitted: Fitted, path: Path) -> None:
     """Write the model; the same model and metadata give the same bytes.
 
     Raises:
-        InputError: It is no LeNet-5, its images are deskewed, or Keras cannot be imported.
+        InputError: Keras cannot be imported.
     """
-    if refusal := refused(fitted):
-        raise InputError(refusal)
-    whole = path.with_name(f"{path.name}.whole.keras")
-    try:
-        build(fitted).save(whole)
-        _without_times(whole, path, fitted.metadata)
-    finally:
-        whole.unlink(missing_ok=True)
+    with TemporaryDirectory() as folder:
+        archive = Path(folder) / "model.keras"
+        build(fitted).save(archive)
+        _reproducible(archive, path, fitted.metadata)
 
 
 def refused(fitted: Fitted) -> str | None:
@@ -45,20 +42,22 @@ def build(fitted: Fitted) -> Any:
     model: Any = fitted.model
     keras, _ = lenet5.import_keras()
     layers = keras.layers
+    filters, units = lenet5.CONV_FILTERS, lenet5.DENSE_UNITS
     network = keras.Sequential(
         [
             layers.Input(fitted.shape, dtype="uint8", name="images"),
-            layers.Reshape((*fitted.shape, 1)),
-            layers.Rescaling(1 / 255),
-            layers.ZeroPadding2D(margins(fitted.shape)),
-            layers.Conv2D(lenet5.CONV_FILTERS[0], lenet5.KERNEL, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Conv2D(lenet5.CONV_FILTERS[1], lenet5.KERNEL, activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dense(lenet5.DENSE_UNITS[0], activation="relu"),
-            layers.Dense(lenet5.DENSE_UNITS[1], activation="relu"),
-            layers.Dense(len(model.classes), activation="softmax"),
+            # with names: otherwise Keras counts the layers of a process
+            layers.Reshape((*fitted.shape, 1), name="channel"),
+            layers.Rescaling(1 / 255, name="rescaling"),
+            layers.ZeroPadding2D(margins(fitted.shape), name="padding"),
+            layers.Conv2D(filters[0], lenet5.KERNEL, activation="relu", name="conv_1"),
+            layers.MaxPooling2D(name="pool_1"),
+            layers.Conv2D(filters[1], lenet5.KERNEL, activation="relu", name="conv_2"),
+            layers.MaxPooling2D(name="pool_2"),
+            layers.Flatten(name="flatten"),
+            layers.Dense(units[0], activation="relu", name="dense_1"),
+            layers.Dense(units[1], activation="relu", name="dense_2"),
+            layers.Dense(len(model.classes), activation="softmax", name="probabilities"),
         ],
         name=fitted.variant,
     )
@@ -73,8 +72,8 @@ def build(fitted: Fitted) -> Any:
     return network
 
 
-def _without_times(archive: Path, path: Path, metadata: dict[str, Any]) -> None:
-    """Copy an archive of Keras without times, and with the metadata of the model.
+def _reproducible(archive: Path, path: Path, metadata: dict[str, Any]) -> None:
+    """Copy an archive of Keras without times and addresses, and with other metadata.
 
     Keras reads only its own keys of the metadata.
     """
@@ -82,8 +81,14 @@ def _without_times(archive: Path, path: Path, metadata: dict[str, Any]) -> None:
         for name in source.namelist():
             content = source.read(name)
             if name == METADATA:
-                kept = json.loads(content)
+                kept = {**json.loads(content), "digits": metadata}
                 del kept["date_saved"]
-                kept["digits"] = metadata
                 content = json.dumps(kept, ensure_ascii=False).encode()
+            elif name == CONFIG:
+                numbers: dict[str, str] = {}  # instead of addresses, by their first use
+                content = re.sub(
+                    r'(?<="shared_object_id": )\d+',
+                    lambda found: numbers.setdefault(found[0], str(len(numbers))),  # noqa: B023 (called here)
+                    content.decode(),
+                ).encode()
             target.writestr(ZipInfo(name), content)

@@ -92,9 +92,7 @@ class Graph:
         return model
 
 
-def declare(
-    name: str, dtype: Any, shape: Sequence[int | str], doc: str
-) -> ValueInfoProto:
+def declare(name: str, dtype: Any, shape: Sequence[int | str], doc: str) -> ValueInfoProto:
     """Return the declaration of an input or an output.
 
     Args:

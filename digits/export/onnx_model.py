@@ -87,9 +87,7 @@ def deskew(g: Graph, images: str, height: int, width: int) -> str:
     mass = g.sum(by_row, 1)
     row_sum, column_sum = g.add("MatMul", by_row, rows), g.add("MatMul", by_column, columns)
     both = g.add("MatMul", g.add("MatMul", ink, columns), rows)
-    covariance = g.add(
-        "Sub", g.add("Mul", mass, both), g.add("Mul", row_sum, column_sum)
-    )
+    covariance = g.add("Sub", g.add("Mul", mass, both), g.add("Mul", row_sum, column_sum))
     squares = g.add("Mul", mass, g.add("MatMul", by_row, rows**2))
     variance = g.add("Sub", squares, g.add("Mul", row_sum, row_sum))
     one = np.array(1.0)
@@ -116,9 +114,7 @@ def deskew(g: Graph, images: str, height: int, width: int) -> str:
     return g.cast(g.add("Round", sheared), np.uint8)
 
 
-def decide(
-    g: Graph, decision: Decision, scores: str, thresholds: tuple[float, ...]
-) -> str:
+def decide(g: Graph, decision: Decision, scores: str, thresholds: tuple[float, ...]) -> str:
     """Return the index of the predicted class, (n,) int64."""
     if not decision.has_single_score:
         return g.add("ArgMax", scores, axis=1, keepdims=0)

@@ -10,22 +10,15 @@ from typing import Any
 import numpy as np
 
 from digits import grid
-from digits.errors import InputError
 from digits.export.fitted import Fitted
 from digits.models.decision import OneVsRest, Probabilistic, Softmax
 from digits.models.linear import BRIGHTEST, LinearModel
 
 
 def save(fitted: Fitted, path: Path) -> None:
-    """Write the classifier; its metadata is its attribute `digits_`.
-
-    Raises:
-        InputError: The model is not linear, or its images are deskewed.
-    """
+    """Write the classifier; its metadata is its attribute `digits_`."""
     import joblib  # noqa: PLC0415 (slow to import)
 
-    if refusal := refused(fitted):
-        raise InputError(refusal)
     classifier = build(fitted)
     classifier.digits_ = fitted.metadata
     joblib.dump(classifier, path)
@@ -93,8 +86,8 @@ def _between(
     k s - (t₁ + … + tₖ). That of class k is larger than that of k - 1 if s > tₖ. Two classes
     have one score, s - t₁.
 
-    s is a multiple of a step, so that s > t if s is greater than the next multiple below t.
-    These are taken as thresholds: then the sums have few bits.
+    s is a multiple of a step, so s > t if it is greater than the next multiple below t.
+    These are taken as thresholds: then s - t₁ has no rounding error.
 
     Args:
         weights: (n_pixels,), on a grid.
@@ -105,9 +98,9 @@ def _between(
         coef: (n_classes, n_pixels), or one row for two classes.
         intercept: As long as `coef`.
     """
-    step = grid.exact_step(BRIGHTEST * np.abs(weights).sum() + abs(offset))
+    step = grid.exact_step(BRIGHTEST * np.abs(weights).sum() + abs(offset)) / 2
     lower = np.floor(np.array(thresholds) / step) * step
     if len(lower) == 1:
         return weights[None], offset - lower
-    k = np.arange(len(lower) + 1)
+    k = np.arange(len(lower) + 1.0)
     return k[:, None] * weights, k * offset - np.append(0, np.cumsum(lower))
