@@ -9,7 +9,7 @@ import numpy as np
 from digits.methods.lenet5 import pad
 from digits.models.base import Model
 
-INPUT = "grey images, (n, {} height, {} width) uint8, from 0 to 255, as the training images"
+INPUT = "grey images like the training images, uint8 from 0 to 255: {} high, {} wide"
 
 
 @dataclass(frozen=True)
