@@ -212,5 +212,5 @@ def main(arguments: argparse.Namespace) -> int:
     with files.replacing(path) as temporary:
         writer.save(fitted, temporary)
         size = temporary.stat().st_size
-    print(f"{path}: {size / 1e6:.2f} MB")
+    print(f"{path}: {size / 1000:,.0f} kB")
     return 0
