@@ -9,9 +9,11 @@ commit and metrics. docs/export.md shows how to use the files.
 import argparse
 import platform
 import subprocess
-from importlib import import_module, metadata, util
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from digits import pipeline
 from digits.commands import predict
@@ -47,15 +49,17 @@ class Format(NamedTuple):
     Attributes:
         writer: The module that writes it.
         library: The package that it needs, and whose version is recorded.
+        remedy: What to do if that is not installed.
     """
 
     writer: str
     library: str
+    remedy: str = "run `make setup`"
 
 
 FORMATS = {
-    "onnx": Format("digits.export.onnx_model", "onnx"),
-    "keras": Format("digits.export.keras_model", "keras"),
+    "onnx": Format("digits.export.onnx_model", "onnx", "run `make setup EXTRAS=export`"),
+    "keras": Format("digits.export.keras_model", "keras", "use Python 3.11 to 3.13"),
     "joblib": Format("digits.export.scikit_learn", "scikit-learn"),
 }
 # Why a model has no such form; None if it has. ONNX has one for every model.
@@ -119,13 +123,12 @@ def _git(root: Path, *arguments: str) -> str:
     return result.stdout.strip()
 
 
-def load(root: Path, name: str, library: str) -> Fitted:
-    """Load the model of a variant with its metadata.
+def load(root: Path, name: str) -> Fitted:
+    """Load the model of a variant with its metadata, but for versions.
 
     Args:
         root: The folder of the project.
         name: The variant.
-        library: A package whose version is recorded.
 
     Raises:
         InputError: The name is unknown, or the model is missing or out of date.
@@ -144,15 +147,28 @@ def load(root: Path, name: str, library: str) -> Fitted:
         "names": variant.classes,
         "parameters": chosen.model_dump(mode="json", exclude_unset=True),
         **provenance(root, checked, name),
-        "versions": {
-            "python": platform.python_version(),
-            **{
-                package: metadata.version(package)
-                for package in ("digits", "numpy", library)
-            },
-        },
     }
     return Fitted(name, model, variant.thresholds, shape, known)
+
+
+def versions(chosen: Format) -> dict[str, str]:
+    """Return the versions of Python and packages.
+
+    Raises:
+        InputError: The package that writes the format is not installed.
+    """
+    try:
+        library = metadata.version(chosen.library)
+    except metadata.PackageNotFoundError as error:
+        raise InputError(
+            f"the package {chosen.library} is not installed: {chosen.remedy}"
+        ) from error
+    return {
+        "python": platform.python_version(),
+        "digits": metadata.version("digits"),
+        "numpy": np.__version__,
+        chosen.library: library,
+    }
 
 
 def refuse_format(fitted: Fitted, chosen: str) -> None:
@@ -200,14 +216,10 @@ def main(arguments: argparse.Namespace) -> int:
     """Load the model, write the file, and return the exit status."""
     chosen, root = FORMATS[arguments.format], arguments.root
     path = target(arguments)
-    if chosen.library == "onnx" and not util.find_spec("onnx"):
-        raise InputError(
-            "--format onnx: the package onnx is not installed; run "
-            "`make setup EXTRAS=export`"
-        )
     with cli.commands_act_on(root):
-        fitted = load(root, arguments.variant, chosen.library)
+        fitted = load(root, arguments.variant)
     refuse_format(fitted, arguments.format)
+    fitted.metadata["versions"] = versions(chosen)
     writer = import_module(chosen.writer)
     with files.replacing(path) as temporary:
         writer.save(fitted, temporary)

@@ -109,8 +109,7 @@ def test_another_file_is_replaced_only_if_asked_to(run, tmp_path, caplog):
         ),
     ],
 )
-def test_a_mistake_is_one_message(run, caplog, monkeypatch, arguments, message):
-    monkeypatch.setattr(export.util, "find_spec", lambda _: True)
+def test_a_mistake_is_one_message(run, caplog, arguments, message):
     (run.project.root / "a.onnx").mkdir()
     assert run(*arguments) == (1, "")
     assert message in caplog.text
@@ -118,10 +117,12 @@ def test_a_mistake_is_one_message(run, caplog, monkeypatch, arguments, message):
     assert not (run.project.root / "exports").exists()
 
 
-def test_without_the_package_onnx_it_says_how_to_install_it(run, caplog, monkeypatch):
-    monkeypatch.setattr(export.util, "find_spec", lambda _: None)
+def test_without_the_package_it_says_how_to_install_it(run, caplog, monkeypatch):
+    without = export.FORMATS["onnx"]._replace(library="onnx-is-missing")
+    monkeypatch.setitem(export.FORMATS, "onnx", without)
     assert run("multinomial") == (1, "")
-    assert "onnx is not installed; run `make setup EXTRAS=export`" in caplog.text
+    assert "is not installed: run `make setup EXTRAS=export`" in caplog.text
+    assert not (run.project.root / "exports").exists()
 
 
 def test_a_model_of_other_parameters_is_refused(run, caplog):
