@@ -122,6 +122,8 @@ def _read_folder(folder: Path, ignored: Ignored, holdout: Holdout | None) -> Dat
         return _read_npz(npz[0], holdout)
     parts, read_part = _parts(folder, found, npz, ignored)
     if parts:
+        if read_part is read_idx:
+            log.debug("IDX files, one for each array")
         used = _used(parts, folder).items()
         read_arrays = {name: read_part(path) for name, path in used}
         return arrays.to_dataset(read_arrays, folder, _read_names(folder), holdout)
@@ -155,8 +157,10 @@ def _parts(
             raise InputError(
                 f"{folder}: has {len(npz)} npz files; set source to one of them"
             )
+        log.debug("npz files, one for each array")
         return parts, _read_only_array
     if parts := _by_role(path for path in found if path.suffix == ".npy"):
+        log.debug("npy files, one for each array")
         return parts, _read_npy
     return _idx_files(folder, ignored), read_idx
 
@@ -165,6 +169,7 @@ def _read_images(folder: Path, ignored: Ignored, holdout: Holdout | None) -> Dat
     # imports Pillow, which no other format needs
     from digits.data import image_folder  # noqa: PLC0415
 
+    log.debug("a folder of images for each class")
     return image_folder.read(folder, ignored, holdout)
 
 
@@ -205,6 +210,7 @@ def _read_npz(path: Path, holdout: Holdout | None) -> Dataset:
         raise InputError(f"{path}: does not exist; it is `dataset.source` in params.yaml")
     if not path.is_file():
         raise InputError(f"{path}: is not a file")
+    log.debug("an npz file with an array for each part")
     parts = _npz_parts(path)
     try:
         found = files.read_npz(path, parts.values(), optional=("names",), among_others=True)
@@ -309,6 +315,7 @@ def _read_csv(origin: Path, tables: list[Path], holdout: Holdout | None) -> Data
         raise InputError(
             f"{origin}: has {len(tables)} CSV files, none of which has train in its name"
         )
+    log.debug("CSV, one image per line")
     found: dict[str, np.ndarray] = {}
     column = None
     for split, path in sorted(by_split.items(), reverse=True):  # train first

@@ -16,7 +16,9 @@ def run(monkeypatch, *arguments):
     return exit_.value.code
 
 
-@pytest.mark.parametrize("name", [name for name in commands.COMMANDS if name != "predict"])
+@pytest.mark.parametrize(
+    "name", [name for name in commands.COMMANDS if name not in ("inspect", "predict")]
+)
 def test_outside_a_project_a_command_says_where_to_run_it(
     name, monkeypatch, tmp_path, caplog
 ):
