@@ -72,6 +72,16 @@ def to_dataset(
     return dataset.from_arrays(found, origin, names)
 
 
+def to_images(images: np.ndarray, origin: object) -> np.ndarray:
+    """Convert images without labels as `to_dataset` does, to (n_samples, height, width).
+
+    Raises:
+        InputError: If they cannot be converted.
+    """
+    grey = _as_grey({"test": images}, origin)["test"]
+    return dataset.as_bytes(grey, 3, WHITE, f"{origin}: x_test")
+
+
 def _splits(
     arrays: dict[str, np.ndarray], origin: object, holdout: Holdout | None
 ) -> tuple[str, ...]:
