@@ -22,8 +22,8 @@ from digits.commands.predict import display_width
 from digits.config import cli
 from digits.data import dataset, readers, registry
 from digits.data.dataset import Dataset
-from digits.data.holdout import Holdout
 from digits.data.ignore import NOTHING, Ignored
+from digits.data.options import Options
 from digits.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -153,11 +153,11 @@ def read(place: Place) -> Found:
 
 
 def _read(place: Place, options: dict[str, Any]) -> Dataset:
-    holdout = Holdout(options["test_share"], 0) if options else None
+    how = Options(**options)
     if place.root is not None and place.source is not None:
-        return readers.read_custom(place.source.as_posix(), place.root, holdout)
+        return readers.read_custom(place.source.as_posix(), place.root, how)
     ignored = NOTHING if place.root is None else Ignored(place.root)
-    return readers.read(place.path, ignored, holdout)
+    return readers.read(place.path, ignored, how)
 
 
 def known_name(data: Dataset) -> str | None:

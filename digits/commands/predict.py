@@ -24,9 +24,9 @@ import numpy as np
 from digits.config import cli, params
 from digits.config.params import Params
 from digits.data import arrays, csv_table, dataset, files
+from digits.data.options import Options
 from digits.errors import InputError, printable
 from digits.images import image_input
-from digits.images.mnist_format import MNIST_LIKE
 from digits.models import serialization
 from digits.models.base import Model
 from digits.models.decision import Probabilistic
@@ -309,19 +309,22 @@ def predict(
     return complete
 
 
-def predict_table(path: Path, variant: Variant, shape: tuple[int, int]) -> list[Any]:
+def predict_table(
+    path: Path, variant: Variant, shape: tuple[int, int], options: Options
+) -> list[Any]:
     """Return the predicted class of each line of a CSV file.
 
     Args:
         path: The file, with or without a header and a column of labels.
         variant: The model.
         shape: Height and width of the images that it was trained on.
+        options: How to change the images, as those of the data set.
 
     Raises:
         InputError: If the file cannot be read, or its images have another size.
     """
     table = csv_table.read(path)
-    images = arrays.to_images(table.images, path)
+    images = arrays.to_images(table.images, path, options)
     if images.shape[1:] != shape:
         there, trained = (" by ".join(map(str, s)) for s in (images.shape[1:], shape))
         raise InputError(
@@ -407,10 +410,10 @@ def main(arguments: argparse.Namespace) -> int:
         variants = load(checked, arguments.variant, root)
         shape = image_shape(variants, root)
     if arguments.csv is not None:
-        classes = predict_table(arguments.csv, variants[0], shape)
+        classes = predict_table(arguments.csv, variants[0], shape, checked.dataset.options)
         write_submission(classes, arguments.output)
         return 0
-    mnist_like = checked.dataset.name in MNIST_LIKE
+    block = checked.dataset
     files: dict[Path, None] = {}
     complete = True
     for path in arguments.paths:
@@ -426,6 +429,8 @@ def main(arguments: argparse.Namespace) -> int:
         list(files),
         variants,
         Json() if arguments.json else table,
-        lambda path: image_input.load(path, shape, mnist_like=mnist_like),
+        lambda path: image_input.load(
+            path, shape, mnist_like=block.mnist_like, invert=block.invert
+        ),
     )
     return int(not complete)

@@ -118,7 +118,8 @@ def _check_sizes(train: Split, test: Split, origin: object) -> None:
     if max(train.images.shape[1:]) > MAX_SIDE:
         raise InputError(
             f"{origin}: the images are {_size(train)} pixels; make them at most "
-            f"{MAX_SIDE} by {MAX_SIDE}"
+            f"{MAX_SIDE} by {MAX_SIDE}, or set dataset.size in params.yaml, such as to "
+            "[28, 28]"
         )
 
 

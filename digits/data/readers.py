@@ -19,8 +19,8 @@ import numpy as np
 
 from digits.data import arrays, csv_table, dataset, files, regular, roles
 from digits.data.dataset import ARRAY_NAMES, Dataset
-from digits.data.holdout import Holdout
 from digits.data.ignore import NOTHING, Ignored
+from digits.data.options import KEEP, Options
 from digits.errors import InputError, printable
 
 log = logging.getLogger(__name__)
@@ -37,13 +37,13 @@ IDX_NAMES = {
 NAMES_FILES = ("names.txt", "names.json")
 
 
-def read_custom(source: str, root: Path, holdout: Holdout | None = None) -> Dataset:
+def read_custom(source: str, root: Path, options: Options = KEEP) -> Dataset:
     """Read custom data, which has no known checksum: DVC must notice when it changes.
 
     Args:
         source: Its path, under data/own/.
         root: The project's folder.
-        holdout: How to draw test images; None if the data has them.
+        options: How to read the images, and how to change them.
 
     Raises:
         InputError: If a folder in it is a symbolic link, which DVC does not follow; if
@@ -65,7 +65,7 @@ def read_custom(source: str, root: Path, holdout: Holdout | None = None) -> Data
             f"{path}: DVC would not notice when it changes, because .dvcignore lists its "
             "name, or that of a folder that contains it; give it another name"
         )
-    return read(path, ignored, holdout)
+    return read(path, ignored, options)
 
 
 # The types of an IDX file's values, by the third byte.
@@ -75,7 +75,7 @@ MAX_DEPTH = 3  # of an IDX file below the source, such as MNIST/raw/…
 CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
-def read(path: Path, ignored: Ignored = NOTHING, holdout: Holdout | None = None) -> Dataset:
+def read(path: Path, ignored: Ignored = NOTHING, options: Options = KEEP) -> Dataset:
     """Read a file, or a folder that holds npz, npy, CSV, IDX files, or images by class.
 
     The names of the classes are those of the images' folders, labels that are texts, the
@@ -85,13 +85,13 @@ def read(path: Path, ignored: Ignored = NOTHING, holdout: Holdout | None = None)
     Args:
         path: The file or the folder.
         ignored: Which files in the folder to leave out.
-        holdout: How to draw test images; None if the data has them.
+        options: How to read the images, and how to change them.
 
     Raises:
         InputError: If there is no such data at `path`, or it is damaged, or if a class has
             test images but no training image.
     """
-    data = _read(path, ignored, holdout)
+    data = _read(path, ignored, options)
     train, test = (dataset.labels_in(split.labels) for split in data.splits.values())
     if untrained := [data.names[label] for label in test if label not in train]:
         raise InputError(
@@ -103,34 +103,34 @@ def read(path: Path, ignored: Ignored = NOTHING, holdout: Holdout | None = None)
     return data
 
 
-def _read(path: Path, ignored: Ignored, holdout: Holdout | None) -> Dataset:
+def _read(path: Path, ignored: Ignored, options: Options) -> Dataset:
     """Read data in any of the formats, as `read` does."""
     if path.is_dir():
-        return _read_folder(path, ignored, holdout)
+        return _read_folder(path, ignored, options)
     if path.name.lower().endswith(CSV_SUFFIXES) and path.exists():
-        return _read_csv(path, [path], holdout)
-    return _read_npz(path, holdout)
+        return _read_csv(path, [path], options)
+    return _read_npz(path, options)
 
 
-def _read_folder(folder: Path, ignored: Ignored, holdout: Holdout | None) -> Dataset:
+def _read_folder(folder: Path, ignored: Ignored, options: Options) -> Dataset:
     """Read the data in a folder, in the first of the formats that is there."""
     if "train" in roles.split_folders(folder):
-        return _read_images(folder, ignored, holdout)
+        return _read_images(folder, ignored, options)
     found = sorted(path for path in folder.glob("*") if not ignored(path))
     npz = [path for path in found if path.suffix == ".npz"]
     if len(npz) == 1:
-        return _read_npz(npz[0], holdout)
+        return _read_npz(npz[0], options)
     parts, read_part = _parts(folder, found, npz, ignored)
     if parts:
         if read_part is read_idx:
             log.debug("IDX files, one for each array")
         used = _used(parts, folder).items()
         read_arrays = {name: read_part(path) for name, path in used}
-        return arrays.to_dataset(read_arrays, folder, _read_names(folder), holdout)
+        return arrays.to_dataset(read_arrays, folder, _read_names(folder), options)
     if tables := [path for path in found if path.name.lower().endswith(CSV_SUFFIXES)]:
-        return _read_csv(folder, tables, holdout)
+        return _read_csv(folder, tables, options)
     if any(_has_images(path) for path in found if path.is_dir()):
-        return _read_images(folder, ignored, holdout)
+        return _read_images(folder, ignored, options)
     raise InputError(
         f"{folder}: has no npz, npy or CSV file, no {IDX_NAMES['x_train']}[.gz], and no "
         "folder train with a folder of images for each class"
@@ -165,12 +165,12 @@ def _parts(
     return _idx_files(folder, ignored), read_idx
 
 
-def _read_images(folder: Path, ignored: Ignored, holdout: Holdout | None) -> Dataset:
+def _read_images(folder: Path, ignored: Ignored, options: Options) -> Dataset:
     # imports Pillow, which no other format needs
     from digits.data import image_folder  # noqa: PLC0415
 
     log.debug("a folder of images for each class")
-    return image_folder.read(folder, ignored, holdout)
+    return image_folder.read(folder, ignored, options)
 
 
 def _has_images(folder: Path) -> bool:
@@ -204,7 +204,7 @@ def _used(parts: dict[str, Any], origin: object) -> dict[str, Any]:
     return used | {name: part for name, part in parts.items() if name in ARRAY_NAMES}
 
 
-def _read_npz(path: Path, holdout: Holdout | None) -> Dataset:
+def _read_npz(path: Path, options: Options) -> Dataset:
     """Read a data set in an npz file, with its names or those in a file next to it."""
     if not path.exists():
         raise InputError(f"{path}: does not exist; it is `dataset.source` in params.yaml")
@@ -231,7 +231,7 @@ def _read_npz(path: Path, holdout: Holdout | None) -> Dataset:
             )
         names = given.tolist()
     used = {name: found[member] for name, member in parts.items()}
-    return arrays.to_dataset(used, path, names, holdout)
+    return arrays.to_dataset(used, path, names, options)
 
 
 def _npz_parts(path: Path) -> dict[str, str]:
@@ -291,13 +291,13 @@ def _read_npy(path: Path) -> np.ndarray:
         raise InputError(f"{path}: cannot be read as npy: {error}") from error
 
 
-def _read_csv(origin: Path, tables: list[Path], holdout: Holdout | None) -> Dataset:
+def _read_csv(origin: Path, tables: list[Path], options: Options) -> Dataset:
     """Read one CSV file, or one for each split.
 
     Args:
         origin: The file or the folder.
         tables: The files.
-        holdout: How to draw test images; None if the data has them.
+        options: How to read the images, and how to change them.
 
     Raises:
         InputError: If it is not clear which file is which split, or as `csv_table.read`.
@@ -328,7 +328,7 @@ def _read_csv(origin: Path, tables: list[Path], holdout: Holdout | None) -> Data
         else:
             log.warning("warning: %s: has no labels, so it is not used", path)
     names = _read_names(origin if origin.is_dir() else origin.parent)
-    return arrays.to_dataset(found, origin, names, holdout)
+    return arrays.to_dataset(found, origin, names, options)
 
 
 def _read_names(folder: Path) -> list[str] | None:

@@ -17,8 +17,12 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from digits.errors import InputError
 from digits.images.mnist_format import INK, fit_to_frame, is_mnist_format, to_mnist_format
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
+)
+# The brands of HEIC, after the length of the first box. Source: ISO/IEC 23008-12, annex B.
+HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftyphevx", b"ftypmif1", b"ftypmsf1")
 
 # A larger image is first reduced by averaging; its digit may be a tenth of it.
 MAX_SIDE = 640  # pixels
@@ -36,7 +40,9 @@ MIN_STROKE = 0.05
 LUMA = np.array([299.0, 587.0, 114.0])
 
 
-def load(path: Path, shape: tuple[int, int], *, mnist_like: bool) -> np.ndarray:
+def load(
+    path: Path, shape: tuple[int, int], *, mnist_like: bool, invert: bool = False
+) -> np.ndarray:
     """Read an image file as input of a model: light on dark, of the data's size.
 
     Args:
@@ -46,6 +52,7 @@ def load(path: Path, shape: tuple[int, int], *, mnist_like: bool) -> np.ndarray:
             background and brought to MNIST's format; an image that already has the format,
             or whose negative has it, is used unchanged. False for other data: the grey
             values are scaled to the data's size.
+        invert: Whether the grey values of other data are inverted.
 
     Returns:
         `shape` uint8, grey values from 0 to 255.
@@ -53,12 +60,31 @@ def load(path: Path, shape: tuple[int, int], *, mnist_like: bool) -> np.ndarray:
     Raises:
         InputError: If the file is not an image or is damaged, or the image is empty.
     """
-    colours = read_rgb(path)
-    grey = to_grey(colours)
-    framed = _find_digit(colours, grey, shape) if mnist_like else fit_to_frame(grey, shape)
-    if framed is None:
+    found = framed(read_rgb(path), shape, mnist_like=mnist_like, invert=invert)
+    if found is None:
         raise InputError(f"{path}: the image is empty, or its ink is too faint")
-    return framed
+    return found
+
+
+def framed(
+    colours: np.ndarray, shape: tuple[int, int], *, mnist_like: bool, invert: bool = False
+) -> np.ndarray | None:
+    """Return an image as input of a model, `shape` uint8; None if it is empty.
+
+    Args:
+        colours: (height, width, 3), or (height, width, 1) of grey values, float64 from 0
+            to 255.
+        shape: As of `load`.
+        mnist_like: As of `load`. If False, the aspect ratio is kept, and what is left free
+            of the frame has the median colour of the image's border.
+        invert: As of `load`.
+    """
+    grey = to_grey(colours)
+    if mnist_like:
+        return _find_digit(colours, grey, shape)
+    if invert:
+        grey = ~grey
+    return fit_to_frame(grey, shape, np.median(grey[border(*grey.shape)]))
 
 
 def _find_digit(
@@ -79,7 +105,9 @@ def _find_digit(
 
 
 def to_grey(colours: np.ndarray) -> np.ndarray:
-    """Return the grey values, (height, width) uint8, of (height, width, 3) colours."""
+    """Return the grey values, (…) uint8, of colours (…, 3), or of grey values (…, 1)."""
+    if colours.shape[-1] == 1:
+        return np.rint(colours[..., 0]).astype(np.uint8)
     return np.rint(colours @ LUMA / 1000).astype(np.uint8)
 
 
@@ -93,6 +121,10 @@ def read_rgb(path: Path) -> np.ndarray:
         InputError: If the file is not an image, is damaged or too large.
     """
     with _opened(path) as picture:
+        if picture.mode == "F" or (picture.mode == "I" and picture.format == "TIFF"):
+            raise InputError(
+                f"{path}: has grey values of 32 bits; save it with 8 or 16 bits"
+            )
         picture.draft("RGB", (MAX_SIDE, MAX_SIDE))  # reads a large JPEG at a reduced size
         image = _as_bytes(ImageOps.exif_transpose(picture))
     colours = np.asarray(image.reduce(-(-max(image.size) // MAX_SIDE)), np.float64)
@@ -126,6 +158,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             with Image.open(path, formats=FORMATS) as picture:
                 yield picture
     except UnidentifiedImageError as error:
+        with path.open("rb") as file:
+            if file.read(12)[4:] in HEIC:
+                raise InputError(
+                    f"{path}: is in the format HEIC, which cannot be read; save it as JPEG "
+                    "or PNG"
+                ) from error
         raise InputError(f"{path}: is not an image ({', '.join(FORMATS)})") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         most = f"{Image.MAX_IMAGE_PIXELS:,}"
@@ -133,8 +171,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(f"{path}: {error.strerror}") from error
     # What Pillow raises on a damaged file depends on where the damage is.
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise InputError(f"{path}: is damaged ({error})") from error
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as e:
+        raise InputError(f"{path}: is damaged ({e})") from e
 
 
 def _as_bytes(image: Image.Image) -> Image.Image:

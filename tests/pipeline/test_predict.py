@@ -130,7 +130,7 @@ def test_an_unreadable_image_is_one_line_and_the_others_are_classified(project):
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
         "error: empty: there is no image in this folder",
-        "error: text.png: is not an image (PNG, JPEG, WEBP, BMP, GIF)",
+        "error: text.png: is not an image (PNG, JPEG, WEBP, BMP, GIF, TIFF, AVIF)",
         "error: nosuch.png: No such file or directory",
     ]
     assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == [

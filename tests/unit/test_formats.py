@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 from digits.data import arrays, readers
 from digits.data.dataset import Split
 from digits.data.holdout import Holdout
+from digits.data.options import Options
 from digits.data.readers import IDX_NAMES, IDX_TYPES
 from digits.errors import InputError
 from tests.helpers.project import ROOT
@@ -230,7 +231,8 @@ def test_a_format_is_read_and_changes_are_logged(tmp_path, caplog, name):
     write(tmp_path)
     caplog.set_level(logging.INFO)
     holdout = Holdout(0.25, 0) if name.endswith("no test images") else None
-    data = readers.read(tmp_path, holdout=holdout)
+    options = Options(test_share=0.25 if holdout else None)
+    data = readers.read(tmp_path, options=options)
     messages = [record.getMessage() for record in caplog.records]
     assert bool(messages) == bool(expected)
     assert expected in "\n".join(messages)
@@ -321,7 +323,7 @@ def test_what_cannot_be_read_is_refused_with_the_documented_message(tmp_path, na
 def test_test_images_and_a_test_share_are_refused(tmp_path):
     npz(tmp_path)
     with pytest.raises(InputError, match="has test images, so remove dataset"):
-        readers.read(tmp_path, holdout=Holdout(0.5, 0))
+        readers.read(tmp_path, options=Options(test_share=0.5))
 
 
 def test_the_drawn_test_images_are_a_share_of_each_class():

@@ -1,0 +1,121 @@
+"""The parameters that change images of your own when they are read."""
+
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from digits.config.params import Dataset
+from digits.data import arrays, readers
+from digits.data.options import KEEP, Options
+from digits.errors import InputError
+from digits.images import image_input
+from digits.images.mnist_format import is_mnist_format, to_mnist_format
+from tests.helpers import drawings
+
+LABELS = np.array([0, 1, 0, 1], np.uint8)
+
+
+def read(images, **options):
+    """Return the training images that are read from an array, which are also the test's."""
+    given = {"x_train": images, "y_train": LABELS, "x_test": images, "y_test": LABELS}
+    return arrays.to_dataset(given, "here", options=Options(**options)).train.images
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, (len(LABELS), *shape)).astype(np.uint8)
+
+
+def drawn(size=(60, 90)):
+    """Return four drawings of digits, light on dark."""
+    ink = [drawings.digit(name, size) for name in (3, 4, 7, 3)]
+    return np.rint(255 * np.array(ink)).astype(np.uint8)
+
+
+def test_by_default_nothing_is_changed():
+    assert Dataset(name="custom", source="data/own/mine").options == KEEP
+    assert not KEEP.changes_images
+    images = noise(4, 6)
+    np.testing.assert_array_equal(read(images), images)
+
+
+def test_images_are_transposed_and_inverted():
+    images = noise(4, 6)
+    np.testing.assert_array_equal(read(images, transpose=True), images.swapaxes(1, 2))
+    np.testing.assert_array_equal(read(images, invert=True), 255 - images)
+    assert read(images / 255, invert=True).dtype == np.uint8
+
+
+def test_arrays_of_large_images_are_brought_to_a_size(caplog):
+    caplog.set_level(logging.INFO)
+    images = noise(7, 7)
+    large = images.repeat(20, axis=1).repeat(20, axis=2)
+    np.testing.assert_array_equal(read(large, size=(7, 7)), images)
+    assert "here: x_train: all images are brought to 7 by 7 pixels" in caplog.text
+    with pytest.raises(InputError, match=r"140 by 140 pixels.*set dataset\.size"):
+        read(large)
+
+
+@pytest.mark.parametrize("change", [lambda a: a, lambda a: 255 - a, lambda a: a // 2])
+def test_digits_of_any_contrast_are_centred_as_in_predict(tmp_path, caplog, change):
+    caplog.set_level(logging.INFO)
+    images = change(drawn())
+    centred = read(images, size=(28, 28), centre=True)
+    assert "x_train: 4 of 4 images are changed to be centred" in caplog.text
+    for image, seen in zip(images, centred, strict=True):
+        assert is_mnist_format(seen)
+        Image.fromarray(image).save(tmp_path / "drawing.png")
+        alike = image_input.load(tmp_path / "drawing.png", (28, 28), mnist_like=True)
+        np.testing.assert_array_equal(seen, alike)
+
+
+def test_images_in_the_format_of_mnist_stay_as_they_are():
+    images = np.array([to_mnist_format(image) // 2 for image in drawn()])
+    np.testing.assert_array_equal(read(images, centre=True), images)
+
+
+def test_a_folder_of_digits_is_centred_as_an_array_is(tmp_path):
+    for i, image in enumerate(255 - drawn()):
+        for split in ("train", "test"):
+            path = tmp_path / split / str(LABELS[i]) / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+    options = Options(size=(28, 28), centre=True)
+    data = readers.read(tmp_path, options=options)
+    np.testing.assert_array_equal(
+        data.train.images, read(drawn(), size=(28, 28), centre=True)
+    )
+    Image.new("L", (60, 90), 200).save(tmp_path / "train/0/empty.png")
+    with pytest.raises(InputError, match=r"empty\.png: is empty, or its ink is too faint"):
+        readers.read(tmp_path, options=options)
+
+
+def test_an_array_with_an_empty_image_is_not_centred():
+    images = drawn()
+    images[2] = 200
+    with pytest.raises(InputError, match="here: x_train: in image 2 is no ink to centre"):
+        read(images, size=(28, 28), centre=True)
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        ({"size": [28]}, "size"),
+        ({"size": [28, 65]}, "less than or equal to 64"),
+        ({"size": [28, 0]}, "greater than or equal to 1"),
+        ({"invert": 1}, "invert"),
+        ({"centre": True, "invert": True}, "remove invert"),
+        ({"name": "mnist", "source": "auto", "centre": True}, "centre is only for custom"),
+    ],
+)
+def test_wrong_parameters_are_refused(block, expected):
+    with pytest.raises(ValueError, match=expected):
+        Dataset(**{"name": "custom", "source": "data/own/mine"} | block)
+
+
+def test_predict_and_the_page_know_that_digits_are_centred():
+    custom = {"name": "custom", "source": "data/own/mine"}
+    assert Dataset(**custom, centre=True).mnist_like
+    assert not Dataset(**custom).mnist_like
+    assert Dataset(name="mnist", source="auto").mnist_like
