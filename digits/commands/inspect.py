@@ -10,8 +10,8 @@ import logging
 import os
 import re
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,8 +23,9 @@ from digits.config import cli
 from digits.data import dataset, readers, registry
 from digits.data.dataset import Dataset
 from digits.data.ignore import NOTHING, Ignored
-from digits.data.options import Options
+from digits.data.options import KEEP
 from digits.errors import InputError
+from digits.images import image_input
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,9 @@ ANYWHERE = True  # no project is needed
 
 OWN = Path("data/own")
 PICTURE = "samples.png"
+PAPER = 192  # grey value
+NEARLY_ALL = 0.9  # share of the images
+LEGIBLE = 20  # pixels
 VARIANTS = """\
 variants:
   logistic:
@@ -121,20 +125,33 @@ class Found(NamedTuple):
         data: The data set.
         options: The parameters of `dataset` that reading it takes.
         said: What the readers said, by the level of the log.
+        name: The name of the known data set that it is, or None.
     """
 
     data: Dataset
     options: dict[str, Any]
     said: dict[int, list[str]]
+    name: str | None
 
 
 def read(place: Place) -> Found:
-    """Read data, with the parameters that the readers' errors advise.
+    """Read data, with the parameters that it takes and those that suit its images.
 
     Raises:
         InputError: If it cannot be read whatever the parameters.
     """
-    options: dict[str, Any] = {}
+    found = _read_as_advised(place, {})
+    if found.name is not None:
+        return found
+    for key in ("transpose", "centre", "invert"):
+        if SUITS[key](place, found):
+            with suppress(InputError):
+                found = _read_as_advised(place, found.options | {key: True})
+    return found
+
+
+def _read_as_advised(place: Place, options: dict[str, Any]) -> Found:
+    """Read data, with the parameters that the readers' errors advise in addition."""
     while True:
         with messages() as records:
             try:
@@ -143,17 +160,59 @@ def read(place: Place) -> Found:
                 advised = ADVICE.search(str(error))
                 if not advised or advised[1] in options:
                     raise
-                options[advised[1]] = yaml.safe_load(advised[2])
+                options = options | {advised[1]: yaml.safe_load(advised[2])}
                 continue
         said: dict[int, list[str]] = {}
         for record in records:
             text = record.getMessage().removeprefix("warning: ")
             said.setdefault(record.levelno, []).append(text)
-        return Found(data, options, said)
+        return Found(data, options, said, known_name(data))
+
+
+def _is_emnist(place: Place, _found: Found) -> bool:
+    """Return whether a name says so: EMNIST's images are transposed."""
+    names = [path.name for path in place.path.rglob("*")] or [place.path.name]
+    return any("emnist" in name.lower() for name in names)
+
+
+def _are_digits(_place: Place, found: Found) -> bool:
+    """Return whether the classes are digits, and the images large enough to centre them."""
+    data = found.data
+    return (
+        set(data.names) <= set(dataset.DIGITS)
+        and min(data.train.images.shape[1:]) >= LEGIBLE
+    )
+
+
+def _are_dark_on_light(_place: Place, found: Found) -> bool:
+    """Return whether the border of nearly all training images is as light as paper."""
+    images = found.data.train.images
+    along = image_input.border(*images.shape[1:])
+    return (
+        not found.options.get("centre")
+        and np.mean(np.median(images[:, along], axis=1) >= PAPER) > NEARLY_ALL
+    )
+
+
+# Whether a parameter suits the images, and why.
+SUITS: dict[str, Callable[[Place, Found], bool]] = {
+    "transpose": _is_emnist,
+    "centre": _are_digits,
+    "invert": _are_dark_on_light,
+}
+REASONS = {
+    "test_share": "there are no test images, so they are drawn from the training images",
+    "size": "the images have several sizes, or are large; smaller ones train faster",
+    "transpose": "EMNIST's images are transposed; the picture shows them upright",
+    "centre": "the classes are digits; so your own digits are read as in MNIST",
+    "invert": "the images are dark on light, and models expect light on dark",
+}
 
 
 def _read(place: Place, options: dict[str, Any]) -> Dataset:
-    how = Options(**options)
+    how = KEEP._replace(**options)
+    if how.size is not None:
+        how = how._replace(size=(how.size[0], how.size[1]))  # a list in YAML
     if place.root is not None and place.source is not None:
         return readers.read_custom(place.source.as_posix(), place.root, how)
     ignored = NOTHING if place.root is None else Ignored(place.root)
@@ -174,27 +233,27 @@ def known_name(data: Dataset) -> str | None:
 def parameters(place: Place, found: Found) -> str:
     """Return the content of a params.yaml for the data."""
     source = place.source or (OWN / place.path.resolve().name)
-    name, data = known_name(found.data), found.data
-    block = {"name": name or "custom", "source": source.as_posix(), **found.options}
+    data = found.data
+    block = {"name": found.name or "custom", "source": source.as_posix(), **found.options}
     tested = set(dataset.labels_in(data.test.labels))
     labels = sorted(dataset.labels_in(data.train.labels), key=lambda x: x not in tested)
     are_numbers = all(name == str(i) for i, name in enumerate(data.names))
     pair = [label if are_numbers else data.names[label] for label in sorted(labels[:2])]
     return (
-        f"dataset: {_in_braces(block)}\n\n"
+        f"dataset: {_in_yaml(block)}\n\n"
         "subsets:\n"
-        f"  pair: {_in_braces({'classes': pair})}\n"
+        f"  pair: {_in_yaml({'classes': pair})}\n"
         "  everything: {classes: all}\n\n"
         f"{VARIANTS}"
     )
 
 
-def _in_braces(block: dict[str, Any]) -> str:
-    """Return a mapping in a line of YAML."""
+def _in_yaml(value: Any) -> str:
+    """Return a value in a line of YAML."""
     text = yaml.safe_dump(
-        block, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6
+        value, default_flow_style=True, allow_unicode=True, sort_keys=False, width=10**6
     )
-    return text.strip()
+    return text.removesuffix("...\n").strip()
 
 
 def report(place: Place, found: Found) -> Iterator[str]:
@@ -215,13 +274,10 @@ def report(place: Place, found: Found) -> Iterator[str]:
     if twice := repeated(data):
         many = f"{twice} test images are" if twice > 1 else "1 test image is"
         yield from ("", f"warning: {many} among the training images as well")
+    if found.options:
+        yield from ("", "read with these parameters of `dataset`:")
     for key, value in found.options.items():
-        yield from ("", f"{key}: {value} is needed: {REASONS.get(key, '')}")
-
-
-REASONS = {
-    "test_share": "there are no test images, so they are drawn from the training images",
-}
+        yield f"  {key}: {_in_yaml(value)}  # {REASONS[key]}"
 
 
 def _counts(data: Dataset) -> Iterator[str]:

@@ -11,9 +11,11 @@ from PIL import Image
 from digits import commands
 from digits.commands import inspect
 from digits.config import params
+from digits.data import dataset
 from digits.data.dataset import Dataset, Split
 from digits.figures import class_samples
 from stages import download, filter  # noqa: A004 (a stage)
+from tests.helpers import drawings
 from tests.helpers.project import PARAMS, ROOT
 from tests.unit import test_formats as formats
 
@@ -61,8 +63,8 @@ warnings:
   data/own/mine/sample_submission.csv: is not read
   data/own/mine/test.csv: has no labels, so it is not used
 
-test_share: 0.2 is needed: there are no test images, so they are drawn from the training \
-images
+read with these parameters of `dataset`:
+  test_share: 0.2  # there are no test images, so they are drawn from the training images
 
 picture: report/samples.png
 
@@ -106,14 +108,23 @@ def test_the_proposed_parameters_are_valid_and_read_the_same_data(project, run, 
     assert expected in "\n".join(text for said in found.said.values() for text in said)
 
 
+# What is refused with the advice to set a parameter, which is then proposed.
+REMEDIES = {
+    "no test images, and no `test_share`": "test_share: 0.2",
+    "folders: no folder `test/`": "test_share: 0.2",
+    "folders: images of several sizes": "size: [28, 28]",
+    "images of more than 64 by 64 pixels": "size: [28, 28]",
+}
+
+
 @pytest.mark.parametrize("name", formats.REFUSED)
 def test_what_download_refuses_is_refused_with_its_message(project, run, caplog, name):
     formats.REFUSED[name](project / "data/own/mine")
     status, out = run("data/own/mine")
     (message,) = (m for row, m in formats.documented("refused") if row == name)
-    if "set dataset.test_share" in message or "no test" in name or "no folder" in name:
-        assert status == 0  # with the parameter that the message advises
-        assert "test_share: 0.2" in out
+    if name in REMEDIES:
+        assert status == 0
+        assert f", {REMEDIES[name]}}}" in out
         return
     assert (status, out) == (1, "")
     for part in message.strip("`").split("…"):
@@ -206,10 +217,43 @@ def test_the_picture_has_the_images_of_each_class(tmp_path):
         assert 7 * 900 < np.count_nonzero(seen == label * 8) < 10 * 1200
 
 
-def test_mnist_is_recognised_by_its_content(monkeypatch):
-    known = {"mnist": formats}
-    monkeypatch.setattr(inspect.registry, "DATASETS", known)
-    monkeypatch.setattr(inspect.registry, "verify_checksums", lambda *_: None)
-    found = inspect.Found(Dataset(formats.TRAIN, formats.TEST), {}, {})
+@pytest.mark.results
+def test_mnist_is_recognised_by_its_content():
+    data = dataset.load(ROOT / "data/raw")
+    assert inspect.known_name(data) == "mnist"
+    assert inspect.known_name(Dataset(data.test, data.train)) is None
+
+
+def test_a_known_data_set_is_read_by_its_name():
+    found = inspect.Found(Dataset(formats.TRAIN, formats.TEST), {}, {}, "mnist")
     text = inspect.parameters(inspect.Place.of(PARAMS), found)
     assert re.match(r"dataset: \{name: mnist, source: data/own/params\.yaml\}", text)
+
+
+def test_dark_images_on_light_are_inverted(project, run):
+    light = {n: 255 - a if n[0] == "x" else a for n, a in formats.BOTH.items()}
+    light |= {n: np.pad(light[n], [(0, 0), (2, 2), (2, 2)], constant_values=250)
+              for n in ("x_train", "x_test")}  # fmt: skip
+    formats.npz(project / "data/own/mine", of=light)
+    assert "source: data/own/mine, invert: true}" in run("--params", "data/own/mine")[1]
+
+
+def test_images_of_emnist_are_transposed(project, run):
+    formats.emnist(project / "data/own/mine")
+    assert "source: data/own/mine, transpose: true}" in run("--params", "data/own/mine")[1]
+    assert "transpose: true  # EMNIST's images" in run("data/own/mine")[1]
+
+
+def test_drawn_digits_are_centred_and_photographs_are_not(project, run):
+    for name in (0, 1, 3, 4):
+        for i, size in enumerate([(60, 80), (80, 60), (70, 70)]):
+            folder = project / f"data/own/mine/{name}"
+            folder.mkdir(exist_ok=True)
+            picture = drawings.mix(drawings.digit(name, size), [20] * 3, [240] * 3)
+            picture.save(folder / f"{i}.png")
+    proposed = "test_share: 0.2, size: [28, 28], centre: true}"
+    assert proposed in run("--params", "data/own/mine")[1]
+    for old, new in zip("0134", ("a", "b", "c", "d"), strict=True):
+        (project / "data/own/mine" / old).rename(project / "data/own/mine" / new)
+    proposed = "test_share: 0.2, size: [28, 28], invert: true}"
+    assert proposed in run("--params", "data/own/mine")[1]
