@@ -15,7 +15,13 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from digits.errors import InputError
-from digits.images.mnist_format import INK, fit_to_frame, is_mnist_format, to_mnist_format
+from digits.images.mnist_format import (
+    INK,
+    fit_to_frame,
+    is_mnist_format,
+    remove_lines,
+    to_mnist_format,
+)
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 SUFFIXES = frozenset(
@@ -33,6 +39,8 @@ MIN_CONTRAST = 20  # grey values
 MIN_SIGNAL_TO_NOISE = 5  # times the noise's standard deviation
 # Noise is smoothed with this share of the longer side as standard deviation.
 SMOOTHING = 1 / 256
+# So many pixels lie between a frame and what it surrounds, at most.
+EDGE = 3
 # A separate stroke with less than this share of the largest one's ink is a speck.
 MIN_STROKE = 0.05
 # The weights of red, green and blue in a grey value, in thousandths: whole numbers, so that
@@ -223,6 +231,7 @@ def find_ink(colours: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage  # noqa: PLC0415 (slow to import)
 
+    colours = _without_frame(colours)
     smooth = max(colours.shape[:2]) * SMOOTHING
     colours = ndimage.gaussian_filter(colours, (smooth, smooth, 0), mode="nearest")
     difference = np.abs(colours - _background(colours)).max(axis=2)
@@ -234,11 +243,39 @@ def find_ink(colours: np.ndarray) -> np.ndarray:
         return np.zeros(difference.shape, np.uint8)
     none = min(2.5 * np.percentile(at_border, 75), 0.3 * full)
     ink = np.clip((difference - none) / (full - none), 0, 1)
+    ink = remove_lines(ink)  # before the strokes are compared with them
     strokes, n_strokes = ndimage.label(ink > INK, np.ones((3, 3)))
     masses = ndimage.sum_labels(ink, strokes, np.arange(n_strokes + 1))
     masses[0] = np.inf  # around the strokes: their faint edges are kept
     keep = masses >= MIN_STROKE * masses[1:].max()
     return np.rint(255 * ink * keep[strokes]).astype(np.uint8)
+
+
+def _without_frame(colours: np.ndarray) -> np.ndarray:
+    """Return an image without a frame along its border, if it has one on all four sides.
+
+    On each side, the rows along the border then have the frame's colour, and within a few
+    rows another one begins; uneven light changes more slowly.
+
+    Args:
+        colours: (height, width, 3) from 0 to 255.
+    """
+    whole = colours
+    for _ in range(4):  # the upper side; then turn
+        high = whole.shape[0] // 6
+        rows = np.median(whole[:high], axis=1)
+        if not high:
+            return colours
+        inner = np.median(rows[high // 2 :], axis=0)
+        frame = np.abs(rows - inner).max(axis=1)  # by how much the rows differ
+        if frame[0] < MIN_CONTRAST:
+            return colours
+        edge = int(np.argmax(frame < frame[0] / 2))
+        around = frame[max(edge - EDGE, 0)], frame[min(edge + EDGE, high - 1)]
+        if around[0] < 3 / 4 * frame[0] or around[1] > frame[0] / 4:
+            return colours
+        whole = np.rot90(whole[edge + EDGE :])
+    return whole
 
 
 def _background(colours: np.ndarray) -> np.ndarray:

@@ -10,6 +10,8 @@ import numpy as np
 # The thickness of a ruled line, as the share 1/n of the drawing's shorter side, at most. A
 # line may be interrupted for as long. The pen of the report page is thicker.
 THIN = 20
+# A line that other ink has hidden in n columns may go on up to 1 + n/16 pixels away.
+SLANT = 16
 # What is left must have a part as long as the share 1/n of the shorter side.
 LARGE = 10
 
@@ -17,18 +19,20 @@ LARGE = 10
 def without_lines(ink: np.ndarray) -> np.ndarray:
     """Return a drawing without the lines that go from border to border.
 
-    A thin line is followed through the ink that it crosses, which stays. Other ink is
-    removed if it is separate from the rest and touches two opposite borders. If nothing
-    large is left, nothing is removed: then the ink is the digit.
+    A thin line is followed through the ink that it crosses, which stays. Ink that is
+    separate from the rest is removed if it touches two opposite borders, or one and is
+    thin. If nothing large is left, nothing is removed: then the ink is the digit.
 
     Args:
         ink: (height, width) bool.
 
     Returns:
-        (height, width) bool.
+        (height, width) bool; `ink` itself if there is no line.
     """
+    if not (ink[[0, -1]].any() or ink[:, [0, -1]].any()):
+        return ink
     left = _without_thin(_without_thin(ink).T).T
-    return _without_crossing(left, ink)
+    return _without_parts(left, ink)
 
 
 def _without_thin(ink: np.ndarray) -> np.ndarray:
@@ -64,9 +68,10 @@ def _followed(
         most: How many columns it may be interrupted.
     """
     thickest = stop - start + max(1, (stop - start) // 2)
-    runs, missing = [], 0
+    runs, missing, crossed = [], 0, 0
     for x, column in enumerate(columns):
-        at = column.find(1, max(start - 1, 0), stop + 1)
+        near = 1 + crossed // SLANT
+        at = column.find(1, max(start - near, 0), stop + near)
         if at < 0:
             missing += 1
             if missing > most:
@@ -74,14 +79,16 @@ def _followed(
             continue
         missing = 0
         low, high = column.rfind(0, 0, at) + 1, _end(column, at)
-        if high - low <= thickest:  # otherwise it crosses other ink
-            start, stop = low, high
-            runs.append((x, low, high))
+        if high - low > thickest:
+            crossed += 1
+            continue
+        start, stop = low, high
+        runs.append((x, low, high))
     return runs if 2 * len(runs) >= len(columns) else []
 
 
-def _without_crossing(left: np.ndarray, ink: np.ndarray) -> np.ndarray:
-    """Return ink without the parts that touch two opposite borders.
+def _without_parts(left: np.ndarray, ink: np.ndarray) -> np.ndarray:
+    """Return ink without separate parts that are lines.
 
     Args:
         left: (height, width) bool, the ink that is left.
@@ -90,11 +97,17 @@ def _without_crossing(left: np.ndarray, ink: np.ndarray) -> np.ndarray:
     from scipy import ndimage  # noqa: PLC0415 (slow to import)
 
     parts, _ = ndimage.label(left, np.ones((3, 3)))
-    edges = (parts[:, 0], parts[:, -1]), (parts[0], parts[-1])
-    crossing = {*np.intersect1d(*edges[0]), *np.intersect1d(*edges[1])} - {0}
-    boxes = ndimage.find_objects(parts)
-    lengths = [max(s.stop - s.start for s in box) for box in boxes]
-    is_large = [LARGE * length >= min(ink.shape) for length in lengths]
-    if not any(large and i not in crossing for i, large in enumerate(is_large, 1)):
-        return ink
-    return left & ~np.isin(parts, [*crossing])
+    sizes = np.bincount(parts.ravel())
+    shorter, lines, has_large = min(ink.shape), [], False
+    for number, box in enumerate(ndimage.find_objects(parts), 1):
+        touched = [
+            (side.start == 0) + (side.stop == end)
+            for side, end in zip(box, ink.shape, strict=True)
+        ]
+        length = max(side.stop - side.start for side in box)
+        is_thin = sizes[number] <= max(1, shorter // THIN) * length
+        if max(touched) == 2 or (any(touched) and is_thin):  # noqa: PLR2004 (both borders)
+            lines.append(number)
+        else:
+            has_large |= LARGE * length >= shorter
+    return left & ~np.isin(parts, lines) if has_large else ink

@@ -12,6 +12,8 @@ of this module; a test in a browser compares the two.
 
 import numpy as np
 
+from digits.images.lines import without_lines
+
 # The longer side of the ink, as a share of the frame's.
 BOX = 20 / 28
 # Pixels brighter than this share of the brightest grey value are ink.
@@ -34,6 +36,8 @@ def to_mnist_format(
 ) -> np.ndarray | None:
     """Return a drawing in MNIST's format: cropped, scaled and centred by mass.
 
+    Lines from border to border are removed before.
+
     Args:
         image: (height, width) of any size, light ink on a dark ground, from 0 to 255.
         shape: Height and width of the result, in pixels.
@@ -43,9 +47,21 @@ def to_mnist_format(
     """
     if image.max(initial=0) <= 0:
         return None
+    image = remove_lines(image)
     small = _scaled(_crop(image), (BOX * shape[0], BOX * shape[1]))
     small *= 255 / small.max()
     return _placed(small, shape, centre_of_mass(small), CENTRE_OFFSET)
+
+
+def remove_lines(image: np.ndarray) -> np.ndarray:
+    """Return a drawing without the lines from border to border.
+
+    Args:
+        image: (height, width), light ink on a dark ground.
+    """
+    ink = image > INK * image.max()
+    kept = without_lines(ink)
+    return image if kept is ink else np.where(kept | ~ink, image, 0)
 
 
 def fit_to_frame(

@@ -10,7 +10,7 @@ from digits import certainty, metrics
 from digits.config.params import Train
 from digits.data.dataset import Split
 from digits.figures import FEW_CLASSES
-from digits.images import mnist_format
+from digits.images import lines, mnist_format
 from digits.methods import lenet5
 from digits.models.base import Model
 from digits.models.decision import Decision, OneVsRest, Probabilistic
@@ -312,5 +312,8 @@ def image_format(*, centred: bool) -> dict[str, Any]:
         "ink": mnist_format.INK,
         "centre_offset": mnist_format.CENTRE_OFFSET,
         "half": mnist_format.HALF,
+        "thin": lines.THIN,
+        "slant": lines.SLANT,
+        "large": lines.LARGE,
         "centred": centred,
     }

@@ -47,6 +47,15 @@ def test_a_digit_is_extracted_from_any_background(tmp_path, kind, name):
     assert apart(seen, name) < 0.2
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("lines", drawings.LINES)
+def test_lines_that_touch_the_border_are_removed(tmp_path, lines):
+    ink = drawings.LINES[lines](drawings.digit(4))
+    seen = load(drawings.save(drawings.KINDS["dark on light"](ink), tmp_path))
+    assert is_mnist_format(seen)
+    assert apart(seen, 4) < 0.2
+
+
 LARGE = pytest.param((2500, 3500), marks=pytest.mark.long)
 
 
@@ -213,6 +222,16 @@ def test_a_drawn_digit_is_recognised(tmp_path, multinomial, name, kind):
     seen = load(drawings.save(drawings.KINDS[kind](drawings.digit(name)), tmp_path))
     scores = multinomial.scores(seen[None])
     assert multinomial.classes[multinomial.decision.predict(scores)] == [name]
+
+
+@pytest.mark.results
+@pytest.mark.parametrize("kind", ["dark on light", "photographed"])
+@pytest.mark.parametrize("lines", drawings.LINES)
+def test_a_drawn_digit_is_recognised_among_lines(tmp_path, multinomial, lines, kind):
+    for name in drawings.STROKES:
+        image = drawings.KINDS[kind](drawings.LINES[lines](drawings.digit(name)))
+        scores = multinomial.scores(load(drawings.save(image, tmp_path))[None])
+        assert multinomial.classes[multinomial.decision.predict(scores)] == [name]
 
 
 @pytest.mark.results

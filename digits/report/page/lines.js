@@ -28,12 +28,15 @@ function runEnd(column, start) {
  */
 function followedLine(columns, start, stop, most) {
   const thickest = stop - start + Math.max(1, Math.floor((stop - start) / 2));
+  let [above, below] = [start, stop];
   /** @type {[column: number, start: number, end: number][]} */
   const runs = [];
   let missing = 0;
+  let crossed = 0;
   for (const [x, column] of columns.entries()) {
-    const first = Math.max(start - 1, 0);
-    const at = first + column.slice(first, stop + 1).indexOf(true);
+    const near = 1 + Math.floor(crossed / payload.image_format.slant);
+    const first = Math.max(above - near, 0);
+    const at = first + column.slice(first, below + near).indexOf(true);
     if (at < first) {
       missing += 1;
       if (missing > most) return [];
@@ -42,12 +45,24 @@ function followedLine(columns, start, stop, most) {
     missing = 0;
     const low = column.lastIndexOf(false, at) + 1;
     const high = runEnd(column, at);
-    if (high - low <= thickest) { // otherwise it crosses other ink
-      [start, stop] = [low, high];
-      runs.push([x, low, high]);
+    if (high - low > thickest) {
+      crossed += 1;
+      continue;
     }
+    [above, below] = [low, high];
+    runs.push([x, low, high]);
   }
   return 2 * runs.length >= columns.length ? runs : [];
+}
+
+/**
+ * The thickness of a ruled line, at most.
+ *
+ * @param {boolean[][]} ink
+ */
+function thickestLine(ink) {
+  const shorter = Math.min(ink.length, ink[0].length);
+  return Math.max(1, Math.floor(shorter / payload.image_format.thin));
 }
 
 /**
@@ -57,8 +72,7 @@ function followedLine(columns, start, stop, most) {
  * @returns {boolean[][]}
  */
 function withoutThinLines(columns) {
-  const shorter = Math.min(columns.length, columns[0].length);
-  const most = Math.max(1, Math.floor(shorter / payload.image_format.thin));
+  const most = thickestLine(columns);
   const left = columns.map((column) => [...column]);
   for (let start = columns[0].indexOf(true); start >= 0;) {
     const stop = runEnd(columns[0], start);
@@ -105,17 +119,23 @@ function connectedParts(rows) {
  * @returns {boolean[][]}
  */
 function withoutLines(rows) {
-  const left = transposed(withoutThinLines(transposed(rows)));
+  const columns = transposed(rows);
+  const edges = [rows[0], rows[rows.length - 1], columns[0], columns[columns.length - 1]];
+  if (!edges.some((edge) => edge.includes(true))) return rows;
+  const left = transposed(withoutThinLines(columns));
   const cleared = withoutThinLines(left);
   const last = [rows.length - 1, rows[0].length - 1];
   let hasLarge = false;
   for (const part of connectedParts(cleared)) {
     const lowest = [0, 1].map((axis) => part.reduce((a, p) => Math.min(a, p[axis]), Infinity));
     const highest = [0, 1].map((axis) => part.reduce((a, p) => Math.max(a, p[axis]), 0));
-    if ([0, 1].some((axis) => lowest[axis] === 0 && highest[axis] === last[axis])) {
+    const touched = [0, 1].map((axis) =>
+      Number(lowest[axis] === 0) + Number(highest[axis] === last[axis]));
+    const length = 1 + Math.max(...[0, 1].map((axis) => highest[axis] - lowest[axis]));
+    const isThin = part.length <= thickestLine(rows) * length;
+    if (Math.max(...touched) === 2 || (Math.max(...touched) === 1 && isThin)) {
       for (const [y, x] of part) cleared[y][x] = false;
     } else {
-      const length = 1 + Math.max(...[0, 1].map((axis) => highest[axis] - lowest[axis]));
       hasLarge ||= payload.image_format.large * length >= Math.min(...last) + 1;
     }
   }
