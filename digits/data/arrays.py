@@ -21,6 +21,7 @@ BLOCK_ROWS = 1000  # images that are converted at a time
 WHITE = 255  # grey value
 WHITE_16 = 65535  # grey value, of 16 bits
 DARK = 128  # below it, not even half of the grey values are used
+VISIBLE = 4  # grey values between the darkest and the brightest pixel of an image
 N_COLOURS = 3
 ROUNDING = 1e-3  # grey values, of float32
 NUMBERS = {str(label): label for label in range(MAX_CLASSES)}
@@ -145,6 +146,26 @@ def warn_if_dark(images: np.ndarray, origin: object) -> None:
             if highest
             else "",
         )
+
+
+def warn_if_blank(data: Dataset, origin: object) -> None:
+    """Warn if no training image of a class shows anything: all are of one grey value."""
+    flat = data.train.images.reshape(len(data.train.images), -1)
+    if flat.shape[1] == 1:
+        return
+    is_blank = flat.max(axis=1) - flat.min(axis=1) < VISIBLE
+    if not is_blank.any():
+        return
+    for label in dataset.labels_in(data.train.labels):
+        of_class = is_blank[data.train.labels == label]
+        if of_class.all():
+            log.warning(
+                "warning: %s: all training images of the class %s (%d) are blank: each has "
+                "only one grey value, or nearly so",
+                origin,
+                data.names[label],
+                len(of_class),
+            )
 
 
 def _as_grey(images: dict[str, np.ndarray], origin: object) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ The names of the folders are the names of the classes. Sorted, they have the lab
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from digits.data.ignore import NOTHING, Ignored, is_of_system
 from digits.data.options import KEEP, Options
 from digits.errors import InputError
 from digits.images import image_input
+from digits.images.in_memory import Picture
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +38,12 @@ class ImageFile(NamedTuple):
     Attributes:
         position: The file's position in its folder.
         label: The number of its class.
-        path: The file.
+        path: The file, or its content.
     """
 
     position: int
     label: int
-    path: Path
+    path: Path | Picture
 
 
 def read(root: Path, ignored: Ignored = NOTHING, options: Options = KEEP) -> Dataset:
@@ -139,7 +141,7 @@ def _test_folders(
 
 def _refuse_empty(folders: list[Path], found: list[ImageFile]) -> None:
     """Raise `InputError` if a folder has none of the files."""
-    filled = {file.path.parent for file in found}
+    filled = {file.path.parent for file in found if isinstance(file.path, Path)}
     for folder in folders:
         if folder not in filled:
             raise InputError(f"{folder}: there is no image in this folder")
@@ -208,7 +210,18 @@ def load(root: Path, options: Options, **splits: list[ImageFile]) -> dict[str, S
     return loaded
 
 
-def _size_of_all(first: Path) -> tuple[int, int]:
+def load_all(
+    root: Path, options: Options, splits: Mapping[str, Sequence[Path | Picture]]
+) -> dict[str, Split]:
+    """Read image files without labels, in their order, as `load` does."""
+    listed = {
+        split: [ImageFile(i, 0, file) for i, file in enumerate(found)]
+        for split, found in splits.items()
+    }
+    return load(root, options, **listed)
+
+
+def _size_of_all(first: Path | Picture) -> tuple[int, int]:
     """Return the size of the first image. Raises `InputError` if it is too large."""
     size = image_input.image_size(first)
     if max(size) > MAX_SIDE:
@@ -219,7 +232,7 @@ def _size_of_all(first: Path) -> tuple[int, int]:
     return size
 
 
-def _prepared(path: Path, shape: tuple[int, ...], options: Options) -> np.ndarray:
+def _prepared(path: Path | Picture, shape: tuple[int, ...], options: Options) -> np.ndarray:
     """Return an image file's grey values, `shape` uint8, changed by the options.
 
     Raises:

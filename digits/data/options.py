@@ -35,6 +35,10 @@ class Options(NamedTuple):
         """How to draw test images; None if the data has them."""
         return Holdout(self.test_share, self.seed) if self.test_share else None
 
+    def without_changes(self) -> "Options":
+        """Return the options for images that are changed already."""
+        return Options(self.test_share, self.seed)
+
     @property
     def changes_images(self) -> bool:
         """Whether images are changed at all."""

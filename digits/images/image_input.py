@@ -9,12 +9,14 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from digits.errors import InputError
+from digits.images.in_memory import Picture
 from digits.images.mnist_format import (
     INK,
     fit_to_frame,
@@ -119,7 +121,7 @@ def to_grey(colours: np.ndarray) -> np.ndarray:
     return np.rint(colours @ LUMA / 1000).astype(np.uint8)
 
 
-def read_rgb(path: Path) -> np.ndarray:
+def read_rgb(path: Path | Picture) -> np.ndarray:
     """Read an image's colours, (height, width, 3) float64 from 0 to 255.
 
     The image is turned as its EXIF data says and reduced to at most `MAX_SIDE` pixels a
@@ -141,7 +143,7 @@ def read_rgb(path: Path) -> np.ndarray:
     return _on_background(colours[..., :3], colours[..., 3] / 255)
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path | Picture) -> tuple[int, int]:
     """Read an image's height and width in pixels, turned as its EXIF data says.
 
     Only the file's header is read.
@@ -155,23 +157,25 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path | Picture) -> Iterator[Image.Image]:
     """Open an image file; Pillow's errors in the block become an `InputError`."""
-    if path.exists() and not path.is_file():  # opening a FIFO would wait for its writer
+    if (
+        isinstance(path, Path) and path.exists() and not path.is_file()
+    ):  # opening a FIFO would wait for its writer
         raise InputError(f"{path}: is not a file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about details of what Pillow can read
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as picture:
+            file = BytesIO(path.content) if isinstance(path, Picture) else path
+            with Image.open(file, formats=FORMATS) as picture:
                 yield picture
     except UnidentifiedImageError as error:
-        with path.open("rb") as file:
-            if file.read(12)[4:] in HEIC:
-                raise InputError(
-                    f"{path}: is in the format HEIC, which cannot be read; save it as JPEG "
-                    "or PNG"
-                ) from error
+        if _start(path)[4:] in HEIC:
+            raise InputError(
+                f"{path}: is in the format HEIC, which cannot be read; save it as JPEG "
+                "or PNG"
+            ) from error
         raise InputError(f"{path}: is not an image ({', '.join(FORMATS)})") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         most = f"{Image.MAX_IMAGE_PIXELS:,}"
@@ -181,6 +185,14 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     # What Pillow raises on a damaged file depends on where the damage is.
     except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as e:
         raise InputError(f"{path}: is damaged ({e})") from e
+
+
+def _start(path: Path | Picture) -> bytes:
+    """Return the first 12 bytes of an image file."""
+    if isinstance(path, Picture):
+        return path.content[:12]
+    with path.open("rb") as file:
+        return file.read(12)
 
 
 def _as_bytes(image: Image.Image) -> Image.Image:

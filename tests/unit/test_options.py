@@ -1,6 +1,7 @@
 """The parameters that change images of your own when they are read."""
 
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from digits.errors import InputError
 from digits.images import image_input
 from digits.images.mnist_format import is_mnist_format, to_mnist_format
 from tests.helpers import drawings
+from tests.helpers.project import ROOT
 
 LABELS = np.array([0, 1, 0, 1], np.uint8)
 
@@ -96,6 +98,16 @@ def test_an_array_with_an_empty_image_is_not_centred():
     images[2] = 200
     with pytest.raises(InputError, match="here: x_train: in image 2 is no ink to centre"):
         read(images, size=(28, 28), centre=True)
+
+
+def test_the_documentation_has_each_parameter_that_changes_images():
+    (table,) = re.findall(
+        r"<!-- formats: changes.*?-->\n\n(.*?)\n\n",
+        (ROOT / "docs/data.md").read_text(),
+        re.DOTALL,
+    )
+    listed = re.findall(r"(?m)^\| `(\w+):", table)
+    assert sorted(listed) == sorted({*Options._fields} - {"test_share", "seed"})
 
 
 @pytest.mark.parametrize(
