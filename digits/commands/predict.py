@@ -14,7 +14,7 @@ import logging
 import os
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from digits.data import arrays, csv_table, dataset, files
 from digits.data.options import Options
 from digits.errors import InputError, printable
 from digits.images import image_input
+from digits.images.image_input import Seen
 from digits.models import serialization
 from digits.models.base import Model
 from digits.models.decision import Probabilistic
@@ -43,7 +44,8 @@ examples:
   digits predict --csv test.csv --output submission.csv --variant lenet5
                                                   for Kaggle's Digit Recognizer
 
-In a folder, files are images if their names say so; a warning names each other file.
+In a folder, files are images if their names say so; a warning names each other file, and
+each image in which may be two digits, or hardly any ink.
 
 exit status: 0 if every image was classified; 1 if an image could not be read (the others
 are classified); 2 if no model can be used, for example because none is trained yet
@@ -225,7 +227,7 @@ class Table:
             ]
         self.heading: list[list[str]] | None = [above, below]
 
-    def row(self, file: Path, predictions: dict[str, dict[str, Any]]) -> None:
+    def row(self, file: Path, predictions: dict[str, Any], _: Sequence[str]) -> None:
         """Print the line of an image; before the first one, the heading."""
         for line in self.heading or []:
             self._print(line)
@@ -254,9 +256,11 @@ class Json:
     def __init__(self) -> None:
         self.separator = "["
 
-    def row(self, file: Path, predictions: dict[str, dict[str, Any]]) -> None:
+    def row(self, file: Path, predictions: dict[str, Any], warnings: Sequence[str]) -> None:
         """Print the element of an image."""
-        element = json.dumps({"file": str(file), "variants": predictions})
+        element = json.dumps(
+            {"file": str(file), "warnings": warnings, "variants": predictions}
+        )
         print(f"{self.separator}\n{element}", end="")
         self.separator = ","
 
@@ -269,16 +273,17 @@ def predict(
     files: list[Path],
     variants: list[Variant],
     printer: Table | Json,
-    read_image: Callable[[Path], np.ndarray],
+    read_image: Callable[[Path], Seen],
 ) -> bool:
-    """Print the predictions for all files; a line on stderr for each that can't be read.
+    """Print the predictions for all files.
+
+    A line on stderr names each file that cannot be read, or only with doubts.
 
     Args:
         files: Images.
         variants: The models.
         printer: Prints the predictions.
-        read_image: Returns the model input of a file, (height, width) uint8, or raises
-            `InputError`.
+        read_image: Returns the model input of a file, or raises `InputError`.
 
     Returns:
         Whether all could be read.
@@ -290,7 +295,7 @@ def predict(
     hidden = True if sys.stdout.isatty() else None
     with tqdm(total=len(files), unit=" images", leave=False, disable=hidden) as bar:
         for start in range(0, len(files), BATCH_SIZE):
-            images = {}
+            images: dict[Path, Seen] = {}
             for file in files[start : start + BATCH_SIZE]:
                 try:
                     images[file] = read_image(file)
@@ -298,13 +303,18 @@ def predict(
                     complete = False
                     bar.clear()
                     log.error("error: %s", error)  # noqa: TRY400 (no traceback)
+                else:
+                    if doubts := "; ".join(images[file].doubts):
+                        bar.clear()
+                        log.warning("warning: %s: %s", name_of(file), doubts)
                 bar.update()
             if images:
-                stacked = np.stack(list(images.values()))
+                stacked = np.stack([seen.pixels for seen in images.values()])
                 columns = [variant.predictions(stacked) for variant in variants]
                 names = [variant.name for variant in variants]
                 for file, *predictions in zip(images, *columns, strict=True):
-                    printer.row(file, dict(zip(names, predictions, strict=True)))
+                    by_name = dict(zip(names, predictions, strict=True))
+                    printer.row(file, by_name, images[file].doubts)
     printer.close()
     return complete
 

@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from digits.errors import InputError
+from digits.images.doubts import doubts
 from digits.images.in_memory import Picture
 from digits.images.mnist_format import (
     INK,
@@ -50,9 +52,21 @@ MIN_STROKE = 0.05
 LUMA = np.array([299.0, 587.0, 114.0])
 
 
+class Seen(NamedTuple):
+    """An image as input of a model.
+
+    Attributes:
+        pixels: (height, width) uint8, grey values from 0 to 255.
+        doubts: Why it may not be one digit, each as a clause.
+    """
+
+    pixels: np.ndarray
+    doubts: tuple[str, ...] = ()
+
+
 def load(
     path: Path, shape: tuple[int, int], *, mnist_like: bool, invert: bool = False
-) -> np.ndarray:
+) -> Seen:
     """Read an image file as input of a model: light on dark, of the data's size.
 
     Args:
@@ -65,15 +79,19 @@ def load(
         invert: Whether the grey values of other data are inverted.
 
     Returns:
-        `shape` uint8, grey values from 0 to 255.
+        The image; of digits as in MNIST, with doubts.
 
     Raises:
         InputError: If the file is not an image or is damaged, or the image is empty.
     """
-    found = framed(read_rgb(path), shape, mnist_like=mnist_like, invert=invert)
+    colours, share = read_rgb(path), 1.0
+    if mnist_like:
+        found, share = _find_digit(colours, to_grey(colours), shape)
+    else:
+        found = framed(colours, shape, mnist_like=False, invert=invert)
     if found is None:
         raise InputError(f"{path}: the image is empty, or its ink is too faint")
-    return found
+    return Seen(found, doubts(found, share) if mnist_like else ())
 
 
 def framed(
@@ -91,7 +109,7 @@ def framed(
     """
     grey = to_grey(colours)
     if mnist_like:
-        return _find_digit(colours, grey, shape)
+        return _find_digit(colours, grey, shape)[0]
     if invert:
         grey = ~grey
     return fit_to_frame(grey, shape, np.median(grey[border(*grey.shape)]))
@@ -99,19 +117,30 @@ def framed(
 
 def _find_digit(
     colours: np.ndarray, grey: np.ndarray, shape: tuple[int, int]
-) -> np.ndarray | None:
-    """Return the digit of an image in MNIST's format, `shape` uint8; None if there is none.
+) -> tuple[np.ndarray | None, float]:
+    """Return the digit of an image in MNIST's format, and its share of the image's side.
 
     Args:
         colours: (height, width, 3) from 0 to 255.
         grey: (height, width) uint8, their grey values.
         shape: Height and width of the result.
+
+    Returns:
+        `shape` uint8, or None if there is no ink; and the digit's longer side as a share of
+        the image's.
     """
     for image in (grey, 255 - grey):
         if is_mnist_format(image, shape):
-            return image
+            return image, 1.0
     ink = find_ink(colours)
-    return ink if is_mnist_format(ink, shape) else to_mnist_format(ink, shape)
+    if is_mnist_format(ink, shape):
+        return ink, 1.0
+    digit = to_mnist_format(ink, shape)
+    if digit is None:
+        return None, 0.0
+    return digit, max(np.ptp(at) + 1 for at in np.nonzero(ink > INK * ink.max())) / max(
+        ink.shape
+    )
 
 
 def to_grey(colours: np.ndarray) -> np.ndarray:

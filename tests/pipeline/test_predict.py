@@ -13,6 +13,7 @@ from digits.commands import predict
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import DIGITS
+from digits.images.image_input import Seen
 from digits.models.decision import Softmax
 from digits.models.linear import LinearModel
 from tests.helpers import drawings
@@ -221,6 +222,21 @@ def test_a_file_that_is_not_classified_is_a_warning(project):
         f"warning: empty/photo.heic: not classified: {NO_IMAGE}",
         "error: empty: there is no image in this folder",
     ]
+
+
+def test_a_doubt_is_a_warning_and_a_field_in_json(project, run, monkeypatch, caplog):
+    images = np.load(project.root / "data/raw/test/images.npy")
+    doubts = {"0.png": ("there may be two digits in it",), "1.png": ()}
+    monkeypatch.setattr(
+        predict.image_input,
+        "load",
+        lambda path, *_, **__: Seen(images[0], doubts[path.name]),
+    )
+    status, out = run("--json", "digits here/0.png", "digits here/1.png")
+    assert status == 0
+    assert [each["warnings"] for each in json.loads(out)] == [[*d] for d in doubts.values()]
+    assert caplog.messages == ["warning: digits here/0.png: there may be two digits in it"]
+    assert len(run("digits here/0.png")[1].splitlines()) == 3
 
 
 @pytest.mark.parametrize(

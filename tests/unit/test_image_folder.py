@@ -43,7 +43,7 @@ def test_an_image_in_colour_becomes_grey_as_in_predict(mine):
     Image.fromarray(colours).save(mine / "test/cat/1.png")
     grey = readers.read(mine).test.images[0]
     np.testing.assert_allclose(grey, colours @ [0.299, 0.587, 0.114], atol=0.5)
-    seen = image_input.load(mine / "test/cat/1.png", SHAPE, mnist_like=False)
+    seen = image_input.load(mine / "test/cat/1.png", SHAPE, mnist_like=False).pixels
     np.testing.assert_array_equal(seen, grey)
 
 

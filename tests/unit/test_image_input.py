@@ -17,7 +17,7 @@ FRAME = (28, 28)
 
 
 def load(path, *, mnist_like=True):
-    return image_input.load(path, FRAME, mnist_like=mnist_like)
+    return image_input.load(path, FRAME, mnist_like=mnist_like).pixels
 
 
 def apart(seen, name):
@@ -186,7 +186,9 @@ def test_the_space_around_an_image_has_the_colour_of_its_border(tmp_path):
     Image.new("L", (56, 28), 200).save(tmp_path / "wide.png")
     seen = load(tmp_path / "wide.png", mnist_like=False)
     assert (seen == 200).all()
-    seen = image_input.load(tmp_path / "wide.png", FRAME, mnist_like=False, invert=True)
+    seen = image_input.load(
+        tmp_path / "wide.png", FRAME, mnist_like=False, invert=True
+    ).pixels
     assert (seen == 55).all()
 
 

@@ -68,7 +68,7 @@ def test_digits_of_any_contrast_are_centred_as_in_predict(tmp_path, caplog, chan
     for image, seen in zip(images, centred, strict=True):
         assert is_mnist_format(seen)
         Image.fromarray(image).save(tmp_path / "drawing.png")
-        alike = image_input.load(tmp_path / "drawing.png", (28, 28), mnist_like=True)
+        alike = image_input.load(tmp_path / "drawing.png", (28, 28), mnist_like=True).pixels
         np.testing.assert_array_equal(seen, alike)
 
 
