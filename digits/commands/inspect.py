@@ -347,8 +347,8 @@ def main(arguments: argparse.Namespace) -> int:
     if place.source is None:
         needed = [place.path]
         if place.path.is_file():
-            beside = (place.path.with_name(name) for name in readers.NAMES_FILES)
-            needed += [path for path in beside if path.exists()]
+            near = (place.path.with_name(name) for name in readers.NAMES_FILES)
+            needed += [path for path in near if path.exists()]
         copy = shlex.join(["cp", "-r", *map(str, needed), f"{OWN}/"])
         print(f"\nTo use this data, put it into {OWN}/ of the project: {copy}")
     print("\nThe whole of params.yaml for this data:\n")

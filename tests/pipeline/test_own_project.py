@@ -48,7 +48,7 @@ def steps(replaced):
 def test_the_commands_of_the_page_make_a_project(tmp_path):
     photos, remote = tmp_path / "photos", tmp_path / "letters.git"
     draw(photos / "letters")
-    subprocess.run(["git", "init", "--quiet", "--bare", remote], check=True)
+    subprocess.run(["git", "init", "--quiet", "--bare", "-b", "main", remote], check=True)
     replaced = {
         "https://git.example.org/digits": ROOT,
         "https://git.example.org/letters": f"{remote} letters",
@@ -62,6 +62,7 @@ def test_the_commands_of_the_page_make_a_project(tmp_path):
     mine = Project(tmp_path / "letters")
     for key, value in (("user.name", "test"), ("user.email", "test@localhost")):
         mine.run("git", "config", key, value)
+    mine.run("git", "checkout", "--quiet", "-B", "main")
     for command in clone[1:]:
         mine.run("bash", "-c", command)
     mine.run("git", "remote", "add", "origin", str(remote))
