@@ -1,5 +1,7 @@
 """The parameters that change images of your own when they are read."""
 
+import argparse
+import json
 import logging
 import re
 
@@ -7,12 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digits.commands import predict
+from digits.config import params
 from digits.config.params import Dataset
 from digits.data import arrays, readers
 from digits.data.options import KEEP, Options
 from digits.errors import InputError
 from digits.images import image_input
 from digits.images.mnist_format import is_mnist_format, to_mnist_format
+from stages import download, train
+from stages import filter as filter_
 from tests.helpers import drawings
 from tests.helpers.project import ROOT
 
@@ -131,3 +137,38 @@ def test_predict_and_the_page_know_that_digits_are_centred():
     assert Dataset(**custom, centre=True).mnist_like
     assert not Dataset(**custom).mnist_like
     assert Dataset(name="mnist", source="auto").mnist_like
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["centre: true", "invert: true"])
+def test_predict_changes_images_as_the_training_did(tmp_path, capsys, how):
+    """Threes and sevens on paper, at other places and of other sizes than in training."""
+    pen, paper = [20, 30, 120], [240, 235, 220]
+    for i in range(16):
+        digit, side = (3, 7)[i % 2], 60 + 3 * i
+        path = tmp_path / f"data/own/mine/{digit}/{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        drawings.mix(drawings.digit(digit, (side, 90)), pen, paper).save(path)
+    (tmp_path / "params.yaml").write_text(f"""\
+dataset: {{name: custom, source: data/own/mine, test_share: 0.25, size: [28, 28], {how}}}
+subsets: {{pair: {{classes: [3, 7]}}}}
+variants:
+  soft:
+    subset: pair
+    train: {{model: logistic_regression, C: 0.1, max_iter: 100, tol: 1.0e-6}}
+    evaluate: {{}}
+""")
+    checked = params.load(tmp_path / "params.yaml")
+    download.main(checked, tmp_path)
+    filter_.main(checked, "pair", tmp_path)
+    train.main(checked, "soft", tmp_path)
+    drawings.mix(drawings.digit(3, (200, 220)), pen, paper).save(tmp_path / "3.png")
+    drawings.mix(drawings.digit(7, (200, 220)), pen, paper).save(tmp_path / "7.png")
+    images = [str(tmp_path / "3.png"), str(tmp_path / "7.png")]
+    parser = argparse.ArgumentParser()
+    predict.add_arguments(parser)
+    capsys.readouterr()
+    given = parser.parse_args(["--in", str(tmp_path), "--json", *images])
+    assert predict.main(given) == 0
+    found = [image["variants"]["soft"] for image in json.loads(capsys.readouterr().out)]
+    assert [answer["class"] for answer in found] == [3, 7]
