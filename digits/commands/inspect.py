@@ -300,7 +300,7 @@ def repeated(data: Dataset) -> int:
     return sum(image.tobytes() in trained for image in data.test.images)
 
 
-def picture_path(place: Place, output: Path | None) -> Path:
+def picture_path(place: Place, output: Path | None, *, force: bool) -> Path:
     """Return where to write the picture.
 
     Raises:
@@ -309,8 +309,8 @@ def picture_path(place: Place, output: Path | None) -> Path:
     if output is None and place.root is not None:
         return place.root / "report" / PICTURE  # Git ignores this folder
     path = output or Path(PICTURE)
-    if path.exists():
-        raise InputError(f"{path}: exists; choose another name with --output")
+    if path.exists() and not force:
+        raise InputError(f"{path}: exists; --force replaces it")
     return path
 
 
@@ -324,6 +324,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"{PICTURE} here)",
     )  # fmt: skip
     cli.complete_with(output, "FILE")
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument(
         "--params", action="store_true", help="print only the parameters, and draw nothing"
     )
@@ -337,7 +338,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.params:
         print(parameters(place, read(place)), end="")
         return 0
-    picture = picture_path(place, arguments.output)
+    picture = picture_path(place, arguments.output, force=arguments.force)
     found = read(place)
     from digits.figures import class_samples  # noqa: PLC0415 (slow to import)
 

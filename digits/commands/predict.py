@@ -377,7 +377,7 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     if arguments.paths or arguments.json:
         raise InputError("--csv takes no images and no --json")
     if output is not None and output.exists() and not arguments.force:
-        raise InputError(f"{output}: exists; to replace it, add --force")
+        raise InputError(f"{output}: exists; --force replaces it")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -91,7 +91,7 @@ def test_a_file_is_replaced_only_if_told_to(done, table, run, caplog):
     output.write_text("mine")
     given = ("--in", done.root, "--csv", table, "--variant", "multinomial")
     assert run(*given, "--output", output) == (2, "")
-    assert "mine.csv: exists; to replace it, add --force" in caplog.text
+    assert "mine.csv: exists; --force replaces it" in caplog.text
     assert output.read_text() == "mine"
     assert run(*given, "--output", output, "--force")[0] == 0
     assert read(output) == predicted(done.root, "multinomial")

@@ -155,10 +155,12 @@ def test_a_picture_is_not_written_over_a_file(tmp_path, monkeypatch, run, caplog
     (tmp_path / "samples.png").write_text("mine")
     monkeypatch.chdir(tmp_path)
     assert run("own.npz") == (1, "")
-    assert "samples.png: exists; choose another name with --output" in caplog.text
+    assert "samples.png: exists; --force replaces it" in caplog.text
     assert run("own.npz", "--output", "other.png")[0] == 0
     assert (tmp_path / "samples.png").read_text() == "mine"
-    assert (tmp_path / "other.png").exists()
+    written = (tmp_path / "other.png").read_bytes()
+    assert run("own.npz", "--force")[0] == 0
+    assert (tmp_path / "samples.png").read_bytes() == written
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path, run, caplog):
