@@ -11,6 +11,7 @@ of its own has limits of both. Status 1 if there is any other error.
 
 import argparse
 import contextlib
+import gzip
 import logging
 import multiprocessing
 import random
@@ -22,6 +23,7 @@ import tempfile
 import time
 import traceback
 import warnings
+import zipfile
 from pathlib import Path
 from types import FrameType
 
@@ -35,6 +37,7 @@ SLOW = ("load_digits",)  # nothing new, but large
 TIME_LIMIT = 10  # seconds for a file
 MEMORY_LIMIT = 4 * ALWAYS_ALLOWED  # bytes, in addition to what the libraries take
 ROUND = 1000  # files that a process reads, after which another goes on
+UNPACKED = 0.7  # of packed files, what is in them is changed
 CHANGES = (
     {},
     {},
@@ -82,6 +85,23 @@ def change(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
+def change_file(path: Path, rng: random.Random) -> None:
+    """Change a file, or what is packed in it, so that the checksums in it are right."""
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b" and rng.random() < UNPACKED:
+        path.write_bytes(gzip.compress(change(gzip.decompress(content), rng)))
+    elif content[:4] == b"PK\x03\x04" and rng.random() < UNPACKED:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        name = rng.choice([*members])
+        members[name] = change(members[name], rng)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, member in members.items():
+                archive.writestr(name, member)
+    else:
+        path.write_bytes(change(content, rng))
+
+
 def options(path: Path) -> Options:
     """Return the parameters that a folder of data takes."""
     return Options(test_share=0.25 if path.name.endswith("whole") else None)
@@ -115,7 +135,7 @@ def read_some(folder: Path, seed: int, end: float, queue: multiprocessing.Queue)
             shutil.copytree(chosen, root)
             files = sorted(path for path in root.rglob("*") if path.is_file())
             for path in rng.sample(files, rng.choice((1, 1, min(3, len(files))))):
-                path.write_bytes(change(path.read_bytes(), rng))
+                change_file(path, rng)
             source = root if rng.random() < 0.7 else rng.choice(files)
             how = options(chosen)._replace(**rng.choice(CHANGES))
             signal.alarm(TIME_LIMIT)
