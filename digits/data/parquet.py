@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from digits.data import arrays, csv_table, files, image_folder, regular, roles
+from digits.data import arrays, csv_table, files, regular, roles
 from digits.data.dataset import Dataset
 from digits.data.options import Options
 from digits.errors import InputError
@@ -83,6 +83,8 @@ def read_dataset(
         else:
             read_arrays[f"x_{split}"] = content.images
     if pictures:
+        from digits.data import image_folder  # noqa: PLC0415 (imports Pillow)
+
         loaded = image_folder.load_all(origin, options, pictures)
         read_arrays |= {f"x_{split}": part.images for split, part in loaded.items()}
         options = options.without_changes()

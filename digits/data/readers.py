@@ -1,4 +1,4 @@
-"""Readers of data sets in files: npz, npy, CSV, IDX and image folders, with class names.
+"""Readers of data sets in files and folders, in all formats of docs/data.md.
 
 No module here uses the network; `mirrors` does.
 """
