@@ -214,6 +214,8 @@ def _opened(path: Path | Picture) -> Iterator[Image.Image]:
     # What Pillow raises on a damaged file depends on where the damage is.
     except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as e:
         raise InputError(f"{path}: is damaged ({e})") from e
+    except MemoryError as error:  # a chunk that says it is gigabytes long
+        raise InputError(f"{path}: is damaged, or needs too much memory") from error
 
 
 def _start(path: Path | Picture) -> bytes:
