@@ -212,6 +212,18 @@ def test_a_damaged_file_is_one_error_wherever_the_damage_is(tmp_path, suffix):
             load(path)
 
 
+def test_a_damaged_file_that_asks_for_memory_is_an_error(tmp_path, monkeypatch):
+    """As Pillow does for a PNG whose chunk says that it is gigabytes long."""
+    path = drawings.save(drawings.mix(drawings.digit(7), [0] * 3, [255] * 3), tmp_path)
+
+    def read(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load_end", read)
+    with pytest.raises(InputError, match="is damaged, or needs too much memory"):
+        load(path)
+
+
 @pytest.fixture(scope="module")
 def multinomial():
     return serialization.load(ROOT / "data/models/multinomial.npz")
