@@ -185,7 +185,7 @@ def test_batches_change_neither_predictions_nor_order(run, monkeypatch):
     assert digits[0] == digits[1]
 
 
-NO_IMAGE = "its name does not end in .bmp .gif .jpeg .jpg .png .webp"
+NO_IMAGE = "its name does not end in .avif .bmp .gif .jpeg .jpg .png .tif .tiff .webp"
 
 
 def test_every_file_in_a_folder_is_an_image_or_named_with_the_reason(tmp_path):
