@@ -172,7 +172,8 @@ def test_dvc_records_the_same_on_a_cluster(done, tmp_path):
         project.run(*run, "tuning/dvc.yaml:tune@one")
         project.run(*run, "train@multinomial")
         assert on.log().count("Receive client connection") >= 1
-        said = project.run("digits", "tune", "one", "--scheduler", on.address).stdout
+        tune = ("python", "-m", "digits", "tune", "one", "--scheduler", on.address)
+        said = project.run(*tune).stdout
     assert "didn't change" in said
     assert [path.read_bytes() for path in locks] == before
 
@@ -289,12 +290,14 @@ def openssl(folder, *arguments):
 def certificates(folder, name):
     """Make a certificate authority and a certificate; return Dask's variables for them."""
     folder.mkdir(exist_ok=True)
-    key = ("-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}")
+    key = ("-newkey", "rsa:2048", "-nodes", "-subj")
     openssl(
-        folder, "req", "-x509", "-days", "2", *key,
+        folder, "req", "-x509", "-days", "2", *key, f"/CN={name} authority",
         "-keyout", f"{name}-ca.key", "-out", f"{name}-ca.pem",
     )  # fmt: skip
-    openssl(folder, "req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr")
+    openssl(
+        folder, "req", *key, f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr"
+    )
     openssl(
         folder, "x509", "-req", "-days", "2", "-in", f"{name}.csr",
         "-CA", f"{name}-ca.pem", "-CAkey", f"{name}-ca.key", "-CAcreateserial",

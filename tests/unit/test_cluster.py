@@ -118,4 +118,3 @@ def test_a_worker_with_other_code_or_libraries_is_told_what_to_do():
         "has loaded another version of the code of digits; start it again"
     )
     assert "lacks the package digits" in cluster._problem(ModuleNotFoundError("digits"))
-    assert "does not answer. End it" in cluster._problem("does not answer")
