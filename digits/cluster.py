@@ -175,8 +175,9 @@ def _open(address: str) -> Client:
             "`make setup EXTRAS=cluster`"
         ) from error
     # It would print tracebacks of lost connections, which become one message here.
-    for name in ("asyncio", "distributed", "tornado"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in [*logging.root.manager.loggerDict]:
+        if name.startswith(("asyncio", "distributed", "tornado")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(action="ignore"):  # of versions: see `check`
             asyncio.run(_identify(address))
@@ -390,12 +391,12 @@ def _problem(answer: Any) -> str:
     return f"{said}; {SAME_SETUP}"
 
 
-class OtherCodeError(Exception):
-    """This worker has other code or libraries than the client."""
-
-
 class StoppedError(Exception):
-    """This task was cancelled while it ran."""
+    """This task was cancelled while it ran; submit it again if its result is wanted."""
+
+
+class OtherCodeError(StoppedError):
+    """This worker has other code or libraries than the client."""
 
 
 class _Stop(BaseException):
@@ -524,8 +525,6 @@ def _outcome(client: Client, future: Future) -> Any:
         raise
     except CancelledError as error:
         raise gone(client) from error
-    except StoppedError as error:
-        return error
     except KilledWorker as error:
         raise InputError(
             f"{error.allowed_failures + 1} workers ended while they computed the same task "

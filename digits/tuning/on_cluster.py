@@ -54,10 +54,6 @@ class NotSeenError(Exception):
     """The worker does not see the files, or they have another content."""
 
 
-# Another worker, or the same one with the images, runs a task after these.
-RETRIED = (NotSeenError, cluster.OtherCodeError, cluster.StoppedError)
-
-
 class Cluster:
     """Submits fits of one tuning, and yields their results.
 
@@ -97,7 +93,7 @@ class Cluster:
             submit(job)
         for future, outcome in running:
             job = job_of.pop(future.key)
-            if isinstance(outcome, RETRIED):
+            if isinstance(outcome, NotSeenError | cluster.StoppedError):
                 if isinstance(outcome, NotSeenError):
                     self.send(outcome)
                 submit(job)
