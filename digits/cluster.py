@@ -523,7 +523,7 @@ def _outcome(client: Client, future: Future) -> Any:
         return future.result(timeout=RESULT)
     except TimeoutError:
         raise
-    except CancelledError as error:
+    except (CancelledError, OSError) as error:  # those of a function are `InputError`
         raise gone(client) from error
     except KilledWorker as error:
         raise InputError(
