@@ -176,7 +176,7 @@ def commands_for(root: Path, text: str) -> str:
         return text
     folder = shlex.quote(root.as_posix())
     text = re.sub(r"`dvc (?!--cd )", lambda _: f"`dvc --cd {folder} ", text)
-    with_option = r"`(digits (?:compare|predict|remove|tune|verify)\b[^`]*)`"
+    with_option = r"`(digits (?:compare|export|predict|remove|tune|verify)\b[^`]*)`"
     return re.sub(with_option, lambda found: f"`{found[1]} --in {folder}`", text)
 
 
