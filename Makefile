@@ -93,6 +93,7 @@ environment-hard:
 repro: setup  ## run the pipeline: all stages that changed
 	@digits unlock
 	dvc repro
+	@echo 'The report: open report/index.html in a browser'
 
 test: setup  ## run all quick tests on small generated data (less than 2 minutes)
 	pytest --numprocesses auto --dist worksteal
