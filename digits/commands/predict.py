@@ -23,7 +23,6 @@ from digits.config.params import Params
 from digits.data import dataset
 from digits.errors import InputError, printable
 from digits.images import image_input
-from digits.images.mnist_format import MNIST_LIKE
 from digits.models import serialization
 from digits.models.base import Model
 from digits.models.decision import Probabilistic
@@ -326,7 +325,7 @@ def main(arguments: argparse.Namespace) -> int:
         checked = params.load(root / "params.yaml")
         variants = load(checked, arguments.variant, root)
         shape = image_shape(variants, root)
-    mnist_like = checked.dataset.name in MNIST_LIKE
+    block = checked.dataset
     files: dict[Path, None] = {}
     complete = True
     for path in arguments.paths:
@@ -342,6 +341,8 @@ def main(arguments: argparse.Namespace) -> int:
         list(files),
         variants,
         Json() if arguments.json else table,
-        lambda path: image_input.load(path, shape, mnist_like=mnist_like),
+        lambda path: image_input.load(
+            path, shape, mnist_like=block.mnist_like, invert=block.invert
+        ),
     )
     return int(not complete)

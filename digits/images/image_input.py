@@ -9,16 +9,22 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from digits.errors import InputError
+from digits.images.in_memory import Picture
 from digits.images.mnist_format import INK, fit_to_frame, is_mnist_format, to_mnist_format
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
+)
+# The brands of HEIC, after the length of the first box. Source: ISO/IEC 23008-12, annex B.
+HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftyphevx", b"ftypmif1", b"ftypmsf1")
 
 # A larger image is first reduced by averaging; its digit may be a tenth of it.
 MAX_SIDE = 640  # pixels
@@ -36,7 +42,9 @@ MIN_STROKE = 0.05
 LUMA = np.array([299.0, 587.0, 114.0])
 
 
-def load(path: Path, shape: tuple[int, int], *, mnist_like: bool) -> np.ndarray:
+def load(
+    path: Path, shape: tuple[int, int], *, mnist_like: bool, invert: bool = False
+) -> np.ndarray:
     """Read an image file as input of a model: light on dark, of the data's size.
 
     Args:
@@ -46,6 +54,7 @@ def load(path: Path, shape: tuple[int, int], *, mnist_like: bool) -> np.ndarray:
             background and brought to MNIST's format; an image that already has the format,
             or whose negative has it, is used unchanged. False for other data: the grey
             values are scaled to the data's size.
+        invert: Whether the grey values of other data are inverted.
 
     Returns:
         `shape` uint8, grey values from 0 to 255.
@@ -53,12 +62,31 @@ def load(path: Path, shape: tuple[int, int], *, mnist_like: bool) -> np.ndarray:
     Raises:
         InputError: If the file is not an image or is damaged, or the image is empty.
     """
-    colours = read_rgb(path)
-    grey = to_grey(colours)
-    framed = _find_digit(colours, grey, shape) if mnist_like else fit_to_frame(grey, shape)
-    if framed is None:
+    found = framed(read_rgb(path), shape, mnist_like=mnist_like, invert=invert)
+    if found is None:
         raise InputError(f"{path}: the image is empty, or its ink is too faint")
-    return framed
+    return found
+
+
+def framed(
+    colours: np.ndarray, shape: tuple[int, int], *, mnist_like: bool, invert: bool = False
+) -> np.ndarray | None:
+    """Return an image as input of a model, `shape` uint8; None if it is empty.
+
+    Args:
+        colours: (height, width, 3), or (height, width, 1) of grey values, float64 from 0
+            to 255.
+        shape: As of `load`.
+        mnist_like: As of `load`. If False, the aspect ratio is kept, and what is left free
+            of the frame has the median colour of the image's border.
+        invert: As of `load`.
+    """
+    grey = to_grey(colours)
+    if mnist_like:
+        return _find_digit(colours, grey, shape)
+    if invert:
+        grey = ~grey
+    return fit_to_frame(grey, shape, np.median(grey[border(*grey.shape)]))
 
 
 def _find_digit(
@@ -79,11 +107,13 @@ def _find_digit(
 
 
 def to_grey(colours: np.ndarray) -> np.ndarray:
-    """Return the grey values, (height, width) uint8, of (height, width, 3) colours."""
+    """Return the grey values, (…) uint8, of colours (…, 3), or of grey values (…, 1)."""
+    if colours.shape[-1] == 1:
+        return np.rint(colours[..., 0]).astype(np.uint8)
     return np.rint(colours @ LUMA / 1000).astype(np.uint8)
 
 
-def read_rgb(path: Path) -> np.ndarray:
+def read_rgb(path: Path | Picture) -> np.ndarray:
     """Read an image's colours, (height, width, 3) float64 from 0 to 255.
 
     The image is turned as its EXIF data says and reduced to at most `MAX_SIDE` pixels a
@@ -93,6 +123,10 @@ def read_rgb(path: Path) -> np.ndarray:
         InputError: If the file is not an image, is damaged or too large.
     """
     with _opened(path) as picture:
+        if picture.mode == "F" or (picture.mode == "I" and picture.format == "TIFF"):
+            raise InputError(
+                f"{path}: has grey values of 32 bits; save it with 8 or 16 bits"
+            )
         picture.draft("RGB", (MAX_SIDE, MAX_SIDE))  # reads a large JPEG at a reduced size
         image = _as_bytes(ImageOps.exif_transpose(picture))
     colours = np.asarray(image.reduce(-(-max(image.size) // MAX_SIDE)), np.float64)
@@ -101,7 +135,7 @@ def read_rgb(path: Path) -> np.ndarray:
     return _on_background(colours[..., :3], colours[..., 3] / 255)
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path | Picture) -> tuple[int, int]:
     """Read an image's height and width in pixels, turned as its EXIF data says.
 
     Only the file's header is read.
@@ -115,17 +149,25 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path | Picture) -> Iterator[Image.Image]:
     """Open an image file; Pillow's errors in the block become an `InputError`."""
-    if path.exists() and not path.is_file():  # opening a FIFO would wait for its writer
+    if (
+        isinstance(path, Path) and path.exists() and not path.is_file()
+    ):  # opening a FIFO would wait for its writer
         raise InputError(f"{path}: is not a file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about details of what Pillow can read
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as picture:
+            file = BytesIO(path.content) if isinstance(path, Picture) else path
+            with Image.open(file, formats=FORMATS) as picture:
                 yield picture
     except UnidentifiedImageError as error:
+        if _start(path)[4:] in HEIC:
+            raise InputError(
+                f"{path}: is in the format HEIC, which cannot be read; save it as JPEG "
+                "or PNG"
+            ) from error
         raise InputError(f"{path}: is not an image ({', '.join(FORMATS)})") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         most = f"{Image.MAX_IMAGE_PIXELS:,}"
@@ -133,8 +175,16 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(f"{path}: {error.strerror}") from error
     # What Pillow raises on a damaged file depends on where the damage is.
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise InputError(f"{path}: is damaged ({error})") from error
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as e:
+        raise InputError(f"{path}: is damaged ({e})") from e
+
+
+def _start(path: Path | Picture) -> bytes:
+    """Return the first 12 bytes of an image file."""
+    if isinstance(path, Picture):
+        return path.content[:12]
+    with path.open("rb") as file:
+        return file.read(12)
 
 
 def _as_bytes(image: Image.Image) -> Image.Image:

@@ -48,12 +48,15 @@ def to_mnist_format(
     return _placed(small, shape, centre_of_mass(small), CENTRE_OFFSET)
 
 
-def fit_to_frame(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
+def fit_to_frame(
+    image: np.ndarray, shape: tuple[int, int], around: float = 0
+) -> np.ndarray | None:
     """Return a whole image, scaled to the frame and centred in it.
 
     Args:
         image: (height, width) of any size, from 0 to 255.
         shape: Height and width of the result, in pixels.
+        around: The grey value around the image, if it has another aspect ratio.
 
     Returns:
         `shape` uint8; None if all of the image is black.
@@ -62,7 +65,7 @@ def fit_to_frame(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None
         return None
     small = _scaled(image, shape)
     height, width = small.shape
-    return _placed(small, shape, (height / 2, width / 2), 0)
+    return _placed(small, shape, (height / 2, width / 2), 0, around)
 
 
 def is_mnist_format(image: np.ndarray, shape: tuple[int, int] = (28, 28)) -> bool:
@@ -113,7 +116,11 @@ def _scaled(image: np.ndarray, box: tuple[float, float]) -> np.ndarray:
 
 
 def _placed(
-    small: np.ndarray, shape: tuple[int, int], centre: tuple[float, float], offset: float
+    small: np.ndarray,
+    shape: tuple[int, int],
+    centre: tuple[float, float],
+    offset: float,
+    around: float = 0,
 ) -> np.ndarray:
     """Return a frame, `shape` uint8, with `small` in it.
 
@@ -122,12 +129,13 @@ def _placed(
         shape: Height and width of the frame.
         centre: The row and the column of `small` to put in the frame's centre.
         offset: How many pixels right of and below it.
+        around: The grey value of the rest of the frame.
     """
     top, left = (
         min(max(_round(frame / 2 + offset - at), 0), frame - side)
         for frame, at, side in zip(shape, centre, small.shape, strict=True)
     )
-    framed = np.zeros(shape)
+    framed = np.full(shape, float(around))
     framed[top : top + small.shape[0], left : left + small.shape[1]] = small
     return np.floor(framed + HALF).astype(np.uint8)
 

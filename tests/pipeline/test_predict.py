@@ -130,7 +130,7 @@ def test_an_unreadable_image_is_one_line_and_the_others_are_classified(project):
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
         "error: empty: there is no image in this folder",
-        "error: text.png: is not an image (PNG, JPEG, WEBP, BMP, GIF)",
+        "error: text.png: is not an image (PNG, JPEG, WEBP, BMP, GIF, TIFF, AVIF)",
         "error: nosuch.png: No such file or directory",
     ]
     assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == [
@@ -185,7 +185,7 @@ def test_batches_change_neither_predictions_nor_order(run, monkeypatch):
     assert digits[0] == digits[1]
 
 
-NO_IMAGE = "its name does not end in .bmp .gif .jpeg .jpg .png .webp"
+NO_IMAGE = "its name does not end in .avif .bmp .gif .jpeg .jpg .png .tif .tiff .webp"
 
 
 def test_every_file_in_a_folder_is_an_image_or_named_with_the_reason(tmp_path):

@@ -132,7 +132,7 @@ def test_a_file_that_is_not_an_image_is_refused(tmp_path):
     (tmp_path / "text.png").write_text("7")
     with pytest.raises(InputError, match=r"text\.png: is not an image \(PNG, JPEG"):
         load(tmp_path / "text.png")
-    Image.new("L", (9, 9)).save(tmp_path / "other.png", "TIFF")
+    Image.new("L", (9, 9)).save(tmp_path / "other.png", "PPM")
     with pytest.raises(InputError, match="is not an image"):
         load(tmp_path / "other.png")
     with pytest.raises(InputError, match=r"none\.png: No such file or directory$"):
@@ -148,6 +148,37 @@ def test_an_image_that_would_fill_the_memory_is_refused(tmp_path):
     Image.new("1", (10_000, 10_000)).save(tmp_path / "warned.png")
     with pytest.raises(InputError, match="is larger than"):
         load(tmp_path / "warned.png")
+
+
+def test_heic_is_refused_with_the_remedy(tmp_path):
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(InputError, match=r"format HEIC.*save it as JPEG or PNG$"):
+        load(tmp_path / "phone.heic")
+
+
+@pytest.mark.parametrize("suffix", sorted(image_input.SUFFIXES))
+def test_a_digit_is_read_from_every_format(tmp_path, suffix):
+    drawings.mix(drawings.digit(7), [90, 0, 0], drawings.WHITE).save(
+        tmp_path / f"7{suffix}"
+    )
+    assert apart(load(tmp_path / f"7{suffix}"), 7) < 0.2
+
+
+@pytest.mark.parametrize(("dtype", "mode"), [(np.float32, "F"), (np.int32, "I")])
+def test_a_tiff_of_32_bits_is_refused(tmp_path, dtype, mode):
+    Image.fromarray(np.ones((9, 9), dtype), mode).save(tmp_path / "wide.tif")
+    with pytest.raises(
+        InputError, match="has grey values of 32 bits; save it with 8 or 16"
+    ):
+        load(tmp_path / "wide.tif")
+
+
+def test_the_space_around_an_image_has_the_colour_of_its_border(tmp_path):
+    Image.new("L", (56, 28), 200).save(tmp_path / "wide.png")
+    seen = load(tmp_path / "wide.png", mnist_like=False)
+    assert (seen == 200).all()
+    seen = image_input.load(tmp_path / "wide.png", FRAME, mnist_like=False, invert=True)
+    assert (seen == 55).all()
 
 
 @pytest.mark.parametrize("suffix", sorted(image_input.SUFFIXES))
