@@ -148,6 +148,7 @@ test-hard: environment-hard  ## run the fault-injection tests: KILLS=200 random 
 	python -m tests.stress.determinism
 	python -m tests.stress.rounding --count $(or $(PROBLEMS),200)
 	python -m tests.stress.kills --count $(or $(KILLS),200)
+	python -m tests.stress.cluster --kills $(or $(CLUSTER_KILLS),4)
 	python -m tests.stress.walks --steps $(or $(STEPS),200)
 
 # --strict: a package that the service does not know is an error.

@@ -24,16 +24,20 @@ OTHER_OUTPUT = (
     "digits compare --variants one_vs_rest multinomial",
 )
 ANYTHING = {
-    ".",
-    "apt",
-    "apt-get",
-    "cd",
-    "cp",
-    "dpkg",
-    "mkdir",
-    "rm",
-    "unset",
-    "uv",
+    *(
+        ".",
+        "apt",
+        "apt-get",
+        "cd",
+        "cp",
+        "dask",
+        "dpkg",
+        "helm",
+        "kubectl",
+        "mkdir",
+        "openssl",
+    ),
+    *("rm", "ssh", "unset", "uv"),
 }  # not ours
 
 
