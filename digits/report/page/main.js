@@ -28,7 +28,7 @@ const inSight = new IntersectionObserver((entries) => {
     if (!(link instanceof HTMLElement)) continue;
     if (isIntersecting) {
       link.setAttribute("aria-current", "true");
-      link.closest("nav")?.scrollTo({ left: link.offsetLeft - 60 });
+      link.closest("nav")?.scrollTo({ left: link.offsetLeft - 60, top: link.offsetTop - 200 });
     } else link.removeAttribute("aria-current");
   }
 }, { rootMargin: "-40% 0px -59% 0px" });
