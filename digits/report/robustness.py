@@ -31,7 +31,7 @@ from digits.models.linear import BRIGHTEST, LinearModel
 
 LEVELS = (1, 2, 4, 8, 16, 32)  # the values of ε that are tried
 NEVER = 256  # the level of an image whose answer none of them flips
-MOST_IMAGES = {"linear": 10_000, "lenet5": 2_000}  # a second or two
+MOST_IMAGES = {"linear": 10_000, "lenet5": 1_000}  # about a second
 # Of what goes back through a layer. Its weights have 22 bits, and the longest sums 400 terms:
 # the 5 by 5 places of 16 maps.
 GRADIENT_BITS = 20

@@ -29,7 +29,10 @@ function startState() {
     cell: "", // <actual label>-<predicted label>, in the confusion matrix
     thresholdVariant: thresholdVariants[0]?.name ?? "", // whose thresholds are shown
     thresholdCell: "", // as `cell`, in the confusion matrix under the thresholds
-    image: String(explained.images[explained.mistakes[0] ?? 0]), // whose evidence is shown
+    image: String(explained.images[explained.mistakes[0] ?? 0]), // explained; or "drawing"
+    panel: "", // where the inspector is: "start" or "end" of the window, or on the page
+    fooled: linear.at(-1)?.name ?? runnable[0]?.name ?? "", // the variant that is to be fooled
+    level: "", // the size of the change that fools it, in grey levels; "": the smallest
     compare: "", // <label>-<label>, in the evidence
     actual: "", // labels that filter the mistakes
     predicted: "",
@@ -53,7 +56,10 @@ const VALID = {
   variant: (value) => variants.some(({ name }) => name === value),
   thresholdVariant: (value) =>
     value === "" || thresholdVariants.some(({ name }) => name === value),
-  image: (value) => isIncluded(Number(value)),
+  image: (value) => isIncluded(Number(value)) || (value === "drawing" && runnable.length > 0),
+  panel: (value) => ["", "start", "end"].includes(value),
+  fooled: (value) => runnable.some(({ name }) => name === value),
+  level: (value) => /^\d{0,3}$/.test(value),
   cell: isPair,
   thresholdCell: isPair,
   compare: isPair,
