@@ -1,24 +1,25 @@
 """How small a change of all pixels flips a model's answer.
 
 Each pixel changes by at most ε whole grey levels, and stays between 0 and 255. The page
-computes the same for one image, in fool.js, with the same directions and the same scores.
+computes the same for one image, in perturbation.js, with the same directions and scores.
 
-A linear model: let a be its answer for an image x, and k another class. Of all such changes,
-the one that adds ε · sign(w_k - w_a) to x and clips it gains most for k against a, because
-each pixel contributes on its own. This gain never falls when ε grows. So the answer can be
-flipped by ε exactly if one of these changes, one for each k, flips it. Without clipping, that
-is ε > (s_a - s_k) / Σ|w_k - w_a|. A model with one score is pushed up or down.
+A linear model: let a be its answer for an image x, and k another class. Of all such
+changes, the one that adds ε · sign(w_k - w_a) to x and clips it gains most for k against a,
+because each pixel contributes on its own. This gain never falls when ε grows. So the answer can be
+flipped by ε exactly if one of these changes, one for each k, flips it. Without clipping,
+that is ε > (s_a - s_k) / Σ|w_k - w_a|. A model with one score is pushed up or down.
 
 LeNet-5 is not linear, so its direction is a guess: the sign of the gradient of its second
 largest logit minus its largest one, as in Goodfellow, Shlens and Szegedy, "Explaining and
 harnessing adversarial examples", 2015. An ε that flips the answer in this direction is an
 upper bound of the smallest one.
 
-All scores are exact, and so is the gradient: what goes back through a layer is rounded to so
-few bits that the sums of the next one are exact. So each processor finds the same signs.
+All scores are exact, and so is the gradient: what goes back through a layer is rounded to
+so few bits that the sums of the next one are exact. So each processor finds the same signs.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,8 +33,8 @@ from digits.models.linear import BRIGHTEST, LinearModel
 LEVELS = (1, 2, 4, 8, 16, 32)  # the values of ε that are tried
 NEVER = 256  # the level of an image whose answer none of them flips
 MOST_IMAGES = {"linear": 10_000, "lenet5": 1_000}  # about a second
-# Of what goes back through a layer. Its weights have 22 bits, and the longest sums 400 terms:
-# the 5 by 5 places of 16 maps.
+# Of what goes back through a layer. Its weights have 22 bits, and the longest sum has 400
+# terms: the 5 by 5 places of 16 maps.
 GRADIENT_BITS = 20
 BLOCK_ROWS = 250
 
@@ -71,9 +72,14 @@ def smallest_levels(
         images: (n_samples, height, width) uint8.
         thresholds: Of the decision.
     """
-    find = _of_lenet5 if isinstance(model, LeNet5) else _of_linear
+    find: Callable[[np.ndarray], np.ndarray]
+    if isinstance(model, LeNet5):
+        find = partial(_of_lenet5, model)
+    else:
+        decide = partial(model.decision.predict, thresholds=thresholds)
+        find = partial(_of_linear, model.weights, model.offset, decide)
     blocks = parallel.map_row_blocks(
-        lambda rows: find(model, images[rows], thresholds), len(images), BLOCK_ROWS
+        lambda rows: find(images[rows]), len(images), BLOCK_ROWS
     )
     return np.concatenate([np.empty(0, int), *blocks])
 
@@ -93,56 +99,71 @@ def _try_levels(n_samples: int, is_flipped: Callable[[np.ndarray, int], Any]) ->
 
 
 def _of_linear(
-    model: LinearModel, images: np.ndarray, thresholds: tuple[float, ...]
+    weights: np.ndarray,
+    offset: np.ndarray,
+    decide: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
 ) -> np.ndarray:
     X = flatten(images).astype(np.float64)
-    weights = model.weights
-    scores = X @ weights.T + model.offset
-    answers = model.decision.predict(scores, thresholds)
+    scores = X @ weights.T + offset
+    answers = decide(scores)
 
     def is_flipped(rows: np.ndarray, level: int) -> np.ndarray:
         up, down = np.minimum(level, BRIGHTEST - X[rows]), np.minimum(level, X[rows])
-        if len(weights) == 1:
-            raised, lowered = (
-                model.decision.predict(scores[rows] + _change(up, down, sign), thresholds)
-                for sign in (1, -1)
-            )
-            return (raised != answers[rows]) | (lowered != answers[rows])
         flipped = np.zeros(len(rows), bool)
+        if len(weights) == 1:
+            for sign in (1, -1):  # the score rises or falls by as much as it can
+                rising, falling = (
+                    np.maximum(sign * weights, 0),
+                    np.maximum(-sign * weights, 0),
+                )
+                change = sign * (up @ rising.T + down @ falling.T)
+                flipped |= decide(scores[rows] + change) != answers[rows]
+            return flipped
         for answer in np.unique(answers[rows]):
             here = answers[rows] == answer
-            flipped[here] = _beaten(up[here], down[here], scores[rows[here]], answer)
+            own = scores[rows[here]]
+            flipped[here] = _is_beaten(weights, own, answer, up[here], down[here])
         return flipped
-
-    def _change(up: np.ndarray, down: np.ndarray, sign: int) -> np.ndarray:
-        """Return (n, 1) the largest change of the only score in a direction."""
-        rising, falling = np.maximum(sign * weights, 0), np.maximum(-sign * weights, 0)
-        return sign * (up @ rising.T + down @ falling.T)
-
-    def _beaten(
-        up: np.ndarray, down: np.ndarray, own: np.ndarray, answer: int
-    ) -> np.ndarray:
-        """Tell whether a change makes another class win against the answer."""
-        signs = np.sign(weights - weights[answer])  # of each class's direction
-        changes = [
-            up @ (which * (signs > 0)).T - down @ (which * (signs < 0)).T
-            for which in (weights, weights[answer])
-        ]
-        theirs, its = own + changes[0], own[:, [answer]] + changes[1]
-        is_before = np.arange(len(weights)) < answer  # of equal scores the first one wins
-        return (np.where(is_before, theirs >= its, theirs > its)).any(axis=1)
 
     return _try_levels(len(X), is_flipped)
 
 
-def _of_lenet5(model: LeNet5, images: np.ndarray, _: tuple[float, ...]) -> np.ndarray:
+def _is_beaten(
+    weights: np.ndarray, scores: np.ndarray, answer: int, up: np.ndarray, down: np.ndarray
+) -> np.ndarray:
+    """Tell whether a change makes another class win against the answer.
+
+    Args:
+        weights: (n_classes, n_pixels).
+        scores: (n_samples, n_classes), of images with this answer.
+        answer: The class index.
+        up: (n_samples, n_pixels) by how much each pixel can rise.
+        down: Of the same shape: by how much it can fall.
+
+    Returns:
+        (n_samples,) bool.
+    """
+    signs = np.sign(weights - weights[answer])  # of each class's direction
+    theirs, its = (
+        before + up @ (which * (signs > 0)).T - down @ (which * (signs < 0)).T
+        for before, which in (
+            (scores, weights),
+            (scores[:, [answer]], weights[answer]),
+        )
+    )
+    is_before = np.arange(len(weights)) < answer  # of equal scores the first one wins
+    beaten: np.ndarray = np.where(is_before, theirs >= its, theirs > its).any(axis=1)
+    return beaten
+
+
+def _of_lenet5(model: LeNet5, images: np.ndarray) -> np.ndarray:
     answers = model.scores(images).argmax(axis=1)
     directions = gradient_signs(model, images)
 
     def is_flipped(rows: np.ndarray, level: int) -> np.ndarray:
-        return model.scores(pushed(images[rows], directions[rows], level)).argmax(
-            axis=1
-        ) != answers[rows]
+        changed = pushed(images[rows], directions[rows], level)
+        return np.not_equal(model.scores(changed).argmax(axis=1), answers[rows])
 
     return _try_levels(len(images), is_flipped)
 
@@ -192,7 +213,9 @@ def gradient_signs(model: LeNet5, images: np.ndarray) -> np.ndarray:
     for i in (2, 1):
         back = _unpool(_few_bits(back * (pooled[i - 1] > 0)), convolved[i - 1])
         back = _convolve_back(back, weights[f"kernel_{i}"])
-    (top, _), (left, _) = (lenet5._margins(side) for side in images.shape[1:])
+    top, left = (
+        (padded.shape[axis] - images.shape[axis]) // 2 for axis in (1, 2)
+    )  # of an odd margin, `pad` puts the smaller part first
     inside = back[:, top : top + images.shape[1], left : left + images.shape[2], 0]
     return np.sign(inside).astype(np.int8)
 
