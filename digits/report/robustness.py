@@ -5,9 +5,10 @@ computes the same for one image, in perturbation.js, with the same directions an
 
 A linear model: let a be its answer for an image x, and k another class. Of all such
 changes, the one that adds ε · sign(w_k - w_a) to x and clips it gains most for k against a,
-because each pixel contributes on its own. This gain never falls when ε grows. So the answer can be
-flipped by ε exactly if one of these changes, one for each k, flips it. Without clipping,
-that is ε > (s_a - s_k) / Σ|w_k - w_a|. A model with one score is pushed up or down.
+because each pixel contributes on its own. This gain never falls when ε grows. So the answer
+can be flipped by ε exactly if one of these changes, one for each k, flips it. Without
+clipping, that is ε > (s_a - s_k) / Σ|w_k - w_a|. A model with one score is pushed up or
+down.
 
 LeNet-5 is not linear, so its direction is a guess: the sign of the gradient of its second
 largest logit minus its largest one, as in Goodfellow, Shlens and Szegedy, "Explaining and

@@ -89,39 +89,24 @@ function convolution(maps, kernel, bias) {
 }
 
 /**
- * The places of a square of two by two, in the order in which the first maximum counts.
- *
- * @param {Maps} maps
- * @param {number} y of the square
- * @param {number} x
- * @returns {number[]} where the values of the first map are
- */
-function squareAt({ values, high, wide }, y, x) {
-  const n = values.length / (high * wide);
-  const first = (2 * y * wide + 2 * x) * n;
-  return [first, first + n, first + wide * n, first + (wide + 1) * n];
-}
-
-/**
- * Where the maxima of squares of two by two are. An odd last row or column is dropped.
+ * Where the maxima of squares of two by two are: the first of equal ones, row by row. An odd
+ * last row or column is dropped.
  *
  * @param {Maps} maps
  * @returns {{ places: Uint32Array, high: number, wide: number }}
  */
-function maximaOf(maps) {
-  const { values, high, wide } = maps;
+function maximaOf({ values, high, wide }) {
   const n = values.length / (high * wide);
   const [rows, columns] = [high >> 1, wide >> 1];
   const places = new Uint32Array(rows * columns * n);
-  for (let square = 0; square < rows * columns; square += 1) {
-    const corners = squareAt(maps, Math.floor(square / columns), square % columns);
-    for (let map = 0; map < n; map += 1) {
-      let best = corners[0] + map;
-      for (let i = 1; i < 4; i += 1) {
-        if (values[corners[i] + map] > values[best]) best = corners[i] + map;
-      }
-      places[square * n + map] = best;
-    }
+  for (let to = 0; to < places.length; to += 1) {
+    const square = Math.floor(to / n);
+    const first = 2 * (Math.floor(square / columns) * wide + (square % columns)) * n + (to % n);
+    let best = values[first + n] > values[first] ? first + n : first;
+    const below = first + wide * n;
+    if (values[below] > values[best]) best = below;
+    if (values[below + n] > values[best]) best = below + n;
+    places[to] = best;
   }
   return { places, high: rows, wide: columns };
 }

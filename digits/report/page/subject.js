@@ -21,11 +21,18 @@ let modelInput = null;
 const subjectListeners = [];
 /** @type {number | undefined} */
 let restTimer;
+/**
+ * Functions that stop slow work for the image before.
+ *
+ * @type {(() => void)[]}
+ */
+const stopWork = [];
 
 /** @param {Uint8Array | null} pixels what the models classify now */
 function setModelInput(pixels) {
   modelInput = pixels;
   if (state.image !== DRAWING) return;
+  for (const stop of stopWork) stop();
   clearTimeout(restTimer);
   restTimer = setTimeout(() => {
     for (const show of subjectListeners) show(state);
@@ -66,8 +73,10 @@ const SLICE = 8; // ms that a step of slow work may take from a frame
 function lazily(container, steps) {
   /** @type {number | undefined} */
   let timer;
+  const stop = () => clearTimeout(timer);
+  stopWork.push(stop);
   return (...values) => {
-    clearTimeout(timer);
+    stop();
     container.ariaBusy = "true";
     const run = steps(...values);
     const go = () => {
