@@ -33,7 +33,7 @@ function inspect(image, opener) {
 function placeInspector({ panel }) {
   const isOpen = panel !== "";
   if (isOpen && !inspector.classList.contains("open")) { // the page does not move
-    inspectorPlace.style.minHeight = `${inspectorPlace.offsetHeight}px`;
+    inspectorPlace.style.minHeight = `${inspectorPlace.getBoundingClientRect().height}px`;
   }
   inspector.classList.toggle("open", isOpen);
   inspector.classList.toggle("start", panel === "start");
