@@ -21,6 +21,8 @@ const thresholdsKey = (variant) => `thresholds.${variant.name}`;
 /** @returns {State} */
 function startState() {
   const explained = linear.at(-1) ?? variants[variants.length - 1];
+  const first = [...explained.mistakes, ...explained.images.keys()]
+    .map((row) => explained.images[row]).find(isIncluded);
   const thresholds = thresholdVariants.map((variant) =>
     [thresholdsKey(variant), variant.thresholds.join(" ")]);
   return {
@@ -29,7 +31,7 @@ function startState() {
     cell: "", // <actual label>-<predicted label>, in the confusion matrix
     thresholdVariant: thresholdVariants[0]?.name ?? "", // whose thresholds are shown
     thresholdCell: "", // as `cell`, in the confusion matrix under the thresholds
-    image: String(explained.images[explained.mistakes[0] ?? 0]), // explained; or "drawing"
+    image: String(first ?? includedImages[0]), // the explained one; or "drawing"
     panel: "", // where the inspector is: "start" or "end" of the window, or on the page
     fooled: linear.at(-1)?.name ?? runnable[0]?.name ?? "", // the variant that is to be fooled
     level: "", // the size of the change that fools it, in grey levels; "": the smallest
