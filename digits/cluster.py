@@ -43,7 +43,7 @@ PAUSE = 0.5  # seconds between two checks
 CLOSE = 3.0  # seconds to say goodbye to the scheduler
 SAME_SETUP = (
     "set up the same environment there, at the same commit (`make setup EXTRAS=cluster`), "
-    "and start the worker again"
+    "and start it again"
 )
 # What carries tasks: with other versions, a message may not be understood.
 TRANSPORT = ("dask", "distributed", "msgpack", "cloudpickle", "tornado")
@@ -175,8 +175,9 @@ def _open(address: str) -> Client:
             "`make setup EXTRAS=cluster`"
         ) from error
     # It would print tracebacks of lost connections, which become one message here.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    logging.getLogger("tornado").setLevel(logging.CRITICAL)
+    for name in [*logging.root.manager.loggerDict]:
+        if name.startswith(("asyncio", "distributed", "tornado")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(action="ignore"):  # of versions: see `check`
             asyncio.run(_identify(address))
@@ -326,7 +327,7 @@ def check(client: Client) -> None:
             try:
                 return (await asyncio.wait_for(asked, ANSWER)).get(worker)
             except TimeoutError:
-                return f"does not answer within {ANSWER:.0f} s"
+                return "silent"
 
         answers = await asyncio.gather(*map(ask, workers))
         return versions, dict(zip(workers, answers, strict=True))
@@ -335,37 +336,48 @@ def check(client: Client) -> None:
         versions, answers = client.sync(ask_all)
     except (OSError, TimeoutError, CancelledError) as error:
         raise gone(client) from error
-    ours = versions.get("client", {}).get("packages", {})
-    scheduler = versions.get("scheduler", {}).get("packages", {})
-    for name in TRANSPORT[:2]:
-        if (theirs := scheduler.get(name)) != ours.get(name):
-            raise InputError(
-                f"the scheduler has {name} {theirs}, and this machine {ours[name]}; start "
-                "it from the same environment (`make setup EXTRAS=cluster`)"
-            )
+    _compare_versions(versions)
     for worker, answer in answers.items():
-        theirs = versions.get("workers", {}).get(worker, {}).get("packages", {})
-        other = [name for name in TRANSPORT if theirs.get(name, "") != ours.get(name)]
-        if theirs and other:
-            raise InputError(
-                f"worker {worker}: has {other[0]} {theirs[other[0]]}, and this machine "
-                f"{ours[other[0]]}; {SAME_SETUP}"
-            )
         if problem := _problem(answer):
             raise InputError(f"worker {worker}: {problem}")
+    silent = [worker for worker, answer in answers.items() if isinstance(answer, str)]
+    if silent:
+        said = (
+            f"worker {silent[0]}: does not answer within {ANSWER:.0f} s. End it, or wait "
+            "until the scheduler gives it up (worker-ttl)"
+        )
+        if len(silent) == len(answers):
+            raise InputError(said)
+        log.warning("%s. Others run its tasks then", said)
+
+
+def _compare_versions(versions: dict[str, Any]) -> None:
+    """Raise `InputError` if Dask differs; `versions` is what `Client.get_versions` says."""
+    if not versions:  # somebody did not answer
+        return
+    ours = versions["client"]["packages"]
+    packages = {
+        f"worker {worker}": found["packages"]
+        for worker, found in versions["workers"].items()
+    }
+    scheduler = versions["scheduler"]["packages"]
+    packages["the scheduler"] = ours | {name: scheduler.get(name) for name in TRANSPORT[:2]}
+    for who, theirs in packages.items():
+        for name in TRANSPORT:
+            if theirs.get(name) != ours[name]:
+                raise InputError(
+                    f"{who}: has {name} {theirs.get(name)}, and this machine {ours[name]}; "
+                    f"{SAME_SETUP}"
+                )
 
 
 def _problem(answer: Any) -> str:
     """Return what is wrong with a worker's answer, and what to do; empty if nothing."""
     match answer:
-        case None | OSError():  # it has ended meanwhile, and gets no tasks
+        case None | OSError() | str():  # it has ended, or is silent
             return ""
-        case str():
-            return f"{answer}. End it, or wait until the scheduler removes it (worker-ttl)"
-        case ImportError() | AttributeError():
-            said = f"lacks the package digits, or has another version ({answer})"
-        case Exception():
-            said = f"cannot run tasks ({answer!r})"
+        case Exception():  # Dask wraps what is raised when a function is not there
+            said = f"lacks the package digits, or has another version ({answer!r})"
         case loaded, now:
             ours = installed()
             other = next((n for n in ours if loaded.get(n) != ours[n]), None)
@@ -379,12 +391,12 @@ def _problem(answer: Any) -> str:
     return f"{said}; {SAME_SETUP}"
 
 
-class OtherCodeError(Exception):
-    """This worker has other code or libraries than the client."""
-
-
 class StoppedError(Exception):
-    """This task was cancelled while it ran."""
+    """This task was cancelled while it ran; submit it again if its result is wanted."""
+
+
+class OtherCodeError(StoppedError):
+    """This worker has other code or libraries than the client."""
 
 
 class _Stop(BaseException):
@@ -511,18 +523,15 @@ def _outcome(client: Client, future: Future) -> Any:
         return future.result(timeout=RESULT)
     except TimeoutError:
         raise
-    except CancelledError as error:
+    except (CancelledError, OSError) as error:  # those of a function are `InputError`
         raise gone(client) from error
-    except StoppedError as error:
-        return error
     except KilledWorker as error:
         raise InputError(
             f"{error.allowed_failures + 1} workers ended while they computed the same task "
             f"(the last was {error.last_worker.address}), as when memory is short there. "
             "What is done is kept; give the workers more memory, and run this again"
         ) from error
-    except (OtherCodeError, ImportError, AttributeError):
-        check(client)  # names the worker, unless it has left
-        raise
     except Exception as error:  # noqa: BLE001 (of the function; the caller raises it)
+        if isinstance(error, OtherCodeError) or type(error) is Exception:
+            check(client)  # names the worker, unless it has left
         return error

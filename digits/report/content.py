@@ -10,11 +10,12 @@ from digits import certainty, metrics
 from digits.config.params import Train
 from digits.data.dataset import Split
 from digits.figures import FEW_CLASSES
-from digits.images import mnist_format
+from digits.images import lines, mnist_format
 from digits.methods import lenet5
 from digits.models.base import Model
 from digits.models.decision import Decision, OneVsRest, Probabilistic
-from digits.report import notebook_results, packed_arrays
+from digits.models.linear import LinearModel
+from digits.report import notebook_results, packed_arrays, robustness
 from digits.report.calibration import Reliability, reliability
 from digits.thresholds import best_thresholds
 
@@ -79,7 +80,7 @@ def payload(
         test: All test images.
         described: The data set: its `name` in params.yaml, `source`, `title`, `names` of
             the classes by label, `n_train` images, and, where known, the `train_counts` of
-            the classes.
+            the classes, and whether the images are `mnist_like`.
 
     Returns:
         Plain values, as described by `Payload` in page/payload.js, and the text of the
@@ -98,12 +99,15 @@ def payload(
             "n_test": len(test.labels),
             "n_included": len(arrays["included_images"]),
         },
-        "image_format": image_format(described["name"]),
+        "image_format": image_format(centred=described.get("mnist_like", is_mnist)),
         "lenet5": {"min_side": lenet5.SIDE, "min_padding": lenet5.PAD},
         "few_classes": FEW_CLASSES,
         "layout": packed.layout,
         "model_arrays": MODEL_ARRAYS,
-        "variants": [variant(result, is_mnist=is_mnist) for result in results],
+        "variants": [
+            variant(result, is_mnist=is_mnist) | {"flips": flips(result, test)}
+            for result in results
+        ],
     }
     return values, packed.text
 
@@ -162,6 +166,22 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         }
         values["log_loss"] = round(metrics.log_loss(log_probabilities, actual), 6)
     return values
+
+
+def flips(result: Result, test: Split) -> dict[str, Any] | None:
+    """Count the answers that a small change of all pixels flips, as `robustness` does.
+
+    Args:
+        result: The variant.
+        test: All test images.
+
+    Returns:
+        None if the page cannot run the model.
+    """
+    if not isinstance(result.model, LinearModel | lenet5.LeNet5):
+        return None
+    images = test.images[np.isin(test.labels, result.classes)]
+    return robustness.flips(result.model, images, result.thresholds)
 
 
 def yes_counts(result: Result) -> list[dict[str, int]]:
@@ -305,12 +325,15 @@ def _exact(values: np.ndarray) -> np.ndarray:
     return smaller if (smaller == values).all() else values
 
 
-def image_format(dataset_name: str) -> dict[str, Any]:
+def image_format(*, centred: bool) -> dict[str, Any]:
     """Return the constants for converting a drawing to the format of the data."""
     return {
         "box": mnist_format.BOX,
         "ink": mnist_format.INK,
         "centre_offset": mnist_format.CENTRE_OFFSET,
         "half": mnist_format.HALF,
-        "centred": dataset_name in mnist_format.MNIST_LIKE,
+        "thin": lines.THIN,
+        "slant": lines.SLANT,
+        "large": lines.LARGE,
+        "centred": centred,
     }

@@ -14,6 +14,7 @@ import pytest
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import Split
+from digits.images import mnist_format
 from digits.images.mnist_format import fit_to_frame, to_mnist_format
 from digits.methods import lenet5
 from digits.models import serialization
@@ -377,6 +378,43 @@ def test_a_drawing_is_normalised_as_in_python(page, root):
     assert page.evaluate("digits.toImageFormat([0, 0, 0, 0], 2, 2)") is None
 
 
+def test_lines_are_removed_from_a_drawing_as_in_python(chromium, tmp_path):
+    split = Split(np.zeros((3, 28, 28), np.uint8), np.arange(3, dtype=np.uint8))
+    each = result("softmax", "softmax", (0, 1, 2), split)
+    (tmp_path / "report").mkdir()
+    page_text = page_of([each], split, name="mnist", mnist_like=True)
+    (tmp_path / "report/index.html").write_text(page_text)
+    rng = np.random.default_rng(0)
+    n_changed = 0
+    with opened(chromium, tmp_path) as page:
+        for turn in range(80):
+            high, wide = rng.integers(12, 90, 2)
+            drawing = np.zeros((high, wide), np.uint8)
+            for _ in range(rng.integers(1, 4)):  # strokes, thin and thick, some at a border
+                top, left = rng.integers(0, high - 4), rng.integers(0, wide - 4)
+                part = drawing[top : top + high // 3, left : left + rng.integers(2, wide)]
+                part[:] = rng.integers(60, 256)
+            for _ in range(rng.integers(0, 4)):  # lines, a bit slanted, some interrupted
+                columns = np.arange(wide)
+                rows = rng.integers(0, high) + (columns * rng.normal(0, 0.05)).astype(int)
+                thick = rng.integers(1, 5)
+                kept = rng.random(wide) < rng.choice([1, 0.99, 0.8])
+                for i in range(thick):
+                    inside = kept & (rows + i < high) & (rows + i >= 0)
+                    drawing[(rows + i)[inside], columns[inside]] = rng.integers(60, 256)
+            if turn % 2:
+                drawing = np.ascontiguousarray(drawing.T)
+            expected = to_mnist_format(drawing)
+            high, wide = drawing.shape
+            framed = page.evaluate(
+                "([grey, high, wide]) => digits.toImageFormat(grey, high, wide)",
+                [drawing.ravel().tolist(), int(high), int(wide)],
+            )
+            assert framed == expected.ravel().tolist()
+            n_changed += (mnist_format.remove_lines(drawing) != drawing).any()
+    assert 20 < n_changed < 70
+
+
 def draw(page, *points):
     """Draw a line with the mouse through points given as fractions of the area."""
     canvas = page.locator("#canvas")
@@ -666,7 +704,7 @@ def test_every_variant_answers_for_one_image(page, root):
     assert page.locator("#image-number").input_value() == str(len(images) - 1)
 
 
-def test_a_chosen_image_is_in_sight_and_back_leads_to_where_it_was_chosen(chromium, root):
+def test_a_chosen_image_is_explained_next_to_it_and_back_undoes_it(chromium, root):
     for size in ((1440, 900), (768, 1024), (390, 844)):
         viewport = {"width": size[0], "height": size[1]}
         with opened(chromium, root, viewport=viewport) as page:
@@ -674,7 +712,14 @@ def test_a_chosen_image_is_in_sight_and_back_leads_to_where_it_was_chosen(chromi
             chosen = page.locator("#mistakes-images button").nth(5)
             chosen.scroll_into_view_if_needed()
             before, number = page.evaluate("scrollY"), chosen.get_attribute("value")
+            spot = chosen.bounding_box()
             chosen.click()
+            assert page.evaluate("scrollY") == before
+            assert chosen.bounding_box() == spot
+            panel = page.locator("#inspector").bounding_box()
+            x, y = spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2
+            inside = panel["x"] <= x <= panel["x"] + panel["width"]
+            assert not (inside and panel["y"] <= y <= panel["y"] + panel["height"])
             for part in ("#image-shown", "#answers"):
                 box = page.locator(part).bounding_box()
                 assert 0 <= box["y"] < box["y"] + box["height"] <= size[1]
@@ -682,6 +727,7 @@ def test_a_chosen_image_is_in_sight_and_back_leads_to_where_it_was_chosen(chromi
             page.go_back()
             wait_until(page, "!location.hash.includes('image=')")
             assert page.locator("#image-number").input_value() != number
+            assert page.locator("#inspector.open").count() == 0
             wait_until(page, f"Math.abs(scrollY - {before}) < 60")
             page.go_back()
             wait_until(page, "!location.hash.includes('linear_digits')")
@@ -895,7 +941,10 @@ def test_a_keyboard_operates_everything(page, root):
     page.locator("#cell-images button").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "image-title"
+    assert page.evaluate("document.activeElement.id") == "inspector"
+    page.keyboard.press("Escape")
+    opener = page.locator("#cell-images button").nth(1)
+    assert opener.evaluate("button => button === document.activeElement")
 
     page.locator("#threshold-variant").select_option("linear_binary")
     page.locator("#threshold-0").focus()
@@ -926,6 +975,8 @@ def test_an_accessibility_check_finds_no_serious_violation(chromium, root, width
     with opened(chromium, root, color_scheme=scheme, viewport=window) as page:
         page.locator("#noise").click()
         page.locator("#threshold-matrix button").nth(1).click()
+        if width > 400:
+            page.locator("#data .image").first.click()  # opens the inspector
         page.evaluate(axe)
         found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         faults = [

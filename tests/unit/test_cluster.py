@@ -1,6 +1,8 @@
 """Without a scheduler nothing of Dask is used; a name that is no scheduler is one line."""
 
 import json
+import logging
+import os
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import pytest
 
 from digits import cluster
 from digits.errors import InputError
+from digits.tuning import on_cluster
 from tests.helpers.project import ROOT
 
 MISTAKES = {
@@ -118,4 +121,26 @@ def test_a_worker_with_other_code_or_libraries_is_told_what_to_do():
         "has loaded another version of the code of digits; start it again"
     )
     assert "lacks the package digits" in cluster._problem(ModuleNotFoundError("digits"))
-    assert "does not answer. End it" in cluster._problem("does not answer")
+
+
+def test_a_file_is_seen_only_with_the_same_content(tmp_path):
+    path = tmp_path / "images.npy"
+    path.write_bytes(b"1234")
+    file = on_cluster._file(path)
+    assert on_cluster._is_seen(file)
+    os.utime(path, ns=(0, 0))
+    assert on_cluster._is_seen(file)
+    path.write_bytes(b"1235")
+    assert not on_cluster._is_seen(file)
+    path.write_bytes(b"12345")
+    assert not on_cluster._is_seen(file)
+    path.unlink()
+    assert not on_cluster._is_seen(file)
+
+
+def test_warnings_of_a_fit_are_returned_to_the_client():
+    with on_cluster._warnings() as found:
+        logging.getLogger("digits.solvers").warning("not at the %s", "optimum")
+        logging.getLogger("distributed").warning("not ours")
+    logging.getLogger("digits").warning("after")
+    assert found == ["not at the optimum"]

@@ -32,6 +32,9 @@
  * @property {number} ink what counts as ink, as a share of the brightest grey value
  * @property {number} centre_offset pixels from the image's centre to the centre of mass
  * @property {number} half what is added before rounding down, to round halves up
+ * @property {number} thin 1/n of the shorter side: the thickness of a ruled line, at most
+ * @property {number} slant 1/n of the columns in which a line is hidden: how far away it may go on
+ * @property {number} large 1/n of the shorter side: what is left without lines, at least
  * @property {boolean} centred whether the ink is cropped and centred, as in MNIST
  */
 
@@ -57,6 +60,17 @@
  *   or several say yes
  * @property {ScoreHistogram | null} histogram of the decision `threshold`
  * @property {BestThresholds | null} best_thresholds if there are several thresholds
+ * @property {Flips | null} flips if the model can be run on this page
+ */
+
+/**
+ * How many answers a change of all pixels flips, by `flips` in digits/report/robustness.py.
+ *
+ * @typedef {object} Flips
+ * @property {number} images the number of test images that were tried, the first ones
+ * @property {number[]} levels the largest change of a pixel, in grey levels, ascending
+ * @property {number[]} counts of images that a change of at most so many levels flips
+ * @property {boolean} is_bound whether a change in another direction may flip more
  */
 
 /**

@@ -21,6 +21,8 @@ const thresholdsKey = (variant) => `thresholds.${variant.name}`;
 /** @returns {State} */
 function startState() {
   const explained = linear.at(-1) ?? variants[variants.length - 1];
+  const first = [...explained.mistakes, ...explained.images.keys()]
+    .map((row) => explained.images[row]).find(isIncluded);
   const thresholds = thresholdVariants.map((variant) =>
     [thresholdsKey(variant), variant.thresholds.join(" ")]);
   return {
@@ -29,7 +31,10 @@ function startState() {
     cell: "", // <actual label>-<predicted label>, in the confusion matrix
     thresholdVariant: thresholdVariants[0]?.name ?? "", // whose thresholds are shown
     thresholdCell: "", // as `cell`, in the confusion matrix under the thresholds
-    image: String(explained.images[explained.mistakes[0] ?? 0]), // whose evidence is shown
+    image: String(first ?? includedImages[0]), // the explained one; or "drawing"
+    panel: "", // where the inspector is: "start" or "end" of the window, or on the page
+    fooled: linear.at(-1)?.name ?? runnable[0]?.name ?? "", // the variant that is to be fooled
+    level: "", // the size of the change that fools it, in grey levels; "": the smallest
     compare: "", // <label>-<label>, in the evidence
     actual: "", // labels that filter the mistakes
     predicted: "",
@@ -53,7 +58,10 @@ const VALID = {
   variant: (value) => variants.some(({ name }) => name === value),
   thresholdVariant: (value) =>
     value === "" || thresholdVariants.some(({ name }) => name === value),
-  image: (value) => isIncluded(Number(value)),
+  image: (value) => isIncluded(Number(value)) || (value === "drawing" && runnable.length > 0),
+  panel: (value) => ["", "start", "end"].includes(value),
+  fooled: (value) => runnable.some(({ name }) => name === value),
+  level: (value) => /^\d{0,3}$/.test(value),
   cell: isPair,
   thresholdCell: isPair,
   compare: isPair,
