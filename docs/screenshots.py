@@ -81,9 +81,7 @@ def main() -> None:
         page = opened(browser, 1280, "light", "")
         draw_a_seven(page)
         take(page, "page-light.png", "#draw", "#confusion")
-        page = opened(
-            browser, 390, "dark", "#section=thresholds&thresholdVariant=linear_digits"
-        )
+        page = opened(browser, 390, "dark", "#section=thresholds")
         take(page, "page-dark.png", "#thresholds", "#thresholds", 900)
         browser.close()
 
