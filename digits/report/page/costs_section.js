@@ -94,7 +94,8 @@ function bendRange(cuts, [first, second]) {
  * @param {Costs} costs
  */
 function showCurves(shown, costs) {
-  const { actual, names: [first, second] } = shown[0];
+  const { actual } = shown[0];
+  const [first, second] = shown[0].names.map(shortened);
   const n = actual.length;
   const nSecond = sum(Array.from(actual));
   const nFirst = n - nSecond;

@@ -40,7 +40,7 @@ function probabilityAxis({ left, right, bottom, x }) {
       `${Number((100 * probability).toFixed(4))}%`)];
   });
   return [...labels, svg("text", { class: "axis", x: (left + right) / 2, y: bottom + 57,
-    "text-anchor": "middle" }, "log-odds, and the probability of the second class")];
+    "text-anchor": "middle" }, "log-odds, and the probability")];
 }
 
 /**

@@ -37,7 +37,7 @@ function rootMeanSquare({ testScores, actual }, without) {
  */
 function outlierMark({ testScores, histogram: { high } }, row, frame) {
   const isHigh = testScores[row] > high;
-  const text = `one image at ${signed(testScores[row])}`;
+  const text = (frame.wide > 600 ? "one image at " : "") + signed(testScores[row]);
   const mark = svg("text", { class: "outlier", x: isHigh ? frame.right : frame.left, y: 13,
     "text-anchor": isHigh ? "end" : "start" }, isHigh ? `${text} →` : `← ${text}`);
   mark.addEventListener("click", () =>

@@ -79,8 +79,9 @@ function showUnsureCurves(level) {
 
 /** @param {number} level */
 function unsureTable(level) {
-  const heads = ["Answered", "Right", "Wrong", "Not answered"].map((name) =>
+  const heads = ["Answered", "Right", "Wrong"].map((name) =>
     element("th", { scope: "col", className: "number" }, name));
+  heads.push(element("th", { scope: "col", className: "number spare" }, "Not answered"));
   /** @param {string} text */
   const cell = (text) => element("td", { className: "number" }, text);
   const rows = sureVariants.map((variant) => {
@@ -88,7 +89,8 @@ function unsureTable(level) {
     const total = variant.actual.length;
     return element("tr", {}, element("th", { scope: "row" }, variant.name),
       cell(percent(answered / total)), cell(answered ? percent(right / answered) : "–"),
-      cell(formatCount(answered - right)), cell(formatCount(total - answered)));
+      cell(formatCount(answered - right)),
+      element("td", { className: "number spare" }, formatCount(total - answered)));
   });
   return [
     element("caption", { className: "hidden" }, "Answers at this certainty"),

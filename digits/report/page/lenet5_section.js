@@ -6,7 +6,7 @@
  * @param {Variant} variant
  * @returns {[does: string, output: string, weights: number][]}
  */
-function layersOf({ arrays }) {
+function networkLayers({ arrays }) {
   let sides = [padding(height)[1], padding(width)[1]];
   /** @type {[string, string, number][]} */
   const layers = [["Image with a margin", sides.join(" × "), 0]];
@@ -51,9 +51,9 @@ function kernelCanvas(values, side, limit) {
 
 /** @param {Variant} variant */
 function showNetwork(variant) {
-  const layers = layersOf(variant);
+  const layers = networkLayers(variant);
   const total = sum(layers.map(([, , weights]) => weights));
-  byId("layers").replaceChildren(
+  byId("lenet5-layers").replaceChildren(
     element("caption", { className: "hidden" }, `Layers of ${variant.name}`),
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Layer"),
       element("th", { scope: "col", className: "number" }, "Output"),
@@ -65,16 +65,16 @@ function showNetwork(variant) {
   const { kernel_1: kernel, bias_1: bias } = variant.arrays;
   const side = kernelSide(kernel, bias.length);
   const limit = Math.max(...Array.from(kernel, Math.abs)) || 1;
-  byId("kernels").replaceChildren(...Array.from(bias, (_, n) => {
+  byId("lenet5-kernels").replaceChildren(...Array.from(bias, (_, n) => {
     const values = Array.from(kernel).filter((__, i) => i % bias.length === n);
     return element("figure", { role: "img", "aria-label": `Kernel ${n + 1} of ${side} by ${side}` },
       kernelCanvas(values, side, limit));
   }));
 }
 
-fillLater("network", () => {
+fillLater("lenet5", () => {
   const networks = runnable.filter(({ model_type: type }) => type === "lenet5");
-  const select = document.querySelector("#network-variant");
+  const select = document.querySelector("#lenet5-variant");
   select?.addEventListener("change", () => {
     if (select instanceof HTMLSelectElement) showNetwork(ofName(networks, select.value));
   });
