@@ -18,7 +18,7 @@ INDEX_SETTINGS := %INDEX %INDEX_URL %INDEX_STRATEGY UV_INDEX_% %FIND_LINKS %ENDP
   %USE_FEATURE %USE_DEPRECATED %LINK_MODE UV_CONCURRENT_%
 unexport $(filter-out PYTHON $(INDEX_SETTINGS),$(filter PYTHON% PIP_% UV_%,$(.VARIABLES)))
 
-.PHONY: help setup environment environment-hard repro test test-fast test-slow test-results test-reproduction test-processors \
+.PHONY: help setup environment environment-extra environment-hard repro test test-fast test-slow test-results test-reproduction test-processors \
   test-hard audit check check-js verify format bench lock page screenshots clean
 
 help:  ## list the targets
@@ -45,8 +45,11 @@ export LOCK_SCRIPT
 SYSTEM_PYTHON = PATH="$${PATH\#*:}" $(PYTHON)
 ACQUIRE_LOCK = $(SYSTEM_PYTHON) -c "$$LOCK_SCRIPT" 2>/dev/null
 
-setup:  ## create the environment in .venv (targets that need it do this)
+setup:  ## create the environment in .venv (targets that need it do this); EXTRAS=cluster: with a group of packages
 	@$(ENV_IS_CURRENT) || { $(ACQUIRE_LOCK); $(ENV_IS_CURRENT) || $(MAKE) --no-print-directory environment; } 9< requirements.lock
+	@for extra in $(EXTRAS); do \
+	  $(MAKE) --no-print-directory environment-extra EXTRAS= EXTRA=$$extra || exit; \
+	done
 
 # A package without a wheel is built only with build dependencies of requirements.lock.
 BUILD_FLAGS := --preview-features build-dependency-hashes --require-build-hashes --build-constraints requirements.lock
@@ -62,7 +65,7 @@ environment:
 	  || { echo '$(PYTHON) cannot create environments; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 	@test ! -L $(VENV) \
 	  || { echo '$(VENV) is a symbolic link to an environment that does not match: remove the link' >&2; exit 1; }
-	@rm -f $(VENV)/complete $(VENV)/hard
+	@rm -f $(VENV)/complete
 	$(SYSTEM_PYTHON) -m venv --clear $(VENV)
 	sed -n '/^uv==/,/# via/p' requirements.lock | $(VENV)/bin/python -m pip download --quiet --only-binary :all: \
 	  --require-hashes --requirement /dev/stdin --dest $(VENV)
@@ -73,13 +76,19 @@ environment:
 	  || { echo '$(VENV)/bin/dvc does not run: does a uv.toml set target or prefix?' >&2; exit 1; }
 	@{ $(ENV_STATE); } > $(VENV)/complete
 
-# Additional packages for test-hard and audit. Packages that are in both lock files have the
-# same version in both. $(VENV)/complete is moved away meanwhile: if uv is killed, it does not
-# notice a half-installed package later, so the environment must then be created again.
-environment-hard: setup
-	@cmp -s requirements-hard.lock $(VENV)/hard || { $(ACQUIRE_LOCK); mv $(VENV)/complete $(VENV)/before; \
-	  $(INSTALL) requirements-hard.lock --quiet && cp requirements-hard.lock $(VENV)/hard; \
+# Additional packages of a group in pyproject.toml; test-hard and audit need the group `hard`.
+# Packages that are in several lock files have the same version in all. $(VENV)/complete is
+# moved away meanwhile: if uv is killed, it does not notice a half-installed package later, so
+# the environment must then be created again.
+environment-extra:
+	@test -f requirements-$(EXTRA).lock \
+	  || { echo 'EXTRAS: there is no group $(EXTRA); the groups are cluster, export and parquet' >&2; exit 1; }
+	@cmp -s requirements-$(EXTRA).lock $(VENV)/$(EXTRA) || { $(ACQUIRE_LOCK); mv $(VENV)/complete $(VENV)/before; \
+	  $(INSTALL) requirements-$(EXTRA).lock --quiet && cp requirements-$(EXTRA).lock $(VENV)/$(EXTRA); \
 	  status=$$?; mv $(VENV)/before $(VENV)/complete; exit $$status; } 9< requirements.lock
+
+environment-hard:
+	@$(MAKE) --no-print-directory setup EXTRAS=hard
 
 repro: setup  ## run the pipeline: all stages that changed
 	@digits unlock
@@ -164,7 +173,9 @@ bench: repro  ## run the benchmarks of the solvers and the pipeline (half an hou
 lock: setup  ## update requirements*.lock, within the bounds of pyproject.toml
 	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILD_FLAGS) --group dev pyproject.toml --output-file requirements.lock
 	sed -E '/^ +--hash/d; s/ \\$$//' requirements.lock > $(VENV)/constraints
-	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILD_FLAGS) --python-version 3.11 --constraint $(VENV)/constraints --group hard --output-file requirements-hard.lock
+	for group in cluster export parquet hard; do \
+	  uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILD_FLAGS) --python-version 3.11 --constraint $(VENV)/constraints --group $$group --output-file requirements-$$group.lock || exit; \
+	done
 	uv pip compile --quiet --upgrade --universal --generate-hashes $(BUILD_FLAGS) --python-version 3.11 --resolution lowest-direct pyproject.toml --output-file requirements-lowest.lock
 
 page:  ## build the page of `dvc plots` for another version of Vega (needs npm)

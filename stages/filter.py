@@ -1,21 +1,24 @@
-"""Write the images of a subset's classes.
+"""Write the images of a subset's classes, and altered copies of the training images.
 
 reads   params.yaml: subsets.<subset>; data/raw/
 writes  data/subsets/<subset>/{train,test}/{images,labels}.npy and classes.json
-        metrics/subsets/<subset>/summary.json and first_images.png
+        metrics/subsets/<subset>/summary.json and first_images.png, and copies.png if
+        there are altered copies
 """
 
 import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from digits.config import cli
-from digits.config.params import Params, Subset
+from digits.config.params import Augment, Params, Subset
 from digits.data import dataset, files
 from digits.data.dataset import Dataset
 from digits.errors import InputError
 from digits.figures import sample_grid
+from digits.images import augmentation
 
 log = logging.getLogger(__name__)
 
@@ -64,17 +67,59 @@ def keep_classes(data: Dataset, labels: tuple[int, ...]) -> Dataset:
     return Dataset(train, test, data.names)
 
 
+def altered_copies(
+    images: np.ndarray, options: Augment, number: int, first: int | None = None
+) -> Iterator[np.ndarray]:
+    """Yield altered copies of images, as `augmentation.copies` does.
+
+    Args:
+        images: (n_samples, height, width) uint8, all training images.
+        options: The block `augment`.
+        number: How many copies.
+        first: Only so many images of each copy are made; None: all.
+    """
+    among = augmentation.variations(options.max_shift, options.max_rotation)
+    return augmentation.copies(images, number, among, options.seed, first)
+
+
+def draw_copies(path: Path, data: Dataset, options: Augment) -> None:
+    """Draw the first two training images, each followed by altered copies of it.
+
+    Args:
+        path: The PNG file.
+        data: All images.
+        options: The block `augment`.
+    """
+    number = min(options.factor - 1, 5)
+    copies = altered_copies(data.train.images, options, number, first=2)
+    images = np.concatenate(list(zip(data.train.images, *copies, strict=False)))
+    labels = np.repeat(data.train.labels[:2], number + 1)
+    sample_grid.draw(path, images, labels, data.names)
+
+
 def main(params: Params, subset: str, root: Path) -> None:
     """Load, filter, save."""
     whole = dataset.load(root / "data/raw")
-    data = keep_classes(whole, subset_labels(params.subsets[subset], whole))
-    dataset.save(root / "data/subsets" / subset, data)
+    options = params.subsets[subset]
+    data = keep_classes(whole, subset_labels(options, whole))
+    augment, factor = options.augment, 1
+    copies: Iterable[np.ndarray] = ()
+    if augment:
+        from tqdm import tqdm  # noqa: PLC0415 (slow to import)
+
+        factor = augment.factor
+        made = altered_copies(data.train.images, augment, factor - 1)
+        copies = tqdm(made, "copies", factor - 1, leave=False, disable=None)
+    dataset.save(root / "data/subsets" / subset, data, copies, factor)
     folder = root / "metrics/subsets" / subset
-    files.write_json(folder / "summary.json", dataset.summary(data))
+    files.write_json(folder / "summary.json", dataset.summary(data, factor))
     sample_grid.draw(folder / "first_images.png", *data.train, data.names)
-    n_images = (len(split.labels) for split in data.splits.values())
-    log.info("%s: %d training and %d test images", subset, *n_images)
+    files.remove(folder / "copies.png")
+    if augment:
+        draw_copies(folder / "copies.png", data, augment)
+    n_train, n_test = (len(split.labels) for split in data.splits.values())
+    log.info("%s: %d training and %d test images", subset, factor * n_train, n_test)
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__, of="subset", uses=("classes",))
+    cli.run(main, __doc__, of="subset", uses=("classes", "augment"))

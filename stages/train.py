@@ -121,4 +121,4 @@ def main(params: Params, variant: str, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__, of="variant", uses=("subset", "train"))
+    cli.run(main, __doc__, of="variant", uses=("subset", "train"), on_cluster=True)

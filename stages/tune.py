@@ -193,4 +193,4 @@ def main(params: Params, name: str, root: Path) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main, __doc__, of="tuning")
+    cli.run(main, __doc__, of="tuning", on_cluster=True)

@@ -13,6 +13,7 @@ from playwright.sync_api import sync_playwright
 from digits.data import dataset
 from digits.data.dataset import Dataset
 from digits.data.registry import DATASETS
+from tests.helpers.firefox import Firefox
 from tests.helpers.project import ROOT, Project, generate, make
 
 # The same examples each time, and no deadline, which a busy machine would miss.
@@ -29,7 +30,7 @@ metrics/ and the outputs of `make repro` on MNIST. With another params.yaml it f
 although the code is right. `make test` does not run it.
 """
 # Fixtures that run DVC, open a browser or fill a disk.
-LONG = {"fresh", "fresh_with_lenet5", "done", "chromium", "disk"}
+LONG = {"fresh", "fresh_with_lenet5", "done", "chromium", "firefox", "disk"}
 opened = set()
 
 
@@ -121,17 +122,32 @@ def done(tmp_path_factory, fresh) -> Project:
     return Project(shared).copy(tmp_path_factory.mktemp("done") / "project")
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    """Start the installed Chromium. Without one skip the test, but fail in CI."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+def installed(names, package):
+    """Return the path of a browser. Without one skip the test, but fail in CI."""
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
-        message = "no Chromium to open the page with: install Debian's package `chromium`"
+        message = f"no {names[0]} to open the page with: install Debian's {package}"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Start the installed Chromium."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = installed(names, "package `chromium`")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def firefox(tmp_path):
+    """Start the installed Firefox."""
+    path = installed(("firefox-esr", "firefox"), "package `firefox-esr`")
+    browser = Firefox(path, tmp_path / "profile")
+    yield browser
+    browser.close()

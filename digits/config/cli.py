@@ -39,6 +39,8 @@ def run(
     description: str | None,
     of: Kind | None = None,
     uses: Sequence[str] = (),
+    *,
+    on_cluster: bool = False,
 ) -> None:
     """Run `main(params, root)`, or `main(params, name, root)` for a subset or variant.
 
@@ -51,8 +53,9 @@ def run(
         of: What the stage runs for, if it takes a name.
         uses: The blocks of the parameters, or of the subset or variant, that the stage
             depends on in dvc.yaml; empty: the whole file.
+        on_cluster: Whether it can work on a Dask cluster, by `cluster.current`.
     """
-    from digits import process  # noqa: PLC0415 (slow to import, as are the next two)
+    from digits import cluster, process  # noqa: PLC0415 (slow to import, as the next two)
     from digits.config import guard, params  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(
@@ -63,6 +66,8 @@ def run(
     if of:
         parser.add_argument(of, help=f"a name under `{BLOCKS[of]}` in params.yaml")
     add_root(parser)
+    if on_cluster:
+        add_scheduler(parser)
     arguments = parser.parse_args()
     root, start = arguments.root, time.perf_counter()
     with reporting(1), commands_act_on(root):
@@ -86,7 +91,8 @@ def run(
         if stage:
             _refuse_links(root)
         with (
-            guard.unchanged(checked, stage, inputs, used, root) if stage else nullcontext()
+            guard.unchanged(checked, stage, inputs, used, root) if stage else nullcontext(),
+            cluster.use(arguments.scheduler) if on_cluster else nullcontext(),
         ):
             main(checked, *names, root)
     log.info("done in %.1f s", time.perf_counter() - start)
@@ -99,6 +105,17 @@ def add_root(parser: argparse.ArgumentParser) -> None:
         help="the folder with params.yaml and all results (default: here)",
     )  # fmt: skip
     complete_with(folder, "DIRECTORY")
+
+
+def add_scheduler(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--scheduler ADDRESS|FILE`, for a Dask cluster."""
+    scheduler = parser.add_argument(
+        "--scheduler", metavar="ADDRESS|FILE",
+        help="work on the Dask cluster with this scheduler: tcp://HOST:PORT, "
+        "tls://HOST:PORT or the path of a scheduler file (default: $DIGITS_SCHEDULER; if "
+        "empty, on this machine)",
+    )  # fmt: skip
+    complete_with(scheduler, "FILE")
 
 
 def complete_with(argument: argparse.Action, kind: Literal["FILE", "DIRECTORY"]) -> None:

@@ -37,7 +37,7 @@ PACKAGES = ("digits", "stages")
 NO_RESULT = (
     "stages",  # the package, which only prepares the process
     "digits.data.regular",
-    *(f"digits.{name}" for name in ("errors", "memory", "process", "start")),
+    *(f"digits.{name}" for name in ("cluster", "errors", "memory", "process", "start")),
     *(f"digits.config.{name}" for name in ("cli", "fingerprint", "guard", "params")),
 )
 # Arguments of `Field` that only limit or describe a parameter.
@@ -47,8 +47,8 @@ LOGGED = {"debug", "info", "warning", "error", "exception"}
 
 # Libraries that download, display or check, and change no result.
 NOT_COMPUTING = {
-    *("dvc", "pathspec", "pooch", "pydantic", "pydantic_core", "ruamel", "threadpoolctl"),
-    *("tqdm", "voluptuous"),
+    *("distributed", "dvc", "pathspec", "pooch", "pydantic", "pydantic_core", "ruamel"),
+    *("threadpoolctl", "tqdm", "voluptuous"),
 }
 # Distributions whose name is not that of their module.
 DISTRIBUTIONS = {
@@ -107,6 +107,31 @@ def compute(name: str) -> dict[str, Any]:
     return result
 
 
+def everything() -> dict[str, str]:
+    """Return a hash of all code, as `digits`, and the version of Python and each library.
+
+    Raises:
+        InputError: If a module cannot be parsed.
+    """
+    files = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+    parts = [file.relative_to(ROOT).with_suffix("").parts for file in files]
+    modules = [_parse(".".join(p[:-1] if p[-1] == "__init__" else p)) for p in parts]
+    hashes = repr(sorted(module.digest for module in modules)).encode()
+    imported = {name for module in modules for name in module.packages}
+    libraries = sorted(imported - NOT_COMPUTING - {*PACKAGES, *sys.stdlib_module_names})
+    return {
+        "digits": hashlib.sha256(hashes).hexdigest()[:16],
+        "Python": ".".join(map(str, sys.version_info[:2])),
+        **{name: _version(name) or "none" for name in libraries},
+    }
+
+
+def forget() -> None:
+    """Forget what was parsed, so that files are read again."""
+    for cached in (_parse, _version):
+        cached.cache_clear()
+
+
 def difference(name: str, path: Path, since: int = 0) -> str | None:
     """Return the first library or module that differs from the recorded one, or None.
 
@@ -119,8 +144,7 @@ def difference(name: str, path: Path, since: int = 0) -> str | None:
     Raises:
         InputError: If it cannot be read.
     """
-    for cached in (_parse, _version):
-        cached.cache_clear()
+    forget()
     try:
         recorded = json.loads(regular.text(path))
         libraries, modules = recorded["libraries"], recorded["modules"]

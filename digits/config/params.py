@@ -110,11 +110,36 @@ class Dataset(Block):
         return self
 
 
+class Augment(Block):
+    """Altered copies of the training images, which a subset adds to them."""
+
+    factor: Annotated[int, Field(ge=2, le=1000)] = Field(
+        description="How many times as many training images: the images and their copies."
+    )
+    max_shift: Annotated[int, Field(ge=0, le=8)] = Field(
+        description="Largest shift in pixels, in each direction."
+    )
+    max_rotation: Annotated[int, Field(ge=0, le=45)] = Field(
+        default=0, description="Largest rotation in degrees, in each direction."
+    )
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _alters(self) -> Self:
+        if not self.max_shift and not self.max_rotation:
+            rule = "max_shift and max_rotation are 0, so all copies would be the same"
+            raise PydanticCustomError("augment", "{rule}", {"rule": rule})
+        return self
+
+
 class Subset(Block):
     """The classes to distinguish, in ascending order of their labels."""
 
     classes: Classes = Field(
         description="all, or the labels or the names of at least two classes."
+    )
+    augment: Augment | None = Field(
+        default=None, description="Altered copies of the training images."
     )
 
     @model_validator(mode="after")
@@ -267,6 +292,14 @@ class Params(Block):
         known = {*type(variant.train).model_fields} - {"model"}
         if variant.train.needs_thresholds:
             known |= {*Evaluate.model_fields}
+        subset = self.subsets.get(variant.subset)
+        if subset and subset.augment:
+            rule = (
+                f"the subset {variant.subset} of {tuning.variant} has altered copies, and "
+                "those of a held-out image would be trained on; tune a variant of a subset "
+                "without augment"
+            )
+            yield ".variant", rule
         unknown = [key for key in tuning.grid if key not in known]
         for key in unknown:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.7)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,8 @@ DIGITS = tuple("0123456789")
 MAX_CLASSES = 100
 MAX_SIDE = 64  # pixels
 MAX_NAME_LENGTH = 100  # characters; tables and pages repeat it for each pair of classes
+
+MAPPED_FROM = 2**30  # bytes of an array from which it is mapped, and not read into memory
 
 ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")  # as in Keras's mnist.npz
 
@@ -210,13 +212,19 @@ def labels_in(labels: np.ndarray) -> list[int]:
     return np.flatnonzero(np.bincount(labels)).tolist()
 
 
-def summary(dataset: Dataset) -> dict[str, Any]:
-    """Return count, shape and type of each split, and the number of images per class."""
+def summary(dataset: Dataset, factor: int = 1) -> dict[str, Any]:
+    """Return count, shape and type of each split, and the number of images per class.
+
+    Args:
+        dataset: The images.
+        factor: How many times as many training images there are, with altered copies.
+    """
+    times = {"train": factor, "test": 1}
     labels = labels_in(np.concatenate([dataset.train.labels, dataset.test.labels]))
     splits = {
         name: {
-            "images": len(split.images),
-            "shape": list(split.images.shape),
+            "images": times[name] * len(split.images),
+            "shape": [times[name] * len(split.images), *split.images.shape[1:]],
             "dtype": str(split.images.dtype),
         }
         for name, split in dataset.splits.items()
@@ -225,7 +233,7 @@ def summary(dataset: Dataset) -> dict[str, Any]:
         {
             "split": name,
             "class": dataset.names[label],
-            "images": int(np.count_nonzero(split.labels == label)),
+            "images": times[name] * int(np.count_nonzero(split.labels == label)),
         }
         for name, split in dataset.splits.items()
         for label in labels
@@ -233,17 +241,28 @@ def summary(dataset: Dataset) -> dict[str, Any]:
     return {**splits, "images_per_class": counts}
 
 
-def save(folder: Path, dataset: Dataset) -> None:
+def save(
+    folder: Path, dataset: Dataset, copies: Iterable[np.ndarray] = (), factor: int = 1
+) -> None:
     """Write a data set to a folder; the same data gives the same bytes.
 
     The folder has `train/` and `test/`, each with `images.npy` and `labels.npy`, and
     `classes.json` with the names of the classes.
+
+    Args:
+        folder: It is replaced.
+        dataset: The images.
+        copies: Altered copies of all training images, which are written after them.
+        factor: How many times as many training images there are then.
     """
     with replacing(folder) as temporary:
         for name, split in dataset.splits.items():
             (temporary / name).mkdir(parents=True)
-            for field, array in split._asdict().items():
-                write_npy(temporary / name / f"{field}.npy", array)
+            times = factor if name == "train" else 1
+            more = copies if name == "train" else ()
+            rows = times * len(split.images)
+            write_npy(temporary / name / "images.npy", split.images, more, rows)
+            write_npy(temporary / name / "labels.npy", np.tile(split.labels, times))
         write_json(temporary / "classes.json", list(dataset.names))
 
 
@@ -298,7 +317,7 @@ def load_split(folder: Path) -> Split:
     for field in Split._fields:
         path = folder / f"{field}.npy"
         try:
-            array = read_npy(path)
+            array = read_npy(path, MAPPED_FROM)
         except (OSError, ValueError) as error:
             raise unusable(path, f"cannot be read ({error})") from error
         if array.dtype != np.uint8:

@@ -15,9 +15,10 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
@@ -129,17 +130,26 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
             writer.writerow(round(x, 6) if isinstance(x, float) else x for x in row)
 
 
-def write_npy(path: Path, array: np.ndarray) -> None:
+def write_npy(
+    path: Path, array: np.ndarray, more: Iterable[np.ndarray] = (), rows: int | None = None
+) -> None:
     """Write an array; call it inside `replacing`.
 
     `np.save` gives the same bytes, but on a full disk it raises "512 requested and 0
     written", without an error number.
+
+    Args:
+        path: The file.
+        array: The array, or its first rows.
+        more: The following rows, as arrays of the same type.
+        rows: Number of all rows; None: those of `array`.
     """
-    array = np.ascontiguousarray(array)
+    header = np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(array))
+    header["shape"] = (len(array) if rows is None else rows, *array.shape[1:])
     with path.open("wb") as file:
-        header = np.lib.format.header_data_from_array_1_0(array)
         np.lib.format.write_array_header_1_0(file, header)
-        file.write(array.data)
+        for part in chain([array], more):
+            file.write(np.ascontiguousarray(part).data)
 
 
 def write_npz(path: Path, **arrays: np.ndarray | str) -> None:
@@ -160,10 +170,21 @@ def write_png(path: Path, figure: "Figure") -> None:
         figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """Read an array. Raises `OSError` or `ValueError` if it is missing or damaged."""
+def read_npy(path: Path, mapped_from: float = math.inf) -> np.ndarray:
+    """Read an array. Raises `OSError` or `ValueError` if it is missing or damaged.
+
+    Args:
+        path: The file.
+        mapped_from: A file of so many bytes or more is mapped into memory: what is used of
+            it is read when it is used.
+    """
     with regular.file(path).open("rb") as file:
-        return _read_array(file, path.stat().st_size)
+        n_bytes = path.stat().st_size
+        if n_bytes < mapped_from:
+            return _read_array(file, n_bytes)
+        shape, fortran_order, dtype = _read_header(file, n_bytes)
+        order: Literal["C", "F"] = "F" if fortran_order else "C"
+        return np.memmap(path, dtype, "r", file.tell(), shape, order)
 
 
 def read_npz(
@@ -239,13 +260,13 @@ _HEADERS = {
 }
 
 
-def _read_array(file: IO[bytes], n_bytes: int) -> np.ndarray:
-    """Read an array from a file that must be exactly `n_bytes` long."""
+def _read_header(file: IO[bytes], n_bytes: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, order and type of an array in a file of exactly `n_bytes`."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"its version {version} of the npy format is unknown")
     try:
-        shape, _, dtype = _HEADERS[version](file)
+        shape, fortran_order, dtype = _HEADERS[version](file)
     except (SyntaxError, TokenError, RecursionError, TypeError) as error:
         raise ValueError(f"its header cannot be parsed: {error}") from error
     if dtype.hasobject:
@@ -256,8 +277,14 @@ def _read_array(file: IO[bytes], n_bytes: int) -> np.ndarray:
             f"its header says {shape} of {dtype}, {promised:,} bytes, but there are "
             f"{there:,}"
         )
+    return shape, fortran_order, dtype
+
+
+def _read_array(file: IO[bytes], n_bytes: int) -> np.ndarray:
+    """Read an array from a file that must be exactly `n_bytes` long."""
+    _read_header(file, n_bytes)
     file.seek(0)
     try:
         return np.lib.format.read_array(file, allow_pickle=False)
     except MemoryError as error:
-        raise ValueError(f"its {promised:,} bytes do not fit into memory") from error
+        raise ValueError(f"its {n_bytes:,} bytes do not fit into memory") from error

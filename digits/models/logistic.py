@@ -4,6 +4,7 @@ The objective is C · Σ log-loss + ½‖coef‖², on standardised pixels.
 """
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
@@ -15,6 +16,7 @@ from digits.models.decision import Probabilistic, Sigmoid, Softmax
 from digits.models.linear import LinearModel, from_estimator
 from digits.models.training_log import TrainingLog
 
+SCORED_ROWS = 10_000  # images whose scores are in memory at once
 DECADES = 24  # a fit ends about where the bound on the gap is 1e-24
 
 if TYPE_CHECKING:
@@ -81,11 +83,28 @@ def fit(
             coef, intercept = coef / 2, intercept / 2
         logistic.coef_, logistic.intercept_ = coef + 0.0, intercept + 0.0  # no -0.0
     model = from_estimator(logistic, data.classes, decision)
-    scores = model.scores(data.images)
-    log_p = decision.log_probabilities(scores)[np.arange(len(data.y)), data.y]
-    training_log.record(1, "log-loss", -math.fsum(log_p) / len(log_p))
-    training_log.record(1, "accuracy", (decision.predict(scores) == data.y).mean())
+    log_loss, accuracy = _measure(model, data, decision)
+    training_log.record(1, "log-loss", log_loss)
+    training_log.record(1, "accuracy", accuracy)
     return model
+
+
+def _measure(
+    model: LinearModel, data: TrainingSet, decision: Probabilistic
+) -> tuple[float, float]:
+    """Return log-loss and accuracy on the training images, part by part."""
+    n, n_right = len(data.y), 0
+
+    def log_probabilities() -> Iterator[float]:
+        nonlocal n_right
+        for start in range(0, n, SCORED_ROWS):
+            y = data.y[start : start + SCORED_ROWS]
+            scores = model.scores(data.images[start : start + SCORED_ROWS])
+            n_right += int((decision.predict(scores) == y).sum())
+            yield from decision.log_probabilities(scores)[np.arange(len(y)), y]
+
+    log_loss = -math.fsum(log_probabilities()) / n
+    return log_loss, n_right / n
 
 
 def _progress() -> "Callback":

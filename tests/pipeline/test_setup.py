@@ -431,6 +431,16 @@ def test_packages_of_the_hard_tests_are_added_and_a_kill_is_noticed(top, copy):
     assert not fits(top, copy)
 
 
+def test_a_group_of_packages_is_added_when_it_is_named(top, copy):
+    shutil.copy(copy / "requirements.lock", copy / "requirements-export.lock")
+    assert run(top, copy, "setup", "EXTRAS=export").returncode == 0
+    assert (copy / ".venv/export").exists()
+    result = run(top, copy, "setup", "EXTRAS=export exprot")
+    assert result.returncode
+    assert "there is no group exprot; the groups are cluster, export and" in result.stderr
+    assert fits(top, copy)
+
+
 @pytest.mark.slow
 def test_build_requirements_are_pinned_by_the_lock(top, tmp_path):
     """A package without a wheel runs its build requirements, which hashes pin."""

@@ -254,6 +254,7 @@ def test_zizmor_finds_nothing():
 
 
 LOCKS = ("requirements.lock", "requirements-hard.lock", "requirements-lowest.lock")
+EXTRAS = ("cluster", "export", "parquet")
 
 
 def pinned(lock):
@@ -270,11 +271,19 @@ def test_every_package_is_pinned_by_hash(lock):
     assert all(re.search(r"--hash=sha256:[0-9a-f]{64}\b", rest) for *_, rest in entries)
 
 
-def test_the_hard_tests_change_no_version():
-    usual, hard = ({(name, v) for name, v, _ in pinned(lock)} for lock in LOCKS[:2])
-    both = {name for name, _ in usual} & {name for name, _ in hard}
-    assert both
-    assert {pair for pair in hard if pair[0] in both} <= usual
+def versions_of(lock):
+    return {name: version for name, version, _ in pinned(lock)}
+
+
+@pytest.mark.parametrize("group", [*EXTRAS, "hard"])
+def test_additional_packages_change_no_version(group):
+    """The hard tests run with the packages of all groups."""
+    usual, hard = versions_of("requirements.lock"), versions_of("requirements-hard.lock")
+    additional = versions_of(f"requirements-{group}.lock")
+    assert additional.items() <= (hard | usual).items()
+    assert additional.keys() - usual.keys()
+    lock = (ROOT / f"requirements-{group}.lock").read_text()
+    assert lock.count("--hash=sha256:") > len(additional)
 
 
 def test_the_lock_of_oldest_versions_has_the_lower_bounds():

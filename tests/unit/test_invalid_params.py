@@ -41,6 +41,10 @@ variants:
 
 # The text of the valid file that is replaced, its replacement, and the expected message.
 EDITS = {
+    # altered copies
+    "copies all the same": ("[3, 8]}", "[3, 8], augment: {factor: 2, max_shift: 0}}", "are 0, so all copies would be the same"),
+    "factor of one": ("[3, 8]}", "[3, 8], augment: {factor: 1, max_shift: 2}}", "factor: must be greater than or equal to 2"),
+    "rotated too far": ("[3, 8]}", "[3, 8], augment: {factor: 2, max_shift: 2, max_rotation: 90}}", "max_rotation: must be less than or equal to 45"),
     # not YAML, or not as DVC reads it
     "bracket that stays open": ("[3, 8]", "[3, 8", "cannot be read"),
     "brace that stays open": ("{name: mnist", "{name: mnist, {", "cannot be read"),

@@ -65,6 +65,14 @@ MISTAKES = {
 }  # fmt: skip
 
 
+def test_a_subset_with_altered_copies_cannot_be_tuned(tmp_path):
+    path = tmp_path / "params.yaml"
+    copies = "digits: {augment: {factor: 2, max_shift: 1}, "
+    path.write_text(TUNED.replace("digits: {", copies))
+    with pytest.raises(InputError, match=r"tuning.one.variant: the subset digits of mul"):
+        params.load(path)
+
+
 @pytest.mark.parametrize(("old", "new", "expected"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_in_a_tuning_is_one_line(tmp_path, old, new, expected):
     assert old in TUNED

@@ -1,0 +1,497 @@
+"""The Dask cluster that a stage may use: connect to its scheduler, check its workers.
+
+Nothing of Dask is imported unless a scheduler is named. Where a stage ran is no parameter
+and no part of a result: a task gives the same bytes on every worker whose code and
+libraries are those of the client, and the checks here refuse other workers.
+"""
+
+import asyncio
+import ctypes
+import hashlib
+import ipaddress
+import json
+import logging
+import os
+import re
+import socket
+import threading
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeAlias
+
+from digits.config import fingerprint
+from digits.data import regular
+from digits.errors import InputError
+
+Client: TypeAlias = Any  # distributed.Client
+Future: TypeAlias = Any  # distributed.Future
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "DIGITS_SCHEDULER"
+CONNECT = 10.0  # seconds to reach the scheduler
+WORKERS = 60.0  # seconds to wait for a worker: at the start, and when none is left
+ANSWER = 20.0  # seconds in which the scheduler or a worker must answer
+RESULT = 60.0  # seconds in which a result must arrive, before workers are counted again
+PAUSE = 0.5  # seconds between two checks
+CLOSE = 3.0  # seconds to say goodbye to the scheduler
+SAME_SETUP = (
+    "set up the same environment there, at the same commit (`make setup EXTRAS=cluster`), "
+    "and start the worker again"
+)
+# What carries tasks: with other versions, a message may not be understood.
+TRANSPORT = ("dask", "distributed", "msgpack", "cloudpickle", "tornado")
+
+
+def named(scheduler: str | None) -> str:
+    """Return the address of a scheduler; empty if none is named.
+
+    Args:
+        scheduler: An address, or the path of a scheduler file; None: what the environment
+            variable says.
+
+    Raises:
+        InputError: It is neither.
+    """
+    given = os.environ.get(VARIABLE, "") if scheduler is None else scheduler
+    given = given.strip()
+    if not given:
+        return ""
+    where = f"--scheduler {given}" if scheduler else f"{VARIABLE}={given}"
+    if "://" in given:
+        if re.fullmatch(r"(tcp|tls)://[^/\s]+:\d+/?", given):
+            return given.rstrip("/")
+        raise InputError(
+            f"{where}: is not the address of a scheduler; an address is "
+            "tcp://HOST:PORT or tls://HOST:PORT"
+        )
+    path = Path(given).absolute()
+    try:
+        address = json.loads(regular.text(path))["address"]
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{where}: there is no scheduler file {path}; an address starts with tcp:// "
+            "or tls://"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: is not a scheduler file ({error!r})") from error
+    if "://" not in str(address):
+        raise InputError(f"{path}: {address!r} is not the address of a scheduler")
+    return named(str(address))
+
+
+@dataclass
+class _Session:
+    """A scheduler that may be used, and its client once something has used it."""
+
+    address: str
+    closing: ExitStack
+    client: Client | None = None
+
+
+_sessions: list[_Session] = []
+
+
+@contextmanager
+def use(scheduler: str | None) -> Iterator[None]:
+    """Let `current` connect to a scheduler, and close that connection at the end.
+
+    Args:
+        scheduler: As for `named`; without one, `current` returns None.
+
+    Raises:
+        InputError: It is neither an address nor a scheduler file.
+    """
+    with ExitStack() as closing:
+        _sessions.append(_Session(named(scheduler), closing))
+        closing.callback(_sessions.pop)
+        yield
+
+
+def current() -> Client | None:
+    """Return the client of this process; None if no scheduler is named.
+
+    The first call connects, so a model that uses no cluster needs none.
+
+    Raises:
+        InputError: As for `connect`.
+    """
+    if not _sessions:
+        return None
+    session = _sessions[-1]
+    if session.client is None and session.address:
+        session.client = session.closing.enter_context(_connected(session.address))
+    return session.client
+
+
+@contextmanager
+def connect(scheduler: str | None = None) -> Iterator[Client | None]:
+    """Yield a client whose workers are checked; None if no scheduler is named.
+
+    At the end, also on an error and on Ctrl-C, the client is closed. The scheduler then
+    drops its tasks, and those that run are stopped: see `submit`.
+
+    Args:
+        scheduler: As for `named`.
+
+    Raises:
+        InputError: There is no scheduler, no worker, or a worker with other code or
+            libraries. All checks have a time limit.
+    """
+    with use(scheduler):
+        yield current()
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[Client]:
+    client = _open(address)
+    try:
+        info = _ask(client, client.scheduler.identity)
+        _warn_without_encryption(address, info["address"])
+        _wait_for_workers(client, address)
+        check(client)
+        n_workers = len(_ask(client, client.nthreads))
+        has_dashboard = "dashboard" in info.get("services", {})
+        where = f", dashboard: {client.dashboard_link}" if has_dashboard else ""
+        log.info("%s: workers: %d%s", address, n_workers, where)
+        yield client
+    finally:
+        with suppress(Exception):  # the scheduler may be gone
+            client.close(timeout=CLOSE)
+
+
+def _open(address: str) -> Client:
+    try:
+        from distributed import Client  # noqa: PLC0415 (an extra, imported only if used)
+    except ImportError as error:
+        raise InputError(
+            f"the scheduler {address} needs Dask, which cannot be imported ({error}): "
+            "`make setup EXTRAS=cluster`"
+        ) from error
+    # It would print tracebacks of lost connections, which become one message here.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    logging.getLogger("tornado").setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of versions: see `check`
+            return Client(address, timeout=CONNECT, set_as_default=False)
+    except (OSError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(_unreachable(address, error)) from error
+
+
+def _unreachable(address: str, error: Exception) -> str:
+    cause = error.__cause__ or error.__context__ or error
+    said = f"{address}: no scheduler can be used there ({str(cause).strip() or cause!r})"
+    if address.startswith("tls://"):
+        return (
+            f"{said}. With TLS, distributed.comm.tls in Dask's configuration must name "
+            "the certificates, for the client as well: docs/cluster.md, Security"
+        )
+    return (
+        f"{said}. Start one, for example `dask scheduler`, or correct the address; a "
+        "scheduler with TLS has an address with tls://"
+    )
+
+
+def _warn_without_encryption(*addresses: str) -> None:
+    """Warn of a scheduler without TLS that other machines can reach."""
+    for address in addresses:
+        if address.startswith("tcp://") and not _is_loopback(address):
+            log.warning(
+                "%s: the connection is not encrypted, and everyone who reaches this "
+                "address can run programs on the cluster. Use TLS: docs/cluster.md, "
+                "Security",
+                address,
+            )
+            return
+
+
+def _is_loopback(address: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    host = address.partition("://")[2].rpartition(":")[0].strip("[]")
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    return all(ipaddress.ip_address(ip.partition("%")[0]).is_loopback for ip in found)
+
+
+def _ask(client: Client, method: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a method of the client, and wait for the answer for a limited time.
+
+    Raises:
+        InputError: The scheduler does not answer.
+    """
+
+    async def bounded() -> Any:
+        return await asyncio.wait_for(method(*arguments), ANSWER)
+
+    try:
+        return client.sync(bounded)
+    except (OSError, TimeoutError, CancelledError, AttributeError) as error:
+        raise gone(client) from error
+
+
+def gone(client: Client) -> InputError:
+    """Return the error for a scheduler that went away."""
+    return InputError(
+        f"{_address_of(client)}: the scheduler has ended, or does not answer. Start it and "
+        "its workers, and run this again"
+    )
+
+
+def _address_of(client: Client) -> str:
+    """Return the address that was named, also of a closed client."""
+    return str(client._start_arg)  # noqa: SLF001 (there is no other way)
+
+
+def _wait_for_workers(client: Client, address: str) -> None:
+    try:
+        client.wait_for_workers(1, timeout=WORKERS)
+    except TimeoutError as error:
+        raise InputError(_no_worker(address)) from error
+    except (OSError, CancelledError) as error:
+        raise gone(client) from error
+
+
+def _no_worker(address: str) -> str:
+    return (
+        f"{address}: the scheduler has had no worker for {WORKERS:.0f} s. Start one, for "
+        f"example `dask worker {address}`"
+    )
+
+
+@cache
+def installed() -> dict[str, str]:
+    """Return the hash of the code, and the versions of Python and of the libraries.
+
+    A worker keeps what it found first, when it had loaded the code.
+    """
+    return fingerprint.everything()
+
+
+@cache
+def state() -> str:
+    """Return a hash of `installed`."""
+    return hashlib.sha256(json.dumps(installed()).encode()).hexdigest()
+
+
+def _answer_of_worker() -> tuple[dict[str, str], str]:
+    """Return what this worker has loaded, and the hash of the code that is there now."""
+    fingerprint.forget()
+    return installed(), fingerprint.everything()["digits"]
+
+
+def check(client: Client) -> None:
+    """Check that all workers have the code and the libraries of this process.
+
+    Raises:
+        InputError: It names the worker, what differs, and what to do.
+    """
+
+    async def ask_all() -> tuple[dict[str, Any], dict[str, Any]]:
+        versions: dict[str, Any] = {}
+        with suppress(TimeoutError):  # who does not answer is found below
+            versions = await asyncio.wait_for(client.get_versions(), ANSWER)
+        workers = await asyncio.wait_for(client.nthreads(), ANSWER)
+
+        async def ask(worker: str) -> Any:
+            asked = client.run(_answer_of_worker, workers=[worker], on_error="return")
+            try:
+                return (await asyncio.wait_for(asked, ANSWER)).get(worker)
+            except TimeoutError:
+                return f"does not answer within {ANSWER:.0f} s"
+
+        answers = await asyncio.gather(*map(ask, workers))
+        return versions, dict(zip(workers, answers, strict=True))
+
+    try:
+        versions, answers = client.sync(ask_all)
+    except (OSError, TimeoutError, CancelledError) as error:
+        raise gone(client) from error
+    ours = versions.get("client", {}).get("packages", {})
+    scheduler = versions.get("scheduler", {}).get("packages", {})
+    for name in TRANSPORT[:2]:
+        if (theirs := scheduler.get(name)) != ours.get(name):
+            raise InputError(
+                f"the scheduler has {name} {theirs}, and this machine {ours[name]}; start "
+                "it from the same environment (`make setup EXTRAS=cluster`)"
+            )
+    for worker, answer in answers.items():
+        theirs = versions.get("workers", {}).get(worker, {}).get("packages", {})
+        other = [name for name in TRANSPORT if theirs.get(name, "") != ours.get(name)]
+        if theirs and other:
+            raise InputError(
+                f"worker {worker}: has {other[0]} {theirs[other[0]]}, and this machine "
+                f"{ours[other[0]]}; {SAME_SETUP}"
+            )
+        if problem := _problem(answer):
+            raise InputError(f"worker {worker}: {problem}")
+
+
+def _problem(answer: Any) -> str:
+    """Return what is wrong with a worker's answer, and what to do; empty if nothing."""
+    match answer:
+        case None | OSError():  # it has ended meanwhile, and gets no tasks
+            return ""
+        case str():
+            return f"{answer}. End it, or wait until the scheduler removes it (worker-ttl)"
+        case ImportError() | AttributeError():
+            said = f"lacks the package digits, or has another version ({answer})"
+        case Exception():
+            said = f"cannot run tasks ({answer!r})"
+        case loaded, now:
+            ours = installed()
+            other = next((n for n in ours if loaded.get(n) != ours[n]), None)
+            if other is None:
+                return ""
+            if other == "digits" and now == ours[other]:
+                return "has loaded another version of the code of digits; start it again"
+            said = f"has {other} {loaded.get(other)}, and this machine {ours[other]}"
+            if other == "digits":
+                said = "has another version of the code of digits"
+    return f"{said}; {SAME_SETUP}"
+
+
+class OtherCodeError(Exception):
+    """This worker has other code or libraries than the client."""
+
+
+class _StoppedError(BaseException):
+    """Raised in a task that was cancelled."""
+
+
+def submit(client: Client, function: Callable[..., Any], *arguments: Any) -> Future:
+    """Submit a task, which is stopped when its future is cancelled or the client ends.
+
+    The worker refuses it unless it has the code of this process: it may have joined after
+    `check`. `completed` turns that into a message.
+
+    Args:
+        client: The client.
+        function: A function of a module, not of `__main__`, whose code would be sent.
+        arguments: For the function; futures stand for their results.
+    """
+    assert function.__module__ != "__main__", function  # noqa: S101 (a mistake of ours)
+    name = f"{function.__module__}.{function.__qualname__}"
+    future: Future = client.submit(
+        _run, state(), function, *arguments, pure=False, key=f"{name}-{os.urandom(8).hex()}"
+    )
+    return future
+
+
+def _run(expected: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run a task on a worker."""
+    if expected != state():
+        raise OtherCodeError
+    from distributed import get_worker  # noqa: PLC0415 (an extra, imported only if used)
+
+    worker = get_worker()
+    try:
+        with _stoppable(worker):
+            return function(*arguments)
+    except _StoppedError:
+        raise CancelledError from None
+    except InputError as error:
+        if isinstance(error.__cause__, OSError):  # of this machine
+            raise InputError(f"worker {worker.address}: {error}") from error
+        raise
+    except (OSError, MemoryError) as error:
+        said = str(error) or "not enough memory"
+        raise InputError(f"worker {worker.address}: {said}") from error
+
+
+@contextmanager
+def _stoppable(worker: Any) -> Iterator[None]:
+    """Raise `_StoppedError` in this thread when its task is cancelled.
+
+    Dask only forgets a cancelled task that runs. A thread can be stopped in Python code, so
+    the exception comes after a call of a library has returned.
+    """
+    key, thread = worker.get_current_task(), threading.get_ident()
+    ended, lock = threading.Event(), threading.Lock()
+    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+    def watch() -> None:
+        while not ended.wait(PAUSE):
+            task = worker.state.tasks.get(key)
+            if task is None or task.state == "cancelled":
+                with lock:
+                    if not ended.is_set():
+                        raise_in(ctypes.c_ulong(thread), ctypes.py_object(_StoppedError))
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        with lock:
+            ended.set()
+            raise_in(ctypes.c_ulong(thread), None)  # it may be on its way
+
+
+def completed(
+    client: Client, futures: Iterable[Future]
+) -> Generator[tuple[Future, Any], Iterable[Future] | None]:
+    """Yield futures of `submit` as they end, each with its result or its exception.
+
+    Args:
+        client: Their client.
+        futures: More of them may be submitted meanwhile: `send` them to this generator.
+
+    Yields:
+        A future, and its result; or the exception that its function raised.
+
+    Raises:
+        InputError: The scheduler is gone; no worker has been left for a minute; a task has
+            lost several workers; or a worker joined that has other code.
+    """
+    ended: SimpleQueue[Future] = SimpleQueue()
+    without = 0.0  # seconds that there has been no worker
+
+    def wait_for(more: Iterable[Future]) -> int:
+        return sum(future.add_done_callback(ended.put) is None for future in more)
+
+    waiting = wait_for(futures)
+    while waiting:
+        try:
+            future = ended.get(timeout=PAUSE)
+        except Empty:
+            without = 0.0 if _ask(client, client.nthreads) else without + PAUSE
+            if without >= WORKERS:
+                raise InputError(_no_worker(_address_of(client))) from None
+            continue
+        try:
+            result = _outcome(client, future)
+        except TimeoutError:  # its worker has just ended: it is computed again
+            wait_for([future])
+            continue
+        waiting += wait_for((yield future, result) or ()) - 1
+
+
+def _outcome(client: Client, future: Future) -> Any:
+    """Return the result of a future that has ended, or the exception of its function."""
+    from distributed.scheduler import KilledWorker  # noqa: PLC0415 (an extra)
+
+    try:
+        return future.result(timeout=RESULT)
+    except TimeoutError:
+        raise
+    except CancelledError as error:
+        raise gone(client) from error
+    except KilledWorker as error:
+        raise InputError(
+            f"{error.allowed_failures + 1} workers ended while they computed the same task "
+            f"(the last was {error.last_worker.address}), as when memory is short there. "
+            "What is done is kept; give the workers more memory, and run this again"
+        ) from error
+    except (OtherCodeError, ImportError, AttributeError):
+        check(client)  # names the worker, unless it has left
+        raise
+    except Exception as error:  # noqa: BLE001 (of the function; the caller raises it)
+        return error
