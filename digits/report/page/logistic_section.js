@@ -57,7 +57,7 @@ function showLogOdds(container, variant) {
   const marks = ticks(histogram.low, histogram.high, frame.wide / 60).map((tick) =>
     svg("text", { class: "tick", x: frame.x(tick), y: frame.bottom + 19, "text-anchor": "middle" },
       tickText(tick)));
-  container.replaceChildren(svg("svg", { width: frame.wide, height: frame.bottom + 62, role: "img",
+  container.replaceChildren(svg("svg", { ...sizeOf(frame.wide, frame.bottom + 62), role: "img",
     "aria-label": `Log-odds of ${variant.name} for each class` },
   ...ridges, ...marks, ...probabilityAxis(frame)));
 }
@@ -71,7 +71,7 @@ function showLogOdds(container, variant) {
 function showLine(container, variant) {
   const frame = ridgeFrame("logistic-line", variant, Math.max(container.clientWidth, 240));
   const ridges = fixedRidges(variant.histogram, variant.names, frame, variant.thresholds);
-  container.replaceChildren(svg("svg", { width: frame.wide, height: frame.bottom + 42, role: "img",
+  container.replaceChildren(svg("svg", { ...sizeOf(frame.wide, frame.bottom + 42), role: "img",
     "aria-label": `Scores of ${variant.name} for each class` },
   ...ridges, ...scoreAxis(variant.histogram, frame)));
 }

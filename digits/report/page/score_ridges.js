@@ -144,6 +144,14 @@ function thresholdHandle({ top, bottom }, onDrag) {
 }
 
 /**
+ * The size of a plot; on paper it is scaled to the page.
+ *
+ * @param {number} wide
+ * @param {number} tall
+ */
+const sizeOf = (wide, tall) => ({ width: wide, height: tall, viewBox: `0 0 ${wide} ${tall}` });
+
+/**
  * Rows of histograms whose thresholds stay where they are.
  *
  * @param {ScoreHistogram} histogram
@@ -186,7 +194,7 @@ function scoreRidges(container, variant, frame, onMove) {
     ridge(i, names[i], path, clips[i], frame));
   const handles = variant.thresholds.map((_, index) => thresholdHandle(frame, (event) =>
     onMove(index, frame.scoreAt(event.clientX - container.getBoundingClientRect().left))));
-  container.replaceChildren(svg("svg", { width: wide, height: bottom + 42, role: "img",
+  container.replaceChildren(svg("svg", { ...sizeOf(wide, bottom + 42), role: "img",
     "aria-label": `Scores of ${variant.name} for each class, with its thresholds` },
   ...ridges, ...scoreAxis(histogram, frame), ...handles));
 
