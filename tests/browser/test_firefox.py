@@ -77,7 +77,9 @@ def test_a_threshold_moves_with_the_keyboard(page):
     before = page.evaluate("Number(document.querySelector('#two-threshold-0').value)")
     text = page.evaluate(result)
     page.press(*[ARROW_RIGHT] * 40)
-    assert page.evaluate("Number(document.querySelector('#two-threshold-0').value)") > before
+    assert (
+        page.evaluate("Number(document.querySelector('#two-threshold-0').value)") > before
+    )
     assert page.evaluate(result) != text
 
 

@@ -1,5 +1,6 @@
 """The sections of the report page that answer the two exercises' questions."""
 
+import json
 import re
 
 import numpy as np
@@ -335,7 +336,8 @@ def test_data_with_two_classes_has_only_the_sections_that_fit(
         assert {"two-classes", "logistic", "costs", "unsure"} <= set(ids)
         assert not {"thresholds", "scores", "network"} & set(ids)
         assert page.locator("#two-classes h2").inner_text() == question
-        assert page.locator("#two-classes .kicker").inner_text() == "Two classes"
+        for name in ("two-classes", "weights"):
+            assert page.locator(f"#{name} .kicker").inner_text() == "Two classes"
         assert names[1] in page.locator("#cost-high-label").inner_text()
         assert page.locator("main b").count() == 0
         wide = page.evaluate("document.documentElement.scrollWidth")
@@ -361,3 +363,17 @@ def test_thresholds_that_are_as_good_as_any_model_are_not_called_useless(
             "Can 2 thresholds separate 3 classes?"
         )
         assert page.seen == []
+
+
+@pytest.mark.parametrize("variant", ["linear_binary", "linear_digits", "multinomial"])
+def test_the_means_over_the_classes_are_the_metrics(page, root, variant):
+    page.locator("#confusion-variant").select_option(variant)
+    metrics = json.loads((root / f"metrics/{variant}.json").read_text())
+    name, *ratios, support = page.locator("#confusion-report tfoot tr").evaluate(
+        "row => [...row.cells].map((cell) => cell.textContent)"
+    )
+    assert (name, number(support)) == ("Mean", len(predictions(root, variant)["actual"]))
+    for shown, key in zip(ratios, ("precision", "recall", "f1"), strict=True):
+        expected = metrics[f"{key}_macro"]
+        assert number(shown) == pytest.approx(expected, abs=1e-4)
+        assert (shown == "1.0000") == (expected == 1)

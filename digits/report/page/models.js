@@ -177,6 +177,7 @@ function classificationReport(counts) {
         recall: row[i] / Math.max(support, 1),
         f1: (2 * row[i]) / Math.max(support + predicted, 1),
         support,
+        occurs: support + predicted > 0,
       };
     }),
   };

@@ -124,8 +124,10 @@ fillLater("unsure", () => {
     const { names, images, sureness, actual, predicted, rowOf } = variant;
     const rows = variant.mistakes.filter((row) => sureness[row] >= level)
       .sort((a, b) => sureness[b] - sureness[a]);
+    const missing = rows.filter((row) => !isIncluded(images[row])).length;
     byId("unsure-title-2").textContent = rows.length
       ? `Wrong, although at least ${levelText(level)} certain: ${plural(rows.length, "image")}`
+        + (missing ? ` (${formatCount(missing)} of them not included in this page)` : "")
       : `No wrong answer is at least ${levelText(level)} certain`;
     showImages(rows.map((row) => images[row]), (image) => {
       const row = rowOf.get(image) ?? 0;
