@@ -39,8 +39,8 @@ function startState() {
   const explained = linear.at(-1) ?? variants[variants.length - 1];
   const thresholds = thresholdVariants.map((variant) =>
     [thresholdsKey(variant), variant.thresholds.join(" ")]);
-  const groups = THRESHOLD_GROUPS.flatMap(({ name, variants: [first] }) =>
-    [[`${name}Variant`, first?.name ?? ""], [`${name}Cell`, ""]]);
+  const groups = THRESHOLD_GROUPS.flatMap(({ name, variants: [one] }) =>
+    [[`${name}Variant`, one?.name ?? ""], [`${name}Cell`, ""]]);
   return {
     section: "", // the id of a section
     variant: variants[variants.length - 1].name, // in confusion, weights and mistakes
