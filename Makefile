@@ -18,8 +18,8 @@ INDEX_SETTINGS := %INDEX %INDEX_URL %INDEX_STRATEGY UV_INDEX_% %FIND_LINKS %ENDP
   %USE_FEATURE %USE_DEPRECATED %LINK_MODE UV_CONCURRENT_%
 unexport $(filter-out PYTHON $(INDEX_SETTINGS),$(filter PYTHON% PIP_% UV_%,$(.VARIABLES)))
 
-.PHONY: help setup environment environment-extra environment-hard repro test test-fast test-slow test-results test-reproduction test-processors \
-  test-hard audit check check-js verify format bench lock page screenshots clean
+.PHONY: help setup environment environment-extra environment-hard repro test test-fast test-slow test-results test-exports test-reproduction \
+  test-processors test-hard audit check check-js verify format bench lock page screenshots clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -93,6 +93,7 @@ environment-hard:
 repro: setup  ## run the pipeline: all stages that changed
 	@digits unlock
 	dvc repro
+	@echo 'The report: open report/index.html in a browser'
 
 test: setup  ## run all quick tests on small generated data (less than 2 minutes)
 	pytest --numprocesses auto --dist worksteal
@@ -105,7 +106,10 @@ test-slow: setup  ## run the slow tests on small generated data
 	pytest --numprocesses auto --dist worksteal -m 'slow and not results'
 
 test-results: repro  ## check the results on MNIST, and the numbers in README.md and docs/
-	pytest -m results
+	pytest -m 'results and not hard'
+
+test-exports: repro environment-hard  ## check exported models on the test images of MNIST
+	pytest -m 'results and hard'
 
 test-reproduction: repro  ## check that the results equal those in Git (in a clean clone)
 	python -m tests.stress.reproduction
@@ -138,7 +142,7 @@ verify: setup  ## compare all results with the hashes in dvc.lock; FIX=1 repairs
 	done; exit $$status
 
 test-hard: environment-hard  ## run the fault-injection tests: KILLS=200 random kills, STEPS=200 random steps
-	pytest --numprocesses auto --dist loadfile -m hard
+	pytest --numprocesses auto --dist loadfile -m 'hard and not results'
 	python -m tests.stress.mutations $(if $(MUTATIONS),--count $(MUTATIONS))
 	python -m tests.stress.determinism
 	python -m tests.stress.rounding --count $(or $(PROBLEMS),200)

@@ -6,11 +6,12 @@ DVC's cache if they are there.
 """
 
 import hashlib
+import json
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
 from pathlib import Path, PurePath
@@ -20,11 +21,12 @@ from digits import paired, pipeline
 from digits.data import regular
 from digits.errors import InputError
 from digits.metrics import METRICS
-from digits.paired import Result
+from digits.paired import Comparison, Result
 
 WORKSPACE = "workspace"
 CONFUSION = "confusion.csv"
 MISTAKES = "mistakes.csv"
+SUMMARY = "metrics/dataset/summary.json"  # has the checksums of the images and labels
 SCORED = ("models", "predictions")  # the folders in data/ of what gives probabilities
 TUNING = "tuning"  # the folder of what describes tunings, not variants
 
@@ -78,6 +80,21 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def number(value: float, sign: str = "") -> str:
+    """Return a number without trailing zeros.
+
+    Metrics have six decimals; a value with more, as of a parameter, has six digits.
+
+    Args:
+        value: The number.
+        sign: `+` for a plus sign of a positive number.
+    """
+    if not sign and abs(value) < 1 and value != round(value, N_DECIMALS):
+        return f"{value:g}"
+    rounded = f"{value:{sign}.{N_DECIMALS}f}".rstrip("0").rstrip(".")
+    return rounded if float(rounded) or not value else f"{value:{sign}g}"
+
+
 @dataclass(frozen=True, order=True)
 class Missing:
     """A result of a variant that a revision has, without this result."""
@@ -126,6 +143,68 @@ def parameters(repo: Any, pair: tuple[str, str]) -> list[Change]:
         if not _is_of_tuning(path)
         for name, value in sorted(values.items())
     ]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two revisions that are compared.
+
+    Attributes:
+        name: As the user named it.
+        commit: The hash of its commit; None for the working tree.
+        results: The results of its variants.
+        checksums: The SHA-256 of the images and labels of each pipeline, by its folder and
+            the name of the array; empty if they are not recorded.
+    """
+
+    name: str
+    commit: str | None
+    results: Mapping[str, Result]
+    checksums: Mapping[PurePath, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """A variant whose results in two revisions cannot be compared image by image.
+
+    Attributes:
+        variant: Its name.
+        revision: The one that has no list of mistakes; None if the test images differ.
+    """
+
+    variant: str
+    revision: str | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What differs between two revisions.
+
+    Attributes:
+        sides: The older and the newer revision.
+        parameters: The changed parameters.
+        metrics: The changed metrics of variants.
+        comparisons: Of each variant with the same test images, image by image.
+        unpaired: The variants that cannot be compared in this way.
+        mistakes: The changed cells of the confusion matrices.
+        tuning: The changed results of tunings.
+        missing: The results that a revision lacks.
+    """
+
+    sides: tuple[Side, ...] = ()
+    parameters: list[Change] = field(default_factory=list)
+    metrics: list[Change] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    unpaired: list[Unpaired] = field(default_factory=list)
+    mistakes: list[Change] = field(default_factory=list)
+    tuning: list[Change] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+
+    @property
+    def differs(self) -> bool:
+        """Whether any of it is a difference."""
+        changed = self.parameters or self.metrics or self.mistakes or self.tuning
+        return bool(changed) or any(not c.is_of_equals for c in self.comparisons)
 
 
 @dataclass
@@ -266,6 +345,49 @@ def results(
     return found, missing
 
 
+def folder_of(variant: str) -> PurePath:
+    """Return the folder of a variant's pipeline, relative to that of the command."""
+    return PurePath(variant).parent
+
+
+def checksums(repo: Any, revision: str, folder: PurePath) -> dict[str, str]:
+    """Return the SHA-256 of the images and labels of a pipeline in a revision.
+
+    Args:
+        repo: DVC's `Repo`.
+        revision: A revision, or `workspace`.
+        folder: The folder of the pipeline.
+
+    Returns:
+        By the names of the arrays: `x_train`, `y_train`, `x_test`, `y_test`. Empty if they
+        are not recorded.
+    """
+    with repo.switch(revision):
+        try:
+            found = json.loads(_text(repo, folder / SUMMARY))["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+    return found if isinstance(found, dict) else {}
+
+
+def have_other_images(older: Mapping[str, str], newer: Mapping[str, str]) -> bool:
+    """Return whether the test images or their labels are known to be others.
+
+    Args:
+        older: The checksums in the older revision.
+        newer: Those in the newer one.
+    """
+    both = older.keys() & newer.keys() & {"x_test", "y_test"}
+    return any(older[name] != newer[name] for name in both)
+
+
+def commit(repo: Any, revision: str) -> str | None:
+    """Return the hash of a revision's commit; None for the working tree."""
+    from dvc.scm import resolve_rev  # noqa: PLC0415 (slow to import)
+
+    return None if revision == WORKSPACE else resolve_rev(repo.scm, revision)
+
+
 def mistakes(older: Mapping[str, Result], newer: Mapping[str, Result]) -> list[Change]:
     """Return the changed cells of the confusion matrices off the diagonal.
 
@@ -289,6 +411,60 @@ def mistakes(older: Mapping[str, Result], newer: Mapping[str, Result]) -> list[C
     ]
     changes.sort(key=lambda c: (c.variant, -abs(c.difference or 0), c.name))
     return changes
+
+
+def compare(repo: Any, pair: tuple[str, str], level: float) -> Found:
+    """Return what differs between two revisions.
+
+    Args:
+        repo: DVC's `Repo`.
+        pair: The two revisions.
+        level: The largest p-value of a clear difference.
+
+    Raises:
+        InputError: If a result can't be read.
+    """
+    found = metrics(repo, pair)
+    missing, sides = set(found.missing), []
+    for revision, declared in zip(pair, found.declared, strict=True):
+        of_revision, without = results(repo, revision, declared)
+        missing |= without
+        folders = sorted({*map(folder_of, of_revision)})
+        sides.append(
+            Side(
+                name=revision,
+                commit=commit(repo, revision),
+                results=of_revision,
+                checksums={folder: checksums(repo, revision, folder) for folder in folders},
+            )
+        )
+    older, newer = sides
+    pairs, unpaired = {}, []
+    for variant in sorted(older.results.keys() & newer.results.keys()):
+        two = older.results[variant], newer.results[variant]
+        folder = folder_of(variant)
+        data = older.checksums[folder], newer.checksums[folder]
+        lacking = [
+            revision
+            for revision, result in zip(pair, two, strict=True)
+            if result.mistakes is None
+        ]
+        if have_other_images(*data) or not paired.have_same_images(*two):
+            unpaired.append(Unpaired(variant, None))
+        elif lacking:
+            unpaired += [Unpaired(variant, revision) for revision in lacking]
+        else:
+            pairs[variant] = two
+    return Found(
+        sides=(older, newer),
+        parameters=parameters(repo, pair),
+        metrics=found.changed,
+        comparisons=paired.compare(pairs, level),
+        unpaired=unpaired,
+        mistakes=mistakes(older.results, newer.results),
+        tuning=found.tuning,
+        missing=sorted(missing),
+    )
 
 
 def _text(repo: Any, path: str | PurePath) -> str:

@@ -13,6 +13,7 @@ writes  metrics/<variant>.json
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,26 @@ def score_histogram(
     single = decision.has_single_score
     values = scores[:, 0] if single else metrics.margin(scores, actual)
     return metrics.score_histogram(values, actual, n_classes, thresholds or (0.0,))
+
+
+def drawn_histogram(
+    scores: np.ndarray, actual: np.ndarray, n_classes: int
+) -> ScoreHistogram:
+    """Return the histogram of the margin of several scores that shows the mistakes.
+
+    A good model's mistakes are all outside the central 99 % of the margins. These bins span
+    19 of 20 mistakes as well.
+
+    Args:
+        scores: (n_samples, n_outputs).
+        actual: (n_samples,) class indices.
+        n_classes: the number of classes.
+    """
+    margins = metrics.margin(scores, actual)
+    wrong = np.sort(margins[margins < 0])
+    least = float(wrong[len(wrong) // 20]) if len(wrong) else 0.0
+    histogram = metrics.score_histogram(margins, actual, n_classes, (least, 0.0))
+    return replace(histogram, thresholds=np.zeros(1))
 
 
 def mismatch(
@@ -292,6 +313,8 @@ def main(params: Params, variant: str, root: Path) -> None:
     of_classes = [names[label] for label in model.classes]
     write_tables(folder, counts, histogram, of_classes)
     write_mistakes(folder / "mistakes.csv", actual, predicted, of_classes)
+    if not decision.has_single_score:
+        histogram = drawn_histogram(scores, actual, len(model.classes))
     write_figures(
         figures,
         counts,

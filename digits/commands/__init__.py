@@ -21,6 +21,7 @@ from digits.errors import InputError  # noqa: E402
 
 COMMANDS = {
     "predict": "classify images with the trained models",
+    "export": "write a trained model as ONNX, Keras or joblib",
     "compare": "show what changed between two commits, as Markdown",
     "tune": "choose parameters by cross-validation on the training images",
     "experiments": "list experiments with their changed parameters and metrics",

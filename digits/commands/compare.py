@@ -8,11 +8,12 @@ data. docs/comparing.md explains it.
 
 import argparse
 import json
+import logging
 import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path, PurePath
 from typing import Any
@@ -22,7 +23,9 @@ from digits.config import cli
 from digits.errors import InputError, printable
 from digits.paired import Comparison
 from digits.pipeline import refuse_foreign_repository
-from digits.revisions import WORKSPACE, Change, Missing
+from digits.revisions import WORKSPACE, Change, Found
+
+log = logging.getLogger(__name__)
 
 EXAMPLES = """\
 examples:
@@ -32,6 +35,7 @@ examples:
   digits compare --fail-on worse   fail if a variant got worse by more than chance
   digits compare --tolerance 0     fail if any metric got worse
   digits compare --in published    the variants of the published table
+  digits compare HEAD~1 --page     the same as a page, with the images that changed
   digits compare --variants one_vs_rest multinomial
                                    two variants in the working tree
   digits compare --variants one_vs_rest multinomial HEAD~1
@@ -47,50 +51,8 @@ STATUS = 2  # of a user's mistake
 LEVEL = 0.05
 SMALLEST_P = 0.0001  # of the p-values that are shown as numbers
 N_CELLS = 5  # cells of each confusion matrix that are shown
-N_DECIMALS = 6  # after the decimal point; metrics have no more
 EN_DASH = "\N{EN DASH}"
-
-
-@dataclass(frozen=True)
-class Unpaired:
-    """A variant whose results in two revisions cannot be compared image by image.
-
-    Attributes:
-        variant: Its name.
-        revision: The one that has no list of mistakes; None if the test images differ.
-    """
-
-    variant: str
-    revision: str | None
-
-
-@dataclass(frozen=True)
-class Found:
-    """What differs between two revisions.
-
-    Attributes:
-        parameters: The changed parameters.
-        metrics: The changed metrics of variants.
-        comparisons: Of each variant with the same test images, image by image.
-        unpaired: The variants that cannot be compared in this way.
-        mistakes: The changed cells of the confusion matrices.
-        tuning: The changed results of tunings.
-        missing: The results that a revision lacks.
-    """
-
-    parameters: list[Change] = field(default_factory=list)
-    metrics: list[Change] = field(default_factory=list)
-    comparisons: list[Comparison] = field(default_factory=list)
-    unpaired: list[Unpaired] = field(default_factory=list)
-    mistakes: list[Change] = field(default_factory=list)
-    tuning: list[Change] = field(default_factory=list)
-    missing: list[Missing] = field(default_factory=list)
-
-    @property
-    def differs(self) -> bool:
-        """Whether any of it is a difference."""
-        changed = self.parameters or self.metrics or self.mistakes or self.tuning
-        return bool(changed) or any(not c.is_of_equals for c in self.comparisons)
+PAGE = Path("report/comparison.html")
 
 
 def revision_pair(named: list[str]) -> tuple[str, str]:
@@ -106,18 +68,10 @@ def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]], n_text: int)
 
 
 def number(value: Any, sign: str = "") -> str:
-    """Return a value for a cell: numbers without trailing zeros, text in backquotes.
-
-    Metrics have six decimals; a value with more, as of a parameter, has six digits.
-    """
+    """Return a value for a cell: a number without trailing zeros, text in backquotes."""
     if value is None:
         return EN_DASH
-    if not revisions.is_number(value):
-        return code(str(value))
-    if not sign and abs(value) < 1 and value != round(value, N_DECIMALS):
-        return f"{value:g}"
-    rounded = f"{value:{sign}.{N_DECIMALS}f}".rstrip("0").rstrip(".")
-    return rounded if float(rounded) or not value else f"{value:{sign}g}"
+    return revisions.number(value, sign) if revisions.is_number(value) else code(str(value))
 
 
 def markdown_text(text: str) -> str:
@@ -353,50 +307,6 @@ def _mistakes(changes: list[Change], before: str, after: str, root: str) -> Iter
     )
 
 
-def compare_revisions(repo: Any, pair: tuple[str, str], level: float) -> Found:
-    """Return what differs between two revisions.
-
-    Args:
-        repo: DVC's `Repo`.
-        pair: The two revisions.
-        level: The largest p-value of a clear difference.
-
-    Raises:
-        InputError: If a result can't be read.
-    """
-    metrics = revisions.metrics(repo, pair)
-    missing, results = set(metrics.missing), []
-    for revision, declared in zip(pair, metrics.declared, strict=True):
-        of_revision, without = revisions.results(repo, revision, declared)
-        results.append(of_revision)
-        missing |= without
-    older, newer = results
-    pairs, unpaired = {}, []
-    for variant in sorted(older.keys() & newer.keys()):
-        two = older[variant], newer[variant]
-        lacking = [
-            revision
-            for revision, result in zip(pair, two, strict=True)
-            if result.mistakes is None
-        ]
-        unpaired += [Unpaired(variant, revision) for revision in lacking]
-        if lacking:
-            continue
-        if paired.have_same_images(*two):
-            pairs[variant] = two
-        else:
-            unpaired.append(Unpaired(variant, None))
-    return Found(
-        parameters=revisions.parameters(repo, pair),
-        metrics=metrics.changed,
-        comparisons=paired.compare(pairs, level),
-        unpaired=unpaired,
-        mistakes=revisions.mistakes(older, newer),
-        tuning=metrics.tuning,
-        missing=sorted(missing),
-    )
-
-
 def compare_variants(
     repo: Any, names: tuple[str, str], revision: str, level: float
 ) -> Comparison:
@@ -439,6 +349,29 @@ def compare_variants(
         )
     (comparison,) = paired.compare({revision: (older, newer)}, level)
     return comparison
+
+
+def write_page(path: Path, found: Found, level: float) -> None:
+    """Write the page that compares two revisions.
+
+    Args:
+        path: The file.
+        found: What differs.
+        level: The largest p-value of a clear difference.
+    """
+    # slow to import
+    from digits.data import files  # noqa: PLC0415
+    from digits.report import comparison, render  # noqa: PLC0415
+
+    loaded = (
+        comparison.load_test_images(Path(folder), checksums)
+        for folder, checksums in found.sides[-1].checksums.items()
+    )
+    test_images = next(filter(None, loaded), None)
+    content = comparison.content(found, level, test_images)
+    page = render.render(content, "comparison.html.jinja")
+    with files.replacing(path) as temporary:
+        temporary.write_text(page, encoding="utf-8", newline="\n")
 
 
 def _number(text: str) -> float:
@@ -495,6 +428,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "measures the same",
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    parser.add_argument(
+        "--page",
+        action="store_true",
+        help="also write a page: one HTML file with the matrices of differences and the "
+        "images whose prediction changed",
+    )
+    output = parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=f"where to write the page (default: {PAGE} in the project's folder)",
+    )
+    cli.complete_with(output, "FILE")
     cli.add_root(parser)
 
 
@@ -505,13 +451,19 @@ def main(arguments: argparse.Namespace) -> int:
             "--variants compares two variants in one commit: name at most one commit, and "
             "use --fail-on worse instead of --tolerance"
         )
+    if arguments.variants and arguments.page:
+        raise InputError("--page compares two commits: leave out --variants")
+    if arguments.output and not arguments.page:
+        raise InputError("--output says where to write the page: add --page")
+    target = arguments.output or arguments.root / PAGE
+    page = target.absolute() if arguments.page else None
     os.chdir(arguments.root)  # there DVC works on the project of this folder
     refuse_foreign_repository(Path())
     with cli.commands_act_on(arguments.root), revisions.repository() as repo:
         if arguments.variants:
             return _main_of_variants(repo, arguments)
         pair = revision_pair([name for name in (arguments.A, arguments.B) if name])
-        found = compare_revisions(repo, pair, arguments.level)
+        found = revisions.compare(repo, pair, arguments.level)
     tolerance = arguments.tolerance
     worse = [c.name for c in found.comparisons if c.verdict == "worse"]
     if arguments.json:
@@ -520,6 +472,9 @@ def main(arguments: argparse.Namespace) -> int:
         print(markdown(pair, found, arguments.level, tolerance, str(arguments.root)))
         if worse and arguments.fail_on:
             print(f"\n**Clearly worse: {', '.join(map(code, worse))}.**")
+    if page:
+        write_page(page, found, arguments.level)
+        log.info("%s: open it in a browser", target)
     too_much = any(change.exceeds(tolerance) for change in found.metrics)
     return int(too_much or bool(worse and arguments.fail_on))
 

@@ -34,6 +34,15 @@ class _Printable(logging.Formatter):
         return printable(super().format(record), keep="\n\t")
 
 
+class _AboveBars(logging.StreamHandler[Any]):
+    """Writes above the progress bars, if there are any."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        bars = getattr(sys.modules.get("tqdm"), "tqdm", None)
+        with bars.external_write_mode(self.stream) if bars else nullcontext():
+            super().emit(record)
+
+
 def run(
     main: Callable[..., None],
     description: str | None,
@@ -127,7 +136,7 @@ def complete_with(argument: argparse.Action, kind: Literal["FILE", "DIRECTORY"])
 @contextmanager
 def reporting(status: int) -> Iterator[None]:
     """Log to stderr; end with one message and `status` after an error of the user."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _AboveBars(sys.stderr)
     handler.setFormatter(_Printable("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.captureWarnings(capture=True)
@@ -176,7 +185,7 @@ def commands_for(root: Path, text: str) -> str:
         return text
     folder = shlex.quote(root.as_posix())
     text = re.sub(r"`dvc (?!--cd )", lambda _: f"`dvc --cd {folder} ", text)
-    with_option = r"`(digits (?:compare|predict|remove|tune|verify)\b[^`]*)`"
+    with_option = r"`(digits (?:compare|export|predict|remove|tune|verify)\b[^`]*)`"
     return re.sub(with_option, lambda found: f"`{found[1]} --in {folder}`", text)
 
 

@@ -17,7 +17,12 @@ os.environ.pop("MPLBACKEND", None)
 with chdir(_HOME):
     from matplotlib import colormaps, get_data_path
     from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
     from matplotlib.ft2font import FT2Font
+    from matplotlib.patches import Rectangle
 
-__all__ = ["Axes", "FT2Font", "Figure", "colormaps", "get_data_path"]
+__all__ = [
+    "Axes", "FT2Font", "Figure", "LinearSegmentedColormap", "Rectangle", "colormaps",
+    "get_data_path",
+]  # fmt: skip

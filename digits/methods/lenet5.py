@@ -348,6 +348,11 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LeNet
                 "validation": measure(padded[validation][..., None], data.y[validation]),
             }
             _record(training_log, epoch + 1, measured, options)
+            log.info(
+                "epoch %d of %d: cross-entropy %.4f, validation accuracy %.4f",
+                *(epoch + 1, options.epochs),
+                *(float(measured["training"][0]), float(measured["validation"][1])),
+            )
             bar.set_postfix_str(f"validation {float(measured['validation'][1]):.4f}")
             checkpoint.save(state, training_log, epoch + 1)
     checkpoint.remove()

@@ -10,11 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 PAGE = Path(__file__).with_name("page")
 
 
-def render(content: dict[str, Any]) -> str:
-    """Return the page as HTML; the same content gives the same text.
+def render(content: dict[str, Any], template: str = "index.html.jinja") -> str:
+    """Return a page as HTML; the same content gives the same text.
 
     Args:
-        content: The variables of page/index.html.jinja.
+        content: The variables of the template.
+        template: Its name in page/.
     """
     environment = Environment(
         loader=FileSystemLoader(PAGE),
@@ -27,7 +28,7 @@ def render(content: dict[str, Any]) -> str:
     environment.filters["log10"] = math.log10
     environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
     environment.filters["extract"] = lambda key, values: values[key]
-    return environment.get_template("index.html.jinja").render(content)
+    return environment.get_template(template).render(content)
 
 
 def _source(name: str) -> str:

@@ -1,5 +1,7 @@
 """The plots of all variants are drawn, in the page that `dvc plots` writes."""
 
+import re
+
 import pytest
 
 from tests.helpers.dvc_yaml import COMPARISONS, VARIANTS
@@ -41,33 +43,81 @@ def page(done, chromium, tmp_path_factory):
     project.commit("Move the threshold")
     project.run("dvc", "plots", "diff", "HEAD~1", "HEAD", "--out", "page")
     page = chromium.new_page(viewport={"width": 1400, "height": 900})
+    page.seen = []
+    page.on("console", lambda message: page.seen.append(message.text))
     page.goto((project.root / "page/index.html").as_uri())
-    page.wait_for_function(
-        "[...document.querySelectorAll('main > div')].every("
-        "(card) => card.querySelector('svg, img') || card.lastChild.textContent)"
-    )
+    wait_until_drawn(page, "main > .card")
     yield page
+    assert page.seen == []
     page.close()
 
 
-@pytest.mark.parametrize("title", COMPARISONS)
-def test_the_plots_of_all_variants_name_each_and_fit_the_window(page, title):
-    card = page.locator("main > div", has_text=title)
+def wait_until_drawn(page, cards):
+    page.wait_for_function(
+        f"[...document.querySelectorAll('{cards}')].every("
+        "(card) => card.querySelector('svg, img') || card.lastChild.textContent)"
+    )
+
+
+CHANGED = "linear_binary"
+
+
+@pytest.mark.parametrize("title", [name for name in COMPARISONS if "Training" not in name])
+def test_the_plots_of_all_variants_have_those_that_differ_and_fit_the_window(page, title):
+    card = page.locator("main > .card", has_text=title)
     texts = card.locator("svg text").all_text_contents()
-    headers = [text for text in texts if text.partition(",")[0] in VARIANTS]
+    assert f"{title}: {CHANGED}" in texts
+    revisions = [text for text in texts if text.startswith("HEAD")]
     two = title.startswith("Confusion")  # matrices of each: of both revisions
-    expected = {f"{name}, {rev}" for name in VARIANTS for rev in ("HEAD~1", "HEAD")}
-    assert sorted(headers) == sorted(expected if two else VARIANTS)
+    assert revisions == ["HEAD~1", "HEAD", *["HEAD minus HEAD~1"] * two]
+    left_out = card.locator(".note").inner_text().removeprefix("The same in all revisions")
+    assert {*left_out.removeprefix(", and left out: ").split(", ")} == {*VARIANTS} - {
+        CHANGED
+    }
     assert card.evaluate("(card) => card.scrollWidth <= card.clientWidth")
 
 
-def test_every_plot_is_drawn(page):
-    """All but the mistakes of variants that make none."""
+def test_a_matrix_of_differences_is_that_of_both(page):
+    card = page.locator("main > .card", has_text=f"Confusion matrix of {CHANGED}")
+    texts = card.locator("svg .mark-text.role-mark text").all_text_contents()
+    numbers = [int(text.replace("\N{MINUS SIGN}", "-")) for text in texts]
+    before, after, difference = (numbers[start : start + 4] for start in (0, 4, 8))
+    assert len(numbers) == 12
+    assert any(difference)
+    assert difference == [b - a for a, b in zip(before, after, strict=True)]
+    signs = [text[0] for text in texts[8:]]
+    assert all(
+        (sign == "+") == (value > 0) for sign, value in zip(signs, difference, strict=True)
+    )
+    colours = card.locator("svg .mark-rect.role-mark path").evaluate_all(
+        "(cells) => cells.slice(-4).map((cell) => cell.getAttribute('fill'))"
+    )
+    for value, colour, correct in zip(difference, colours, (1, 0, 0, 1), strict=True):
+        red, _, blue = map(int, re.findall(r"\d+", colour))
+        gained = (value > 0) == bool(correct)
+        assert (blue > red) == gained if value else red == blue
+
+
+def test_plots_that_do_not_differ_are_folded_and_drawn_when_opened(page):
+    names = page.locator("main > .card h2").all_text_contents()
+    assert not [
+        name for name in names if any(v in name for v in VARIANTS) and CHANGED not in name
+    ]
+    (folded,) = page.locator("main > details", has_text="Plots that do not differ").all()
+    inside = folded.locator(".card").count()
+    assert folded.locator("summary").first.inner_text().endswith(f": {inside}")
+    assert not folded.locator("svg").count()
+    links = page.locator("nav a").all_text_contents()
+    assert "Confusion matrix of linear_binary, in test images" in links
+    assert len(links) == page.locator("main > .card").count()
+    for part in page.locator("main > details").all():
+        part.locator("summary").first.click()
+    wait_until_drawn(page, ".card")
+    assert folded.locator("svg").count()
     assert not page.get_by_text("could not be drawn").count()
-    empty = page.locator("main > div", has_text="No data in these revisions")
+    empty = page.locator(".card", has_text="No data in these revisions")
     headings = [text.split() for text in empty.locator("h2").all_text_contents()]
     assert all(words[-2:] == ["mistakes", "csv"] for words in headings), headings
-    assert len(headings) < len(VARIANTS)
     assert page.locator("svg").get_by_text("Mistakes of linear_digits").is_visible()
 
 
@@ -101,7 +151,7 @@ def test_histograms_of_bins_of_any_width_are_densities(chromium, template):
 
 
 def test_a_tuning_has_an_error_bar_for_each_candidate_and_names_the_choice(page):
-    card = page.locator("main > div", has_text="Candidates of cut")
+    card = page.locator("main > .card", has_text="Candidates of cut")
     texts = card.locator("svg text").all_text_contents()
     for value in ("0.1", "0.2", "0.3"):  # in this order, each once for both revisions
         assert texts.count(f"threshold = {value}") == 1

@@ -62,8 +62,11 @@ def opened(chromium, path):
 def drawn(chromium, path):
     """Open a page of `dvc plots`, wait for its plots, and check that no script ran."""
     page = opened(chromium, path)
+    page.evaluate(
+        "for (const part of document.querySelectorAll('main > details')) part.open = true"
+    )
     page.wait_for_function(
-        "[...document.querySelectorAll('main > div')].every("
+        "[...document.querySelectorAll('.card')].every("
         "(card) => card.querySelector('svg, img') || card.lastChild.textContent)"
     )
     assert page.title() == "DVC plots"

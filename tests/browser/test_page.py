@@ -45,7 +45,7 @@ def root(request):
 
 
 @contextmanager
-def opened(chromium, root, fragment="", **context):
+def opened(chromium, root, fragment="", name="index.html", **context):
     """Open the page without a network; its requests and errors are in `page.seen`."""
     context = {"viewport": {"width": 1280, "height": 900}, **context}
     window = chromium.new_context(offline=True, reduced_motion="reduce", **context)
@@ -54,7 +54,7 @@ def opened(chromium, root, fragment="", **context):
     page.on("console", lambda message: page.seen.append(message.text))
     page.on("pageerror", lambda error: page.seen.append(str(error)))
     page.on("request", lambda request: page.seen.append(request.url))
-    address = (root / "report/index.html").as_uri()
+    address = (root / "report" / name).as_uri()
     page.goto(address + fragment)
     page.locator("html[data-ready]").wait_for()
     page.seen = [

@@ -14,7 +14,7 @@ PAGES = {
     )
 }
 COMMANDS = ("bash", "console")  # languages of blocks that hold commands
-OTHER = ("json", "mermaid", "text", "yaml")  # and of those that hold none
+OTHER = ("json", "mermaid", "python", "text", "yaml")  # and of those that hold none
 PROGRAMS = ("digits", "dvc", "git", "make", "pytest", "python", "uv")
 BLOCK = re.compile(
     r"(?m)^(?:<!-- not run: (?P<reason>.+) -->\n)?"

@@ -4,15 +4,15 @@ import json
 import math
 import sys
 
+import numpy as np
 import pytest
 
 from digits import commands, revisions
 from digits.commands import compare
-from digits.commands.compare import Found
 from digits.errors import InputError
 from digits.metrics import METRICS
 from digits.paired import Result
-from digits.revisions import Change
+from digits.revisions import Change, Found
 from tests.helpers.project import Project
 
 
@@ -82,6 +82,69 @@ def test_only_one_parameter_and_its_effects_are_shown(changed, tmp_path):
     changed.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))  # has no data
     result = run(Project(tmp_path / "clone"), "HEAD~1", "HEAD")
     assert (result.returncode, result.stdout, result.stderr) == (0, THRESHOLD_0, "")
+
+
+def test_a_page_is_written_in_a_clone_without_data(changed, tmp_path):
+    changed.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    result = run(clone, "HEAD~1", "HEAD", "--page", "--output", "a page.html")
+    assert (result.returncode, result.stdout) == (0, THRESHOLD_0)
+    assert result.stderr == "a page.html: open it in a browser\n"
+    page = " ".join((clone.root / "a page.html").read_text().split())
+    assert "1 parameter changed. Clearly worse: <code>linear_binary</code>." in page
+    assert "8 images of 24: 8 that only A classifies correctly." in page
+    assert "The images themselves are not on this page" in page
+    assert not (clone.root / "report").exists()
+
+
+@pytest.mark.slow
+def test_a_page_can_be_of_an_experiment(project):
+    project.edit("threshold: 0.49", "threshold: 0.0")
+    project.repro("evaluate@linear_binary")
+    project.run("dvc", "exp", "save", "--force", "--name", "trial")
+    project.run("git", "checkout", "--quiet", ".")
+    result = run(project, "HEAD", "trial", "--page")
+    assert result.returncode == 0
+    renamed = THRESHOLD_0.replace("`HEAD`", "`trial`").replace("`HEAD~1`", "`HEAD`")
+    assert result.stdout == renamed
+    page = (project.root / "report/comparison.html").read_text()
+    assert "<h1>HEAD and trial compared</h1>" in page
+
+
+@pytest.mark.slow
+def test_results_on_other_data_are_not_compared_by_image(changed, tmp_path):
+    """The page and the text say that the images differ, and show no pairs."""
+    project = changed.copy(tmp_path / "project")
+    path = project.root / "data/own/tiny.npz"
+    arrays = dict(np.load(path))
+    arrays["x_test"][0, 5, 5] ^= 1
+    np.savez(path, **arrays)
+    project.repro("evaluate@linear_binary")
+    result = run(project, "HEAD~1", "--page", "--json")
+    assert result.returncode == 0
+    printed = json.loads(result.stdout)
+    assert printed["comparisons"] == []
+    assert {one["revision"] for one in printed["not_compared"]} == {None}
+    page = " ".join((project.root / "report/comparison.html").read_text().split())
+    assert "Changed arrays: x_test." in page
+    assert "Not compared image by image, as the test images differ:" in page
+    assert "images of 24" not in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--page", "--variants", "a", "b"), "--page compares two commits: leave out --v"),
+        (("--output", "x.html"), "--output says where to write the page: add --page"),
+    ],
+)
+def test_a_page_of_nothing_is_refused(done, arguments, message, monkeypatch, caplog):
+    monkeypatch.chdir(done.root)
+    monkeypatch.setattr(sys, "argv", ["digits", "compare", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        commands.main()
+    assert exit_.value.code == 2
+    assert caplog.messages[-1].startswith(f"error: {message}")
 
 
 @pytest.mark.slow

@@ -210,6 +210,7 @@ def compare_with_base(project, folder, tolerance):
     """Run the step; return its exit status, and the comparison that it passes on."""
     files = {name: folder / name for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
     environment = {name: str(file) for name, file in files.items()}
+    environment["RUNNER_TEMP"] = str(folder)
     result = run_step("Compare with the base", project, TOLERANCE=tolerance, **environment)
     summary = files["GITHUB_STEP_SUMMARY"].read_text()
     handed = files["GITHUB_OUTPUT"].read_text()
@@ -226,6 +227,7 @@ def test_the_comparison_is_passed_on_and_a_worse_metric_fails(done, tmp_path):
     status, summary = compare_with_base(project, tmp_path, "0.001")
     assert status == 1
     assert "exceeds the tolerance" in summary
+    assert "accuracy" in (tmp_path / "changed/comparison.html").read_text()
 
 
 @pytest.mark.slow

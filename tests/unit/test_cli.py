@@ -133,6 +133,24 @@ def test_sigterm_ends_a_stage_whose_main_thread_is_busy(folder):
     assert stage.returncode == 143
 
 
+BAR = """
+import logging, sys
+from tqdm import tqdm
+from digits.config import cli
+with cli.reporting(1), tqdm(range(2), "epochs", file=sys.stderr, ncols=40) as bar:
+    for _ in bar:
+        logging.info("one line")
+"""
+
+
+def test_a_line_of_the_log_is_above_the_progress_bar():
+    result = subprocess.run(
+        [sys.executable, "-c", BAR], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    shown = [line.split("\r")[-1] for line in result.stderr.split("\n")]
+    assert shown.count("one line") == 2
+
+
 def wait_until(true):
     end = time.monotonic() + 5
     while not true():

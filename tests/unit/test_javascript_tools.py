@@ -43,8 +43,8 @@ def test_without_npm_the_check_is_skipped_but_not_in_ci(tmp_path, ci, status):
     assert "npm is not installed" in result.stderr
 
 
-def test_the_page_has_every_script_and_none_defines_what_no_script_uses():
-    template = (render.PAGE / "index.html.jinja").read_text()
+def test_the_pages_have_every_script_and_none_defines_what_no_script_uses():
+    template = "".join(path.read_text() for path in render.PAGE.glob("*.html.jinja"))
     scripts = {path.name: path.read_text() for path in render.PAGE.glob("*.js")}
     assert set(re.findall(r'"(\w+\.js)"', template)) == set(scripts)
     everything = template + "".join(scripts.values())

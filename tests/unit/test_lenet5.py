@@ -368,10 +368,16 @@ def test_the_measures_of_the_last_epoch_are_those_of_the_model(calm, tiny):
 
 @pytest.mark.long
 def test_a_killed_training_resumes_and_ends_like_an_undisturbed_one(
-    tiny, killed, calm, epochs
+    tiny, killed, calm, epochs, caplog
 ):
+    caplog.set_level("INFO")
     model, training_log = fitted(tiny, killed.parent)
     assert epochs == [3]
+    values = {(measure, split): v for _, measure, split, v in training_log.rows}
+    assert caplog.messages[-1] == (
+        f"epoch 3 of 3: cross-entropy {values['cross-entropy', 'training']:.4f}, "
+        f"validation accuracy {values['accuracy', 'validation']:.4f}"
+    )
     assert equal(model, calm[0])
     assert training_log.rows == calm[1].rows
     assert not killed.parent.exists()

@@ -3,6 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
 from digits.data.dataset import DIGITS
@@ -73,30 +74,46 @@ def test_a_confusion_matrix_shows_every_count_in_its_cell(figures):
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "actual class")
     # row 0, column 1 is to the right, above row 1
     assert axes.texts[1].get_position() == (1, 0)
+    depths = np.array([[7 / 8, -1 / 8], [-2 / 32, 30 / 32]])  # orange is below 0
+    shown = axes.images[0].get_array()
+    np.testing.assert_allclose(shown, np.sign(depths) * np.abs(depths) ** 0.4, atol=1e-4)
+    assert axes.images[0].get_clim() == (-1, 1)
 
 
-def test_each_row_of_scores_has_its_class_its_counts_and_all_thresholds(figures):
-    counts = np.array([[4, 0], [1, 9]])
+@pytest.mark.parametrize("of_margin", [False, True])
+def test_rows_of_scores_have_equal_areas_and_are_blue_where_correct(figures, of_margin):
+    counts = np.array([[0, 4, 0, 0], [0, 1, 9, 0]])
+    edges = np.array([0.0, 0.5, 1.0, 1.5, 2.0])
+    thresholds = np.array([0.6])
     plots.scores(
         None,
-        np.array([0.0, 0.5, 1.0]),
+        edges,
         counts,
-        np.array([0.3, 0.6]),
+        thresholds,
         classes=["3", "8"],
         variant="toy",
-        of_margin=False,
+        of_margin=of_margin,
     )
     axes = figures[0].axes[0]
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["3", "8"]
-    heights = axes.get_yticks()
-    assert heights[0] > heights[1]
-    for stairs, height, row in zip(axes.patches, heights, counts, strict=True):
-        values, edges, floor = stairs.get_data()
-        assert edges.tolist() == [0, 0.5, 1]
-        np.testing.assert_allclose((values - floor) / max(values - floor), row / max(row))
-        assert floor < height < max(values)
-    thresholds = [tuple(line[:, 0]) for line in axes.collections[-1].get_segments()]
-    assert sorted(thresholds) == [(0.3, 0.3)] * 2 + [(0.6, 0.6)] * 2
+    floors = axes.get_yticks() - 0.35
+    assert floors[0] > floors[1]
+    right = [(0.6, 2.0)] * 2 if of_margin else [(0.0, 0.6), (0.6, 2.0)]
+    for row, (floor, share) in enumerate(zip(floors, [4 / 4, 9 / 10], strict=True)):
+        wrong, correct = axes.patches[2 * row : 2 * row + 2]
+        for stairs, colour in ((wrong, plots.WRONG), (correct, plots.CORRECT)):
+            values, at, foot = stairs.get_data()
+            assert at.tolist() == edges.tolist()
+            assert foot == floor
+            assert max(values) - floor == pytest.approx(0.95 * share)
+            assert to_hex(stairs.get_facecolor()) == colour
+        (left, bottom), (end, top) = axes.transData.inverted().transform(
+            correct.get_clip_box().get_points()
+        )
+        assert (left, end) == pytest.approx(right[row])
+        assert (bottom, top) == pytest.approx((floor, floor + 1), abs=1e-9)
+    drawn = [tuple(line[:, 0]) for line in axes.collections[-1].get_segments()]
+    assert drawn == [(0.6, 0.6)] * 2
 
 
 def test_the_lines_of_the_sweep_have_the_right_labels(figures):
@@ -105,6 +122,25 @@ def test_the_lines_of_the_sweep_have_the_right_labels(figures):
     lines = {line.get_label(): line.get_ydata() for line in figures[0].axes[0].lines}
     for column, name in enumerate(("accuracy", "precision", "recall"), 1):
         np.testing.assert_array_equal(lines[name], sweep[:, column])
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.3, 1.0])
+def test_the_legend_of_the_sweep_is_outside_and_shares_near_1_differ(figures, threshold):
+    sweep = np.full((101, 4), [0.5, 0.99, 0.999, 1.0])
+    sweep[:, 0] = np.linspace(0, 1, 101)
+    plots.threshold_sweep(None, sweep, threshold, "toy")
+    (figure,) = figures
+    axes = figure.axes[0]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    legend, area = (part.get_window_extent(renderer) for part in (axes.get_legend(), axes))
+    assert not legend.overlaps(area.shrunk(0.99, 0.99))
+    assert not legend.overlaps(axes.title.get_window_extent(renderer))
+    heights = [
+        axes.transData.transform((0, line.get_ydata()[0]))[1] for line in axes.lines[:3]
+    ]
+    assert min(np.diff(heights)) > area.height / 10
+    assert max(heights) <= area.y1
 
 
 def test_each_image_of_the_sample_grid_has_its_label(figures, tiny):

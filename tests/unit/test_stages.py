@@ -13,7 +13,7 @@ from digits.data.dataset import Dataset
 from digits.errors import InputError
 from digits.figures import sample_grid
 from digits.models import preprocessing, serialization
-from digits.models.decision import Threshold
+from digits.models.decision import RULES, Threshold
 from digits.models.training_log import TrainingLog
 from digits.solvers import least_squares
 from stages import download, evaluate, filter, train  # noqa: A004 (the name of the stage)
@@ -240,6 +240,19 @@ def test_the_mean_squared_error_is_that_of_the_scores(tiny):
         assert training_log.rows == [
             (1, "mean squared error", "training", pytest.approx(mse))
         ]
+
+
+def test_the_drawn_margins_span_nearly_all_mistakes():
+    """Of a good model, all of them are outside the central 99 %."""
+    rng = np.random.default_rng(0)
+    scores = np.column_stack([rng.uniform(5, 9, 10_000), np.zeros(10_000)])
+    scores[:40, 0] = np.linspace(-4, -0.1, 40)
+    actual = np.zeros(10_000, int)
+    kept = evaluate.score_histogram(RULES["softmax"], scores, actual, 2, ())
+    drawn = evaluate.drawn_histogram(scores, actual, 2)
+    assert kept.edges[0] == 0
+    assert drawn.edges[0] == -3.8  # 38 of the 40 mistakes are above
+    assert drawn.counts.sum() == kept.counts.sum() == 10_000
 
 
 def test_mistakes_are_listed_by_image_with_the_names_of_the_classes(tmp_path):

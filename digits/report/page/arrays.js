@@ -10,7 +10,6 @@ function typedArray(name) {
 }
 
 // A test image is identified by its number in the test split, from 0.
-const labels = typedArray("labels");
 const includedImages = typedArray("included_images"); // numbers, ascending
 const { height, width } = payload.dataset;
 const imageBytes = /** @type {Uint8Array} */ (typedArray("images"));

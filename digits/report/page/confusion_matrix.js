@@ -1,4 +1,4 @@
-// A confusion matrix whose cells are buttons, and the classification report.
+// A confusion matrix, and the classification report.
 
 /**
  * Make one.
@@ -10,41 +10,16 @@
  * @returns {(counts: number[][], cell: string) => void} fills it and marks the chosen cell
  */
 function confusionMatrix(container, { classes, names }, caption, onCell) {
-  const many = classes.length > payload.few_classes;
-  const cells = classes.map((actual, i) => classes.map((predicted, j) =>
-    element("button", { type: "button", value: `${actual}-${predicted}`,
-      className: i === j ? "cell correct" : "cell wrong" })));
-  const columnHeads = names.map((name) =>
-    element("th", { scope: "col", title: name }, element("span", {}, name)));
-  const corner = element("td", { className: "corner" }, "actual ↓", element("br"), "predicted →");
-  const rows = cells.map((row, i) => element("tr", {},
-    element("th", { scope: "row", title: names[i] }, names[i]),
-    ...row.map((button) => element("td", {}, button))));
-  const table = element("table", { className: many ? "matrix many" : classes.length > 5 ? "matrix some" : "matrix" },
-    element("caption", { className: "hidden" }, caption),
-    element("thead", {}, element("tr", {}, corner, ...columnHeads)),
-    element("tbody", {}, ...rows));
-  container.replaceChildren(table);
-  const resetTabStop = rovingTabindex(table, () => classes.length);
-  table.addEventListener("click", (event) => {
-    const button = clickedButton(event);
-    if (button) onCell(button.value);
-  });
-
+  const show = cellMatrix(container, names, classes, caption, onCell);
   return (counts, cell) => {
     const totals = counts.map(sum);
-    cells.forEach((row, i) => row.forEach((button, j) => {
-      const count = counts[i][j];
-      button.textContent = many && !count ? "" : formatCount(count);
-      button.ariaLabel = `actual ${names[i]}, predicted ${names[j]}: ${plural(count, "image")}`;
-      if (many) button.title = button.ariaLabel;
-      button.ariaPressed = String(button.value === cell);
-      // A power below 1, so that rare mistakes are visible.
-      const share = (count / Math.max(totals[i], 1)) ** 0.4;
-      button.style.setProperty("--share", share.toFixed(3));
-      button.classList.toggle("none", count === 0);
-    }));
-    resetTabStop();
+    show((i, j) => ({
+      text: formatCount(counts[i][j]),
+      label: plural(counts[i][j], "image"),
+      share: counts[i][j] / Math.max(totals[i], 1),
+      correct: i === j,
+      none: counts[i][j] === 0,
+    }), cell);
   };
 }
 

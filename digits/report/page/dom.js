@@ -64,6 +64,15 @@ function setOptions(select, entries) {
   select.replaceChildren(...entries.map(([value, text]) => element("option", { value }, text)));
 }
 
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
+
+/**
+ * A text that, if it is written from right to left, does not reorder the text around it.
+ *
+ * @param {string} text
+ */
+const isolated = (text) => (RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text);
+
 /** @type {(count: number) => string} */
 const formatCount = new Intl.NumberFormat("en").format;
 

@@ -1,19 +1,14 @@
 // The variants: their scores and predictions. Most models that are not linear in the pixels
 // cannot be run on this page; it has only what they predicted.
 
-const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]/;
+const labels = typedArray("labels"); // of all test images
 
 /**
- * The name of a class. One that is written from right to left is isolated, so that it does
- * not reorder the text around it.
+ * The name of a class.
  *
  * @param {number | string} label
- * @returns {string}
  */
-function nameOf(label) {
-  const name = payload.dataset.names[Number(label)];
-  return RIGHT_TO_LEFT.test(name) ? `\u2068${name}\u2069` : name;
-}
+const nameOf = (label) => isolated(payload.dataset.names[Number(label)]);
 
 /**
  * The part of a variant that is computed here. Rows are those of the variant's own test
