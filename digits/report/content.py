@@ -12,7 +12,8 @@ from digits.images import mnist_format
 from digits.methods import lenet5
 from digits.models.base import Model
 from digits.models.decision import OneVsRest, Probabilistic
-from digits.report import notebook_results, packed_arrays, story
+from digits.models.linear import LinearModel
+from digits.report import notebook_results, packed_arrays, robustness, story
 from digits.report.calibration import Reliability, reliability
 from digits.report.result import Result
 from digits.thresholds import best_thresholds
@@ -71,6 +72,7 @@ def payload(
         "variants": [
             variant(result, is_mnist=is_mnist)
             | {"only_right": story.only_right(result, results)}
+            | {"flips": flips(result, test)}
             for result in results
         ],
     }
@@ -132,6 +134,22 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         }
         values["log_loss"] = round(metrics.log_loss(log_probabilities, actual), 6)
     return values
+
+
+def flips(result: Result, test: Split) -> dict[str, Any] | None:
+    """Count the answers that a small change of all pixels flips, as `robustness` does.
+
+    Args:
+        result: The variant.
+        test: All test images.
+
+    Returns:
+        None if the page cannot run the model.
+    """
+    if not isinstance(result.model, LinearModel | lenet5.LeNet5):
+        return None
+    images = test.images[np.isin(test.labels, result.classes)]
+    return robustness.flips(result.model, images, result.thresholds)
 
 
 def yes_counts(result: Result) -> list[dict[str, int]]:

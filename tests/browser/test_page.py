@@ -662,7 +662,7 @@ def test_every_variant_answers_for_one_image(page, root):
     assert page.locator("#image-number").input_value() == str(len(images) - 1)
 
 
-def test_a_chosen_image_is_in_sight_and_back_leads_to_where_it_was_chosen(chromium, root):
+def test_a_chosen_image_is_explained_next_to_it_and_back_undoes_it(chromium, root):
     for size in ((1440, 900), (768, 1024), (390, 844)):
         viewport = {"width": size[0], "height": size[1]}
         with opened(chromium, root, viewport=viewport) as page:
@@ -670,7 +670,14 @@ def test_a_chosen_image_is_in_sight_and_back_leads_to_where_it_was_chosen(chromi
             chosen = page.locator("#mistakes-images button").nth(5)
             chosen.scroll_into_view_if_needed()
             before, number = page.evaluate("scrollY"), chosen.get_attribute("value")
+            spot = chosen.bounding_box()
             chosen.click()
+            assert page.evaluate("scrollY") == before
+            assert chosen.bounding_box() == spot
+            panel = page.locator("#inspector").bounding_box()
+            x, y = spot["x"] + spot["width"] / 2, spot["y"] + spot["height"] / 2
+            inside = panel["x"] <= x <= panel["x"] + panel["width"]
+            assert not (inside and panel["y"] <= y <= panel["y"] + panel["height"])
             for part in ("#image-shown", "#answers"):
                 box = page.locator(part).bounding_box()
                 assert 0 <= box["y"] < box["y"] + box["height"] <= size[1]
@@ -678,6 +685,7 @@ def test_a_chosen_image_is_in_sight_and_back_leads_to_where_it_was_chosen(chromi
             page.go_back()
             wait_until(page, "!location.hash.includes('image=')")
             assert page.locator("#image-number").input_value() != number
+            assert page.locator("#inspector.open").count() == 0
             wait_until(page, f"Math.abs(scrollY - {before}) < 60")
             page.go_back()
             wait_until(page, "!location.hash.includes('linear_digits')")
@@ -888,7 +896,10 @@ def test_a_keyboard_operates_everything(page, root):
     page.locator("#cell-images button").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "image-title"
+    assert page.evaluate("document.activeElement.id") == "inspector"
+    page.keyboard.press("Escape")
+    opener = page.locator("#cell-images button").nth(1)
+    assert opener.evaluate("button => button === document.activeElement")
 
     page.locator("#two-variant").select_option("linear_binary")
     page.locator("#two-threshold-0").focus()
@@ -919,6 +930,8 @@ def test_an_accessibility_check_finds_no_serious_violation(chromium, root, width
     with opened(chromium, root, color_scheme=scheme, viewport=window) as page:
         page.locator("#noise").click()
         page.locator("#two-matrix button").nth(1).click()
+        if width > 400:
+            page.locator("#data .image").first.click()  # opens the inspector
         page.evaluate(axe)
         found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         faults = [

@@ -4,14 +4,16 @@
  * @param {string} className
  * @param {(data: Uint8ClampedArray) => void} paint sets red, green, blue and opacity of each
  *   pixel
+ * @param {number} [wide] in pixels
+ * @param {number} [high]
  * @returns {HTMLCanvasElement}
  */
-function paintedCanvas(className, paint) {
-  const canvas = element("canvas", { width, height, className });
+function paintedCanvas(className, paint, wide = width, high = height) {
+  const canvas = element("canvas", { width: wide, height: high, className });
   canvas.ariaHidden = "true"; // the text next to it says what it shows
   const context = canvas.getContext("2d");
   if (context) {
-    const image = context.createImageData(width, height);
+    const image = context.createImageData(wide, high);
     paint(image.data);
     context.putImageData(image, 0, 0);
   }
@@ -89,6 +91,30 @@ function divergingCanvas(values, limit) {
       data[4 * i + 3] = 255;
     });
   });
+}
+
+const OUTLINE_INK = 96; // the grey value above which a pixel is inside the outline
+
+/**
+ * A canvas of values with the outline of an image's ink over it.
+ *
+ * @param {HTMLElement} shown the canvas
+ * @param {Uint8Array} pixels
+ */
+function outlined(shown, pixels) {
+  /** @type {(y: number, x: number) => boolean} */
+  const isInk = (y, x) => y >= 0 && y < height && x >= 0 && x < width
+    && pixels[y * width + x] > OUTLINE_INK;
+  let path = "";
+  for (let y = 0; y <= height; y += 1) {
+    for (let x = 0; x <= width; x += 1) {
+      if (isInk(y, x) !== isInk(y - 1, x)) path += `M${x} ${y}h1`;
+      if (isInk(y, x) !== isInk(y, x - 1)) path += `M${x} ${y}v1`;
+    }
+  }
+  const outline = svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
+    svg("path", { d: path, class: "outline" }));
+  return element("div", { className: "frame outlined" }, shown, outline);
 }
 
 /**

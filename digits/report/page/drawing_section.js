@@ -25,12 +25,6 @@ const cards = [...runnable]
 byId("predictions").append(...cards.map((card) => card.element));
 byId("verdicts").append(...cards.map((card) => card.chip));
 
-/**
- * The grey values that the models classify now; null while there are none.
- *
- * @type {Uint8Array | null}
- */
-let modelInput = null;
 /** @type {number | undefined} */
 let announceTimer;
 
@@ -49,7 +43,7 @@ function announce() {
  * @param {number} [actual] the label of a test image
  */
 function classify(pixels, caption, actual) {
-  modelInput = pixels;
+  setModelInput(pixels);
   byId("model-input").replaceChildren(imageCanvas(pixels ?? new Uint8Array(height * width)));
   byId("model-input-caption").textContent = caption;
   for (const card of cards) {
@@ -265,6 +259,8 @@ byId("random-image").addEventListener("click", () => {
   const image = includedImages[Math.floor(Math.random() * includedImages.length)];
   takeStep({ drawing: `image-${image}`, section: "draw" });
 });
+byId("inspect-drawing").addEventListener("click", () =>
+  inspect(DRAWING, byId("inspect-drawing")));
 
 onChange(["drawing"], ({ drawing }) => {
   if (drawing === onCanvas) return;

@@ -1,4 +1,4 @@
-// Test images as buttons. A click shows all predictions for the image and the evidence.
+// Test images as buttons. A click explains the image in the inspector.
 
 /**
  * The function that fills a container with those of the images that this page includes.
@@ -27,8 +27,7 @@ function imageButtons(container) {
       container.querySelectorAll("button")[MOST_IMAGES].focus();
       return;
     }
-    takeStep({ image: button.value, compare: "", section: "image" });
-    goTo("image");
+    inspect(button.value, button);
   });
   /** @type {number[]} */
   let images = [];

@@ -1,4 +1,4 @@
-// One test image: what each variant predicts, and the evidence for it in a linear model.
+// The explained image: what each variant predicts, and the evidence for it in a linear model.
 
 // The colours stop at a quantile, so that a few large values do not make the rest pale.
 const EVIDENCE_QUANTILE = 0.995;
@@ -48,15 +48,15 @@ const rounded = (value) => Number(value.toFixed(2));
  * The two class indices to compare: as chosen, or the actual class and the best other one.
  *
  * @param {Variant} variant
- * @param {number} image
+ * @param {number} label the actual one; -1 if nobody knows it
  * @param {number[]} scores
  * @returns {[number, number]}
  */
-function comparedClasses(variant, image, scores) {
+function comparedClasses(variant, label, scores) {
   const chosen = cellOf(variant, state.compare);
   if (chosen && chosen[0] !== chosen[1]) return chosen;
   const [best, second] = variant.classes.map((_, i) => i).sort((a, b) => scores[b] - scores[a]);
-  const actual = variant.classes.indexOf(labels[image]);
+  const actual = variant.classes.indexOf(label);
   if (actual < 0) return [best, second];
   return [actual, best === actual ? second : best];
 }
@@ -75,7 +75,7 @@ function singleEvidence(variant, pixels, scores) {
   const limit = absoluteQuantile(values, EVIDENCE_QUANTILE);
   const [positive, negative] = rule.directions(names, 0);
   showColourScale(byId("evidence-scale"), limit, [negative, positive], EVIDENCE_NOTE);
-  return [evidenceFigure("Evidence", divergingCanvas(values, limit),
+  return [evidenceFigure("Evidence", outlined(divergingCanvas(values, limit), pixels),
     scoreSum(scores[0], values) + rule.explanation(thresholds))];
 }
 
@@ -94,10 +94,12 @@ function comparedEvidence(variant, pixels, scores, [a, b]) {
   const difference = forA.map((value, i) => value - forB[i]);
   const limit = absoluteQuantile([...forA, ...forB, ...difference], EVIDENCE_QUANTILE);
   showColourScale(byId("evidence-scale"), limit, ["against", "for"], EVIDENCE_NOTE);
+  /** @param {Float64Array} values */
+  const shown = (values) => outlined(divergingCanvas(values, limit), pixels);
   return [
-    evidenceFigure(`For ${names[a]}`, divergingCanvas(forA, limit), scoreSum(scores[a], forA)),
-    evidenceFigure(`For ${names[b]}`, divergingCanvas(forB, limit), scoreSum(scores[b], forB)),
-    evidenceFigure(`For ${names[a]} rather than ${names[b]}`, divergingCanvas(difference, limit),
+    evidenceFigure(`For ${names[a]}`, shown(forA), scoreSum(scores[a], forA)),
+    evidenceFigure(`For ${names[b]}`, shown(forB), scoreSum(scores[b], forB)),
+    evidenceFigure(`For ${names[a]} rather than ${names[b]}`, shown(difference),
       `score for ${names[a]} minus score for ${names[b]}: ${signed(rounded(scores[a]) - rounded(scores[b]), 2, "+")}`),
   ];
 }
@@ -108,64 +110,78 @@ const compareSelects = () =>
 
 /**
  * @param {Variant} variant
- * @param {number} image
+ * @param {Subject} shown
  * @returns {{ verdict: string, detail: string, correct: boolean | null }} what it predicts;
  *   correct is null if it does not know the image's class
  */
-function answerFor(variant, image) {
+function answerFor(variant, { pixels, image, label }) {
   const { classes, names, predicted, rowOf, model_type: modelType } = variant;
-  const known = classes.includes(labels[image]);
+  const known = classes.includes(label);
   if (!modelType) { // only the predictions for its own test images are on this page
-    const row = rowOf.get(image);
+    const row = image === null ? undefined : rowOf.get(image);
     if (row === undefined) return { verdict: "–", detail: "", correct: null };
     const index = predicted[row];
-    return { verdict: names[index], detail: "", correct: classes[index] === labels[image] };
+    return { verdict: names[index], detail: "", correct: classes[index] === label };
   }
-  const scores = scoresOf(variant, pixelsOf(image));
+  const scores = scoresOf(variant, pixels);
   const index = predictedClass(variant, scores);
   return { verdict: names[index], detail: predictionDetail(variant, scores),
-    correct: known ? classes[index] === labels[image] : null };
+    correct: known ? classes[index] === label : null };
 }
 
 /**
  * What each variant predicts for an image.
  *
- * @param {number} image
+ * @param {Subject} shown
  */
-function showAnswers(image) {
-  const actual = nameOf(labels[image]);
+function showAnswers(shown) {
+  const { pixels, name, label } = shown;
+  const isKnown = label >= 0;
+  const actual = isKnown ? nameOf(label) : "";
   const rows = variants.map((variant) => {
-    const { verdict, detail, correct } = answerFor(variant, image);
+    const { verdict, detail, correct } = answerFor(variant, shown);
     const mark = correct === null ? `${actual} is not one of its classes`
       : correct ? "✓ correct" : "✗ wrong";
-    return element("tr", { className: correct === null ? "unknown" : correct ? "correct" : "wrong" },
+    const kind = correct === null ? "unknown" : correct ? "correct" : "wrong";
+    return element("tr", { className: isKnown ? kind : "" },
       element("th", { scope: "row" }, variant.name), element("td", {}, verdict),
-      element("td", {}, mark), element("td", {}, detail));
+      ...(isKnown ? [element("td", correct === null ? { colSpan: 2 } : {}, mark)] : []),
+      ...(isKnown && correct === null ? [] : [element("td", {}, detail)]));
   });
-  const heads = ["Variant", "Predicts", "", "How sure"].map((name) =>
-    element(name ? "th" : "td", name ? { scope: "col" } : {}, name));
+  const heads = ["Variant", "Predicts", ...(isKnown ? [""] : []), "How sure"].map((head) =>
+    element(head ? "th" : "td", head ? { scope: "col" } : {}, head));
   byId("answers").replaceChildren(
-    element("caption", { className: "hidden" }, `Predictions for test image ${image}`),
+    element("caption", { className: "hidden" }, `Predictions for ${name}`),
     element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows));
   const correct = rows.filter(({ className }) => className === "correct").length;
   const able = rows.filter(({ className }) => className !== "unknown").length;
-  byId("image-result").textContent = `Test image ${image}, actual class ${actual}: `
-    + `${correct} of ${plural(able, "variant")} correct.`;
-  byId("image-shown").replaceChildren(imageCanvas(pixelsOf(image)));
-  byId("image-number", HTMLInputElement).value = String(image);
+  byId("image-result").textContent = isKnown ? `${name}, actual class ${actual}: ${correct} of ${
+    plural(able, "variant")} correct.` : `${name}, as the models see it.`;
+  byId("image-shown").replaceChildren(imageCanvas(pixels));
+}
+
+/** Show the explained image and the answers. */
+function showSubject() {
+  const shown = subject();
+  byId("image-number", HTMLInputElement).value = String(shown?.image ?? "");
+  byId("image-empty").hidden = shown !== null;
+  byId("inspector-content").hidden = !shown;
+  if (shown) showAnswers(shown);
+  else byId("image-result").textContent = "";
 }
 
 function showEvidence() {
+  const shown = subject();
+  if (!shown) return;
+  const { pixels, label } = shown;
   const variant = linearOf(state.variant);
-  const image = Number(state.image);
-  const pixels = pixelsOf(image);
   const scores = scoresOf(variant, pixels);
   byId("evidence-variant", HTMLSelectElement).value = variant.name;
   byId("compare-controls").hidden = scores.length === 1;
   if (scores.length > 1) {
-    const compared = comparedClasses(variant, image, scores);
+    const compared = comparedClasses(variant, label, scores);
     for (const [i, select] of compareSelects().entries()) {
-      setOptions(select, variant.classes.map((label) => [label, nameOf(label)]));
+      setOptions(select, variant.classes.map((each) => [each, nameOf(each)]));
       select.value = String(variant.classes[compared[i]]);
     }
     byId("evidence").replaceChildren(...comparedEvidence(variant, pixels, scores, compared));
@@ -190,7 +206,7 @@ function sharedText({ rule }, scores) {
 }
 
 /** @param {number} image */
-const showImage = (image) => setState({ image: String(image), compare: "" });
+const showImage = (image) => setState({ image: String(image), compare: "", level: "" });
 
 /** @param {number} by how many of the included images to go on */
 function stepImage(by) {
@@ -210,8 +226,9 @@ function changeCompared() {
   let [a, b] = compareSelects().map((select) => select.value);
   if (a === b) {
     const variant = linearOf(state.variant);
-    const image = Number(state.image);
-    const before = comparedClasses(variant, image, scoresOf(variant, pixelsOf(image)));
+    const shown = subject();
+    if (!shown) return;
+    const before = comparedClasses(variant, shown.label, scoresOf(variant, shown.pixels));
     [b, a] = before.map((index) => String(variant.classes[index]));
   }
   takeStep({ compare: `${a}-${b}` });
@@ -228,9 +245,13 @@ fillLater("image", () => {
     byId("image-problem").textContent = isKnown ? "" : `There is no test image ${number.value
       || "without a number"} on this page: choose one from 0 to ${number.max}.`;
     if (isKnown) showImage(number.valueAsNumber);
-    else number.value = state.image;
+    else number.value = String(subject()?.image ?? "");
   });
-  onChange(["image"], (chosen) => showAnswers(Number(chosen.image)));
+  if (runnable.length) {
+    byId("image-drawing").addEventListener("click", () =>
+      takeStep({ image: DRAWING, compare: "", level: "" }));
+  }
+  onSubject([], showSubject);
   onChange(["variant"], (chosen) => {
     byId("image-mistake").textContent = `Next mistake of ${chosen.variant}`;
   });
@@ -238,6 +259,6 @@ fillLater("image", () => {
   const select = byId("evidence-variant", HTMLSelectElement);
   select.addEventListener("change", () => takeStep(changesTo(select.value)));
   for (const control of compareSelects()) control.addEventListener("change", changeCompared);
-  onChange(["variant", "image", "compare"], showEvidence);
+  onSubject(["variant", "compare"], showEvidence);
   onRedraw(showEvidence);
 });

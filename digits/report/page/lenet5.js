@@ -63,29 +63,63 @@ function convolvedAt({ values, high, wide }, y, x, kernel, bias) {
 }
 
 /**
- * A convolution, ReLU, max pooling of two by two, and rounding down. The maxima start at 0,
- * which is ReLU.
+ * A convolution, ReLU, and rounding down.
  *
  * @param {Maps} maps
  * @param {Weights} kernel (side, side, nIn, nOut)
  * @param {Weights} bias (nOut)
  * @returns {Maps}
  */
-function convolved(maps, kernel, bias) {
+function convolution(maps, kernel, bias) {
   const { values, high, wide } = maps;
   const [nOut, nIn] = [bias.length, values.length / (high * wide)];
   const side = kernelSide(kernel, nIn * nOut);
-  const [rows, columns] = [high, wide].map((length) => (length - side + 1) >> 1);
-  const maxima = new Float64Array(rows * columns * nOut);
-  for (let y = 0; y < 2 * rows; y += 1) {
-    for (let x = 0; x < 2 * columns; x += 1) {
-      const to = ((y >> 1) * columns + (x >> 1)) * nOut;
-      convolvedAt(maps, y, x, kernel, bias).forEach((value, n) => {
-        maxima[to + n] = Math.max(maxima[to + n], Math.floor(value));
-      });
+  const [rows, columns] = [high - side + 1, wide - side + 1];
+  const activated = new Float64Array(rows * columns * nOut);
+  for (let y = 0; y < rows; y += 1) {
+    for (let x = 0; x < columns; x += 1) {
+      const sums = convolvedAt(maps, y, x, kernel, bias);
+      const to = (y * columns + x) * nOut;
+      for (let n = 0; n < nOut; n += 1) {
+        if (sums[n] > 0) activated[to + n] = Math.floor(sums[n]);
+      }
     }
   }
-  return { values: maxima, high: rows, wide: columns };
+  return { values: activated, high: rows, wide: columns };
+}
+
+/**
+ * Where the maxima of squares of two by two are: the first of equal ones, row by row. An odd
+ * last row or column is dropped.
+ *
+ * @param {Maps} maps
+ * @returns {{ places: Uint32Array, high: number, wide: number }}
+ */
+function maximaOf({ values, high, wide }) {
+  const n = values.length / (high * wide);
+  const [rows, columns] = [high >> 1, wide >> 1];
+  const places = new Uint32Array(rows * columns * n);
+  for (let to = 0; to < places.length; to += 1) {
+    const square = Math.floor(to / n);
+    const first = 2 * (Math.floor(square / columns) * wide + (square % columns)) * n + (to % n);
+    let best = values[first + n] > values[first] ? first + n : first;
+    const below = first + wide * n;
+    if (values[below] > values[best]) best = below;
+    if (values[below + n] > values[best]) best = below + n;
+    places[to] = best;
+  }
+  return { places, high: rows, wide: columns };
+}
+
+/**
+ * Max pooling.
+ *
+ * @param {Maps} maps
+ * @returns {Maps}
+ */
+function pooled(maps) {
+  const { places, high, wide } = maximaOf(maps);
+  return { values: Float64Array.from(places, (place) => maps.values[place]), high, wide };
 }
 
 /**
@@ -106,15 +140,37 @@ function dense(values, weights, bias) {
 const activations = (values) => values.map((value) => Math.max(Math.floor(value), 0));
 
 /**
+ * All layers, with the names of the paper.
+ *
+ * @typedef {object} Layers
+ * @property {Maps} c1 after the first convolution
+ * @property {Maps} s2 after pooling
+ * @property {Maps} c3
+ * @property {Maps} s4
+ * @property {Float64Array} f5 the activations of 120 units
+ * @property {Float64Array} f6 of 84 units
+ * @property {number[]} scores the logit of each class
+ */
+
+/**
  * @param {Record<string, Weights>} arrays the kernels, weights and biases
+ * @param {Uint8Array} pixels
+ * @returns {Layers}
+ */
+function lenet5Layers(arrays, pixels) {
+  const c1 = convolution(paddedImage(pixels), arrays.kernel_1, arrays.bias_1);
+  const s2 = pooled(c1);
+  const c3 = convolution(s2, arrays.kernel_2, arrays.bias_2);
+  const s4 = pooled(c3);
+  const f5 = activations(dense(s4.values, arrays.dense_1, arrays.bias_3));
+  const f6 = activations(dense(f5, arrays.dense_2, arrays.bias_4));
+  const scores = Array.from(dense(f6, arrays.dense_3, arrays.bias_5));
+  return { c1, s2, c3, s4, f5, f6, scores };
+}
+
+/**
+ * @param {Record<string, Weights>} arrays
  * @param {Uint8Array} pixels
  * @returns {number[]} the logit of each class
  */
-function lenet5Scores(arrays, pixels) {
-  let maps = paddedImage(pixels);
-  maps = convolved(maps, arrays.kernel_1, arrays.bias_1);
-  maps = convolved(maps, arrays.kernel_2, arrays.bias_2);
-  let hidden = activations(dense(maps.values, arrays.dense_1, arrays.bias_3));
-  hidden = activations(dense(hidden, arrays.dense_2, arrays.bias_4));
-  return Array.from(dense(hidden, arrays.dense_3, arrays.bias_5));
-}
+const lenet5Scores = (arrays, pixels) => lenet5Layers(arrays, pixels).scores;

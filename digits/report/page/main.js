@@ -4,7 +4,7 @@ for (const link of document.querySelectorAll("a[href^='#']")) {
   link.addEventListener("click", (event) => {
     event.preventDefault();
     const section = link.getAttribute("href")?.slice(1) ?? "";
-    takeStep({ section });
+    takeStep(section === "image" ? { section, panel: "" } : { section });
     goTo(section);
   });
 }
@@ -32,6 +32,20 @@ const greyValues = (image) =>
  */
 const scoresFor = (name, image) => scoresOf(variantOf(name), greyValues(image));
 
+/**
+ * The result of work that is done in steps.
+ *
+ * @template T
+ * @param {Generator<void, T>} steps
+ * @returns {T}
+ */
+function finished(steps) {
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
 // What tests, and a browser's console, can call. Only the variants whose weights are on the
 // page have scores and predictions.
 window.digits = Object.freeze({
@@ -52,6 +66,22 @@ window.digits = Object.freeze({
     return image && Array.from(image);
   },
   /** @returns {number[] | null} the grey values that the models classify now */
-  modelInput: () => (runnable.length && modelInput ? Array.from(modelInput) : null),
+  modelInput: () => modelInput && Array.from(modelInput),
+  /** @param {string} name @param {number | number[]} image how its answer is flipped */
+  fool: (name, image) => {
+    const { direction, level } = finished(fool(variantOf(name), greyValues(image)));
+    return { direction: Array.from(direction), level };
+  },
+  /** @param {string} name @param {number | number[]} image the maps of LeNet-5's layers */
+  layers: (name, image) => {
+    const { c1, s2, c3, s4 } = lenet5Layers(variantOf(name).arrays, greyValues(image));
+    return [c1, s2, c3, s4].map(({ values, high, wide }) => [Array.from(values), high, wide]);
+  },
+  /** @param {string} name @param {number | number[]} image how much each patch matters */
+  occlusion: (name, image) =>
+    Array.from(finished(occlusion(variantOf(name), greyValues(image)))),
+  /** @param {number | number[]} image @returns {number[]} the test images nearest to it */
+  nearest: (image) => finished(nearestImages(greyValues(image),
+    typeof image === "number" ? image : null)),
 });
 setTimeout(fillNext);

@@ -58,6 +58,17 @@
  *   or several say yes
  * @property {ScoreHistogram | null} histogram of the decision `threshold`
  * @property {BestThresholds | null} best_thresholds if there are several thresholds
+ * @property {Flips | null} flips if the model can be run on this page
+ */
+
+/**
+ * How many answers a change of all pixels flips, by `flips` in digits/report/robustness.py.
+ *
+ * @typedef {object} Flips
+ * @property {number} images the number of test images that were tried, the first ones
+ * @property {number[]} levels the largest change of a pixel, in grey levels, ascending
+ * @property {number[]} counts of images that a change of at most so many levels flips
+ * @property {boolean} is_bound whether a change in another direction may flip more
  */
 
 /**

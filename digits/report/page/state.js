@@ -37,6 +37,8 @@ const thresholdsKey = (variant) => `thresholds.${variant.name}`;
 /** @returns {State} */
 function startState() {
   const explained = linear.at(-1) ?? variants[variants.length - 1];
+  const first = [...explained.mistakes, ...explained.images.keys()]
+    .map((row) => explained.images[row]).find(isIncluded);
   const thresholds = thresholdVariants.map((variant) =>
     [thresholdsKey(variant), variant.thresholds.join(" ")]);
   const groups = THRESHOLD_GROUPS.flatMap(({ name, variants: [one] }) =>
@@ -45,7 +47,10 @@ function startState() {
     section: "", // the id of a section
     variant: variants[variants.length - 1].name, // in confusion, weights and mistakes
     cell: "", // <actual label>-<predicted label>, in the confusion matrix
-    image: String(explained.images[explained.mistakes[0] ?? 0]), // whose evidence is shown
+    image: String(first ?? includedImages[0]), // the explained one; or "drawing"
+    panel: "", // where the inspector is: "start" or "end" of the window, or on the page
+    fooled: linear.at(-1)?.name ?? runnable[0]?.name ?? "", // the variant that is to be fooled
+    level: "", // the size of the change that fools it, in grey levels; "": the smallest
     compare: "", // <label>-<label>, in the evidence
     actual: "", // labels that filter the mistakes
     predicted: "",
@@ -77,7 +82,10 @@ const isPair = (value) => /^(\d+-\d+)?$/.test(value);
  */
 const VALID = {
   variant: (value) => variants.some(({ name }) => name === value),
-  image: (value) => isIncluded(Number(value)),
+  image: (value) => isIncluded(Number(value)) || (value === "drawing" && runnable.length > 0),
+  panel: (value) => ["", "start", "end"].includes(value),
+  fooled: (value) => runnable.some(({ name }) => name === value),
+  level: (value) => /^\d{0,3}$/.test(value),
   costs: areCosts,
   certainty: (value) => payload.levels.includes(Number(value)) && value !== "",
   cell: isPair,
