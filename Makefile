@@ -141,12 +141,14 @@ verify: setup  ## compare all results with the hashes in dvc.lock; FIX=1 repairs
 	  digits verify --in $$folder $(if $(FIX),--fix) || status=$$?; \
 	done; exit $$status
 
-test-hard: environment-hard  ## run the fault-injection tests: KILLS=200 random kills, STEPS=200 random steps
+test-hard: environment-hard  ## run the fault-injection tests: KILLS=200 random kills, STEPS=200 random steps, SECONDS=20 of damaged data files
 	pytest --numprocesses auto --dist loadfile -m 'hard and not results'
 	python -m tests.stress.mutations $(if $(MUTATIONS),--count $(MUTATIONS))
+	python -m tests.stress.formats --seconds $(or $(SECONDS),20)
 	python -m tests.stress.determinism
 	python -m tests.stress.rounding --count $(or $(PROBLEMS),200)
 	python -m tests.stress.kills --count $(or $(KILLS),200)
+	python -m tests.stress.cluster --kills $(or $(CLUSTER_KILLS),4)
 	python -m tests.stress.walks --steps $(or $(STEPS),200)
 
 # --strict: a package that the service does not know is an error.

@@ -16,7 +16,7 @@ import re
 import socket
 import threading
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ PAUSE = 0.5  # seconds between two checks
 CLOSE = 3.0  # seconds to say goodbye to the scheduler
 SAME_SETUP = (
     "set up the same environment there, at the same commit (`make setup EXTRAS=cluster`), "
-    "and start the worker again"
+    "and start it again"
 )
 # What carries tasks: with other versions, a message may not be understood.
 TRANSPORT = ("dask", "distributed", "msgpack", "cloudpickle", "tornado")
@@ -175,26 +175,48 @@ def _open(address: str) -> Client:
             "`make setup EXTRAS=cluster`"
         ) from error
     # It would print tracebacks of lost connections, which become one message here.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    logging.getLogger("tornado").setLevel(logging.CRITICAL)
+    for name in [*logging.root.manager.loggerDict]:
+        if name.startswith(("asyncio", "distributed", "tornado")):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings(action="ignore"):  # of versions: see `check`
+            asyncio.run(_identify(address))
             return Client(address, timeout=CONNECT, set_as_default=False)
     except (OSError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(_unreachable(address, error)) from error
 
 
+async def _identify(address: str) -> None:
+    """Ask for the identity: a client waits for ever for what is no scheduler but answers.
+
+    Raises:
+        ValueError: It is not a scheduler.
+        OSError: It does not answer.
+    """
+    from distributed import Security  # noqa: PLC0415 (an extra, imported only if used)
+    from distributed.core import rpc  # noqa: PLC0415
+
+    arguments = Security().get_connection_args("client")
+    asked = rpc(address, timeout=CONNECT, connection_args=arguments)
+    try:
+        identity = await asyncio.wait_for(asked.identity(), CONNECT + PAUSE)
+    finally:
+        await asked.close_rpc()
+    if identity["type"] != "Scheduler":
+        raise ValueError(f"it is a {identity['type']}")
+
+
 def _unreachable(address: str, error: Exception) -> str:
-    cause = error.__cause__ or error.__context__ or error
-    said = f"{address}: no scheduler can be used there ({str(cause).strip() or cause!r})"
+    said = " ".join(str(error).split()) or "it does not answer as a scheduler does"
+    said = f"{address}: there is no scheduler that can be used ({said})"
     if address.startswith("tls://"):
         return (
             f"{said}. With TLS, distributed.comm.tls in Dask's configuration must name "
-            "the certificates, for the client as well: docs/cluster.md, Security"
+            "the certificates, also on this machine: docs/cluster.md, Security"
         )
     return (
-        f"{said}. Start one, for example `dask scheduler`, or correct the address; a "
-        "scheduler with TLS has an address with tls://"
+        f"{said}. Start one, for example `dask scheduler`, or correct the address; that of "
+        "a scheduler with TLS starts with tls://"
     )
 
 
@@ -305,7 +327,7 @@ def check(client: Client) -> None:
             try:
                 return (await asyncio.wait_for(asked, ANSWER)).get(worker)
             except TimeoutError:
-                return f"does not answer within {ANSWER:.0f} s"
+                return "silent"
 
         answers = await asyncio.gather(*map(ask, workers))
         return versions, dict(zip(workers, answers, strict=True))
@@ -314,37 +336,48 @@ def check(client: Client) -> None:
         versions, answers = client.sync(ask_all)
     except (OSError, TimeoutError, CancelledError) as error:
         raise gone(client) from error
-    ours = versions.get("client", {}).get("packages", {})
-    scheduler = versions.get("scheduler", {}).get("packages", {})
-    for name in TRANSPORT[:2]:
-        if (theirs := scheduler.get(name)) != ours.get(name):
-            raise InputError(
-                f"the scheduler has {name} {theirs}, and this machine {ours[name]}; start "
-                "it from the same environment (`make setup EXTRAS=cluster`)"
-            )
+    _compare_versions(versions)
     for worker, answer in answers.items():
-        theirs = versions.get("workers", {}).get(worker, {}).get("packages", {})
-        other = [name for name in TRANSPORT if theirs.get(name, "") != ours.get(name)]
-        if theirs and other:
-            raise InputError(
-                f"worker {worker}: has {other[0]} {theirs[other[0]]}, and this machine "
-                f"{ours[other[0]]}; {SAME_SETUP}"
-            )
         if problem := _problem(answer):
             raise InputError(f"worker {worker}: {problem}")
+    silent = [worker for worker, answer in answers.items() if isinstance(answer, str)]
+    if silent:
+        said = (
+            f"worker {silent[0]}: does not answer within {ANSWER:.0f} s. End it, or wait "
+            "until the scheduler gives it up (worker-ttl)"
+        )
+        if len(silent) == len(answers):
+            raise InputError(said)
+        log.warning("%s. Others run its tasks then", said)
+
+
+def _compare_versions(versions: dict[str, Any]) -> None:
+    """Raise `InputError` if Dask differs; `versions` is what `Client.get_versions` says."""
+    if not versions:  # somebody did not answer
+        return
+    ours = versions["client"]["packages"]
+    packages = {
+        f"worker {worker}": found["packages"]
+        for worker, found in versions["workers"].items()
+    }
+    scheduler = versions["scheduler"]["packages"]
+    packages["the scheduler"] = ours | {name: scheduler.get(name) for name in TRANSPORT[:2]}
+    for who, theirs in packages.items():
+        for name in TRANSPORT:
+            if theirs.get(name) != ours[name]:
+                raise InputError(
+                    f"{who}: has {name} {theirs.get(name)}, and this machine {ours[name]}; "
+                    f"{SAME_SETUP}"
+                )
 
 
 def _problem(answer: Any) -> str:
     """Return what is wrong with a worker's answer, and what to do; empty if nothing."""
     match answer:
-        case None | OSError():  # it has ended meanwhile, and gets no tasks
+        case None | OSError() | str():  # it has ended, or is silent
             return ""
-        case str():
-            return f"{answer}. End it, or wait until the scheduler removes it (worker-ttl)"
-        case ImportError() | AttributeError():
-            said = f"lacks the package digits, or has another version ({answer})"
-        case Exception():
-            said = f"cannot run tasks ({answer!r})"
+        case Exception():  # Dask wraps what is raised when a function is not there
+            said = f"lacks the package digits, or has another version ({answer!r})"
         case loaded, now:
             ours = installed()
             other = next((n for n in ours if loaded.get(n) != ours[n]), None)
@@ -358,19 +391,23 @@ def _problem(answer: Any) -> str:
     return f"{said}; {SAME_SETUP}"
 
 
-class OtherCodeError(Exception):
+class StoppedError(Exception):
+    """This task was cancelled while it ran; submit it again if its result is wanted."""
+
+
+class OtherCodeError(StoppedError):
     """This worker has other code or libraries than the client."""
 
 
-class _StoppedError(BaseException):
-    """Raised in a task that was cancelled."""
+class _Stop(BaseException):
+    """Raised in a task that is cancelled."""
 
 
 def submit(client: Client, function: Callable[..., Any], *arguments: Any) -> Future:
     """Submit a task, which is stopped when its future is cancelled or the client ends.
 
     The worker refuses it unless it has the code of this process: it may have joined after
-    `check`. `completed` turns that into a message.
+    `check`. `Running` turns that into a message.
 
     Args:
         client: The client.
@@ -395,8 +432,8 @@ def _run(expected: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         with _stoppable(worker):
             return function(*arguments)
-    except _StoppedError:
-        raise CancelledError from None
+    except _Stop:
+        raise StoppedError from None
     except InputError as error:
         if isinstance(error.__cause__, OSError):  # of this machine
             raise InputError(f"worker {worker.address}: {error}") from error
@@ -408,7 +445,7 @@ def _run(expected: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 @contextmanager
 def _stoppable(worker: Any) -> Iterator[None]:
-    """Raise `_StoppedError` in this thread when its task is cancelled.
+    """Raise `_Stop` in this thread when its task is cancelled.
 
     Dask only forgets a cancelled task that runs. A thread can be stopped in Python code, so
     the exception comes after a call of a library has returned.
@@ -423,7 +460,7 @@ def _stoppable(worker: Any) -> Iterator[None]:
             if task is None or task.state == "cancelled":
                 with lock:
                     if not ended.is_set():
-                        raise_in(ctypes.c_ulong(thread), ctypes.py_object(_StoppedError))
+                        raise_in(ctypes.c_ulong(thread), ctypes.py_object(_Stop))
                 return
 
     threading.Thread(target=watch, daemon=True).start()
@@ -435,43 +472,47 @@ def _stoppable(worker: Any) -> Iterator[None]:
             raise_in(ctypes.c_ulong(thread), None)  # it may be on its way
 
 
-def completed(
-    client: Client, futures: Iterable[Future]
-) -> Generator[tuple[Future, Any], Iterable[Future] | None]:
-    """Yield futures of `submit` as they end, each with its result or its exception.
+class Running:
+    """Futures of `submit`; iterate to get each when it ends.
 
     Args:
         client: Their client.
-        futures: More of them may be submitted meanwhile: `send` them to this generator.
-
-    Yields:
-        A future, and its result; or the exception that its function raised.
-
-    Raises:
-        InputError: The scheduler is gone; no worker has been left for a minute; a task has
-            lost several workers; or a worker joined that has other code.
     """
-    ended: SimpleQueue[Future] = SimpleQueue()
-    without = 0.0  # seconds that there has been no worker
 
-    def wait_for(more: Iterable[Future]) -> int:
-        return sum(future.add_done_callback(ended.put) is None for future in more)
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._ended: SimpleQueue[Future] = SimpleQueue()
+        self._n_waiting = 0
 
-    waiting = wait_for(futures)
-    while waiting:
-        try:
-            future = ended.get(timeout=PAUSE)
-        except Empty:
-            without = 0.0 if _ask(client, client.nthreads) else without + PAUSE
-            if without >= WORKERS:
-                raise InputError(_no_worker(_address_of(client))) from None
-            continue
-        try:
-            result = _outcome(client, future)
-        except TimeoutError:  # its worker has just ended: it is computed again
-            wait_for([future])
-            continue
-        waiting += wait_for((yield future, result) or ()) - 1
+    def add(self, future: Future) -> None:
+        """Add a future, also while others are yielded."""
+        future.add_done_callback(self._ended.put)
+        self._n_waiting += 1
+
+    def __iter__(self) -> Iterator[tuple[Future, Any]]:
+        """Yield each future that has ended, with its result, or what its function raised.
+
+        Raises:
+            InputError: The scheduler is gone; no worker has been left for a minute; a task
+                has lost several workers; or a worker has joined that has other code.
+        """
+        without = 0.0  # seconds that there has been no worker
+        while self._n_waiting:
+            try:
+                future = self._ended.get(timeout=PAUSE)
+            except Empty:
+                there = _ask(self._client, self._client.nthreads)
+                without = 0.0 if there else without + PAUSE
+                if without >= WORKERS:
+                    raise InputError(_no_worker(_address_of(self._client))) from None
+                continue
+            try:
+                outcome = _outcome(self._client, future)
+            except TimeoutError:  # its worker has just ended: it is computed again
+                future.add_done_callback(self._ended.put)
+                continue
+            self._n_waiting -= 1
+            yield future, outcome
 
 
 def _outcome(client: Client, future: Future) -> Any:
@@ -482,7 +523,7 @@ def _outcome(client: Client, future: Future) -> Any:
         return future.result(timeout=RESULT)
     except TimeoutError:
         raise
-    except CancelledError as error:
+    except (CancelledError, OSError) as error:  # those of a function are `InputError`
         raise gone(client) from error
     except KilledWorker as error:
         raise InputError(
@@ -490,8 +531,7 @@ def _outcome(client: Client, future: Future) -> Any:
             f"(the last was {error.last_worker.address}), as when memory is short there. "
             "What is done is kept; give the workers more memory, and run this again"
         ) from error
-    except (OtherCodeError, ImportError, AttributeError):
-        check(client)  # names the worker, unless it has left
-        raise
     except Exception as error:  # noqa: BLE001 (of the function; the caller raises it)
+        if isinstance(error, OtherCodeError) or type(error) is Exception:
+            check(client)  # names the worker, unless it has left
         return error

@@ -15,7 +15,6 @@ from digits.config.params import Dataset as Block
 from digits.config.params import Params
 from digits.data import dataset, files, mirrors, readers, registry
 from digits.data.dataset import Dataset
-from digits.data.holdout import Holdout
 from digits.data.ignore import Ignored
 from digits.data.registry import DATASETS
 from digits.errors import InputError
@@ -24,22 +23,21 @@ from digits.figures import sample_grid
 log = logging.getLogger(__name__)
 
 
-def fetch(options: Block, root: Path) -> Dataset:
+def fetch(block: Block, root: Path) -> Dataset:
     """Return the data set, its checksums compared if it is a known one.
 
     Args:
-        options: The block `dataset` of params.yaml.
+        block: The block `dataset` of params.yaml.
         root: The project's folder.
 
     Raises:
         InputError: If it cannot be had, or is damaged or not what it should be.
     """
-    name, source, share = options.name, options.source, options.test_share
+    name, source = block.name, block.source
     if source == "auto":
         return mirrors.fetch(name)
     if name not in DATASETS:
-        holdout = Holdout(share, options.seed) if share else None
-        return readers.read_custom(source, root, holdout)
+        return readers.read_custom(source, root, block.options)
     path = root / source
     return registry.verify_checksums(name, readers.read(path, Ignored(root)), path)
 

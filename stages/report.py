@@ -144,6 +144,7 @@ def main(params: Params, root: Path) -> None:
     described = {
         "name": params.dataset.name,
         "source": params.dataset.source,
+        "mnist_like": params.dataset.mnist_like,
         "title": summary["title"],
         "names": list(raw.names),
         "n_train": len(raw.train.labels),

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import methods
+from digits import cluster, methods
 from digits.config import cli, fingerprint
 from digits.config.params import Params, Variant
 from digits.config.tuning import THRESHOLDS, Tuning
@@ -29,7 +29,7 @@ from digits.data.dataset import Split
 from digits.errors import InputError
 from digits.figures import tuning as figure
 from digits.models.training_log import TrainingLog
-from digits.tuning import candidates, choice, folds, tasks
+from digits.tuning import candidates, choice, folds, on_cluster, tasks
 from digits.tuning.candidates import Candidate
 from digits.tuning.choice import Row, Table
 from digits.tuning.tasks import HeldOut, Store, Task
@@ -56,10 +56,26 @@ def fit(folder: Path, fold: np.ndarray, store: Store, task: Task) -> HeldOut:
     images, labels = (
         np.load(folder / f"{name}.npy", mmap_mode="r") for name in Split._fields
     )
+    return fit_split(Split(images, labels), fold, store.path(task).with_suffix(""), task)
+
+
+def fit_split(split: Split, fold: np.ndarray, checkpoint_dir: Path, task: Task) -> HeldOut:
+    """Fit a model without the images of a fold, and return their scores.
+
+    Args:
+        split: The training images and their labels.
+        fold: (n_samples,) the fold of each image.
+        checkpoint_dir: Where a training keeps its checkpoint.
+        task: The block `train`, and the fold.
+
+    Raises:
+        InputError: The parameters do not suit the data.
+    """
+    images, labels = split
     model_name = json.loads(task.train)["model"]
     options = methods.load(model_name).Options.model_validate_json(task.train)
     held_out = fold == task.fold
-    training_log = TrainingLog(checkpoint_dir=store.path(task).with_suffix(""))
+    training_log = TrainingLog(checkpoint_dir=checkpoint_dir)
     try:
         model = train(Split(images[~held_out], labels[~held_out]), options, training_log)
         refuse_not_finite(model, training_log, images[held_out], options)
@@ -143,7 +159,17 @@ def cross_validate(variant: Variant, tuning: Tuning, folder: Path, store: Path) 
     log.info("%d images in %d folds", len(y), tuning.folds)
     module = fingerprint.paths_of(variant.train.model)
     paths = module and importlib.import_module(module)
-    if paths and paths.suits(variant.train, tuning.lists, n_classes=int(y.max()) + 1):
+    as_path = paths and paths.suits(variant.train, tuning.lists, n_classes=int(y.max()) + 1)
+    if client := cluster.current():
+        on = on_cluster.Cluster(client, folder, split, fold)
+        if paths and as_path:
+            log.info("a path over C is one task: one worker computes it")
+            run = partial(paths.run_on_cluster, on=on, fold=fold, store=kept)
+        else:
+            job = importlib.import_module("stages.tune").fit_split  # not of `__main__`
+            run = partial(on_cluster.run, on=on, fit=job, store=kept)
+        return tune(variant, tuning, parts, run)
+    if paths and as_path:
         run = partial(paths.run, images=split.images, y=y, fold=fold, store=kept)
         return tune(variant, tuning, parts, run)
     with tasks.processes(WORKERS) as executor:

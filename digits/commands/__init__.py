@@ -1,8 +1,8 @@
 """The command `digits`: a module for each of its subcommands.
 
 A module has `EXAMPLES`, the end of its help; `STATUS`, the exit status after a user's
-mistake; `add_arguments(parser)`; and `main(arguments)`, which returns the exit status. Only
-the module of the subcommand that runs is imported.
+mistake; `ANYWHERE` if it needs no project; `add_arguments(parser)`; and `main(arguments)`,
+which returns the exit status. Only the module of the subcommand that runs is imported.
 """
 
 from digits import start
@@ -20,6 +20,7 @@ from digits.config import cli  # noqa: E402
 from digits.errors import InputError  # noqa: E402
 
 COMMANDS = {
+    "inspect": "show what would be read from your own data, before anything runs",
     "predict": "classify images with the trained models",
     "export": "write a trained model as ONNX, Keras or joblib",
     "compare": "show what changed between two commits, as Markdown",
@@ -87,7 +88,8 @@ def main() -> None:
     module = _module(arguments.command)
     with cli.reporting(module.STATUS):
         root = getattr(arguments, "root", Path())
-        if not any((root / name).exists() for name in ("params.yaml", "dvc.yaml")):
+        is_project = any((root / name).exists() for name in ("params.yaml", "dvc.yaml"))
+        if not is_project and not hasattr(module, "ANYWHERE"):
             raise InputError(
                 f"{root.resolve()}: has no params.yaml; change to the project's folder"
                 + (", or name it with --in" if "root" in arguments else "")

@@ -3,15 +3,18 @@
 With MNIST, an image may have any size and colours, dark on light or light on dark, with the
 digit anywhere in it: it is converted to MNIST's format. With other data an image must look
 like the training images: it is only converted to grey and scaled to their size.
+
+The images of a CSV file are used as they are, as those of the data set.
 """
 
 import argparse
+import csv
 import json
 import logging
 import os
 import sys
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +23,11 @@ import numpy as np
 
 from digits.config import cli, params
 from digits.config.params import Params
-from digits.data import dataset
+from digits.data import arrays, csv_table, dataset, files
+from digits.data.options import Options
 from digits.errors import InputError, printable
 from digits.images import image_input
-from digits.images.mnist_format import MNIST_LIKE
+from digits.images.image_input import Seen
 from digits.models import serialization
 from digits.models.base import Model
 from digits.models.decision import Probabilistic
@@ -37,8 +41,11 @@ examples:
   digits predict --variant multinomial seven.png  one variant, with its scores
   digits predict --json seven.png                 all scores, as JSON
   digits predict --in published seven.png         the models of the published table
+  digits predict --csv test.csv --output submission.csv --variant lenet5
+                                                  for Kaggle's Digit Recognizer
 
-In a folder, files are images if their names say so; a warning names each other file.
+In a folder, files are images if their names say so; a warning names each other file, and
+each image in which may be two digits, or hardly any ink.
 
 exit status: 0 if every image was classified; 1 if an image could not be read (the others
 are classified); 2 if no model can be used, for example because none is trained yet
@@ -164,11 +171,11 @@ def find(path: Path) -> Found:
     def note(error: OSError) -> None:
         others[Path(error.filename)] = f"cannot be read: {error.strerror}"
 
-    for top, folders, files in os.walk(path, onerror=note):
+    for top, folders, names in os.walk(path, onerror=note):
         for name in folders:
             if (folder := Path(top, name)).is_symlink():
                 others[folder] = "is a symbolic link to a folder, which is not followed"
-        for file in (Path(top, name) for name in files):
+        for file in (Path(top, name) for name in names):
             if file.name.startswith("."):
                 others[file] = "is hidden"
             elif file.suffix.lower() not in image_input.SUFFIXES:
@@ -220,7 +227,7 @@ class Table:
             ]
         self.heading: list[list[str]] | None = [above, below]
 
-    def row(self, file: Path, predictions: dict[str, dict[str, Any]]) -> None:
+    def row(self, file: Path, predictions: dict[str, Any], _: Sequence[str]) -> None:
         """Print the line of an image; before the first one, the heading."""
         for line in self.heading or []:
             self._print(line)
@@ -249,9 +256,11 @@ class Json:
     def __init__(self) -> None:
         self.separator = "["
 
-    def row(self, file: Path, predictions: dict[str, dict[str, Any]]) -> None:
+    def row(self, file: Path, predictions: dict[str, Any], warnings: Sequence[str]) -> None:
         """Print the element of an image."""
-        element = json.dumps({"file": str(file), "variants": predictions})
+        element = json.dumps(
+            {"file": str(file), "warnings": warnings, "variants": predictions}
+        )
         print(f"{self.separator}\n{element}", end="")
         self.separator = ","
 
@@ -264,16 +273,17 @@ def predict(
     files: list[Path],
     variants: list[Variant],
     printer: Table | Json,
-    read_image: Callable[[Path], np.ndarray],
+    read_image: Callable[[Path], Seen],
 ) -> bool:
-    """Print the predictions for all files; a line on stderr for each that can't be read.
+    """Print the predictions for all files.
+
+    A line on stderr names each file that cannot be read, or only with doubts.
 
     Args:
         files: Images.
         variants: The models.
         printer: Prints the predictions.
-        read_image: Returns the model input of a file, (height, width) uint8, or raises
-            `InputError`.
+        read_image: Returns the model input of a file, or raises `InputError`.
 
     Returns:
         Whether all could be read.
@@ -285,7 +295,7 @@ def predict(
     hidden = True if sys.stdout.isatty() else None
     with tqdm(total=len(files), unit=" images", leave=False, disable=hidden) as bar:
         for start in range(0, len(files), BATCH_SIZE):
-            images = {}
+            images: dict[Path, Seen] = {}
             for file in files[start : start + BATCH_SIZE]:
                 try:
                     images[file] = read_image(file)
@@ -293,21 +303,87 @@ def predict(
                     complete = False
                     bar.clear()
                     log.error("error: %s", error)  # noqa: TRY400 (no traceback)
+                else:
+                    if doubts := "; ".join(images[file].doubts):
+                        bar.clear()
+                        log.warning("warning: %s: %s", name_of(file), doubts)
                 bar.update()
             if images:
-                stacked = np.stack(list(images.values()))
+                stacked = np.stack([seen.pixels for seen in images.values()])
                 columns = [variant.predictions(stacked) for variant in variants]
                 names = [variant.name for variant in variants]
                 for file, *predictions in zip(images, *columns, strict=True):
-                    printer.row(file, dict(zip(names, predictions, strict=True)))
+                    by_name = dict(zip(names, predictions, strict=True))
+                    printer.row(file, by_name, images[file].doubts)
     printer.close()
     return complete
+
+
+def predict_table(
+    path: Path, variant: Variant, shape: tuple[int, int], options: Options
+) -> list[Any]:
+    """Return the predicted class of each line of a CSV file.
+
+    Args:
+        path: The file, with or without a header and a column of labels.
+        variant: The model.
+        shape: Height and width of the images that it was trained on.
+        options: How to change the images, as those of the data set.
+
+    Raises:
+        InputError: If the file cannot be read, or its images have another size.
+    """
+    table = csv_table.read(path)
+    images = arrays.to_images(table.images, path, options)
+    if images.shape[1:] != shape:
+        there, trained = (" by ".join(map(str, s)) for s in (images.shape[1:], shape))
+        raise InputError(
+            f"{path}: has images of {there} pixels, but {variant.name} was trained on "
+            f"images of {trained}"
+        )
+    if table.labels is not None:
+        log.info("%s: its labels are not used", path)
+    return [
+        prediction["class"]
+        for start in range(0, len(images), BATCH_SIZE)
+        for prediction in variant.predictions(images[start : start + BATCH_SIZE])
+    ]
+
+
+def write_submission(classes: list[Any], output: Path | None) -> None:
+    """Write what Kaggle's Digit Recognizer takes: a line for each image, from 1.
+
+    Args:
+        classes: The predicted class of each image.
+        output: The file; None: stdout.
+    """
+    header, rows = ("ImageId", "Label"), [*enumerate(classes, start=1)]
+    if output is not None:
+        files.write_csv(output, header, rows)
+        log.info("%s: %d predictions", output, len(rows))
+    else:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([header, *rows])
+
+
+def _check_arguments(arguments: argparse.Namespace) -> None:
+    """Raise `InputError` if arguments do not belong together."""
+    output: Path | None = arguments.output
+    if arguments.csv is None:
+        if output is not None or arguments.force:
+            raise InputError("--output and --force are for --csv")
+        if not arguments.paths:
+            raise InputError("name an image, a folder of images, or a file with --csv")
+        return
+    if arguments.paths or arguments.json:
+        raise InputError("--csv takes no images and no --json")
+    if output is not None and output.exists() and not arguments.force:
+        raise InputError(f"{output}: exists; --force replaces it")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command line."""
     paths = parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH",
+        "paths", nargs="*", type=Path, metavar="PATH",
         help=f"an image ({', '.join(image_input.FORMATS)}), or a folder of them",
     )  # fmt: skip
     cli.complete_with(paths, "FILE")
@@ -316,17 +392,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="use only this variant, and show its scores; may be given several times",
     )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print all scores as JSON")
+    table = parser.add_argument(
+        "--csv", type=Path, metavar="FILE",
+        help="classify the images in a CSV file with one variant; print ImageId,Label",
+    )  # fmt: skip
+    cli.complete_with(table, "FILE")
+    output = parser.add_argument(
+        "--output", type=Path, metavar="FILE", help="with --csv: write to this file"
+    )
+    cli.complete_with(output, "FILE")
+    parser.add_argument(
+        "--force", action="store_true", help="replace the file of --output if it exists"
+    )
     cli.add_root(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Load the models, classify, and return the exit status."""
     root = arguments.root
+    _check_arguments(arguments)
     with cli.commands_act_on(root):
         checked = params.load(root / "params.yaml")
+        chosen = {*(arguments.variant or checked.variants)}
+        if arguments.csv is not None and len(chosen) > 1:
+            names = ", ".join(sorted(chosen))
+            raise InputError(f"--csv takes one variant; name it with --variant: {names}")
         variants = load(checked, arguments.variant, root)
         shape = image_shape(variants, root)
-    mnist_like = checked.dataset.name in MNIST_LIKE
+    if arguments.csv is not None:
+        classes = predict_table(arguments.csv, variants[0], shape, checked.dataset.options)
+        write_submission(classes, arguments.output)
+        return 0
+    block = checked.dataset
     files: dict[Path, None] = {}
     complete = True
     for path in arguments.paths:
@@ -342,6 +439,8 @@ def main(arguments: argparse.Namespace) -> int:
         list(files),
         variants,
         Json() if arguments.json else table,
-        lambda path: image_input.load(path, shape, mnist_like=mnist_like),
+        lambda path: image_input.load(
+            path, shape, mnist_like=block.mnist_like, invert=block.invert
+        ),
     )
     return int(not complete)

@@ -2,13 +2,15 @@
 
 Without a name it lists the tunings of params.yaml. With names it runs them with DVC
 (`dvc repro check`, then `dvc repro tuning/dvc.yaml:tune@NAME`) and prints what each value
-reached. With --apply it writes the best values of a tuning that has run into params.yaml,
-and changes nothing else there.
+reached. With --scheduler, or if DIGITS_SCHEDULER is set, the fits run on a Dask cluster
+(docs/cluster.md); the result is the same. With --apply it writes the best values of a
+tuning that has run into params.yaml, and changes nothing else there.
 """
 
 import argparse
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from digits import pipeline
+from digits import cluster, pipeline
 from digits.config import cli, params
 from digits.config.edit import Key, set_values, written
 from digits.config.params import Params, Variant
@@ -31,6 +33,7 @@ examples:
   digits tune                                    list the tunings
   digits tune multinomial_C                      run one, and show what each value reached
   digits tune --all                              run all
+  digits tune --all --scheduler tcp://head:8786  on a Dask cluster
   digits tune --apply multinomial_C              write the best value into params.yaml
   digits tune --apply --simplest multinomial_C   the simplest within one standard error
 
@@ -258,23 +261,29 @@ def apply(root: Path, name: str, kind: str) -> None:
         print(cli.commands_for(root, "next: `dvc repro`, then `dvc metrics diff`"))
 
 
-def run(root: Path, names: Sequence[str]) -> int:
+def run(root: Path, names: Sequence[str], scheduler: str) -> int:
     """Run tunings with DVC, and return its exit status.
 
     DVC reads tuning/stages.yaml before a stage runs, so `check`, which writes it, is first.
+
+    Args:
+        root: The folder of the project.
+        names: The tunings.
+        scheduler: The address of a Dask cluster's scheduler; empty: on this machine.
     """
     targets = [f"{FOLDER / 'dvc.yaml'}:tune@{name}" for name in names]
-    return _dvc(root, "repro", "check") or _dvc(root, "repro", *targets)
+    return _dvc(root, scheduler, "check") or _dvc(root, scheduler, *targets)
 
 
-def _dvc(root: Path, *arguments: str) -> int:
-    """Run DVC in a folder with this terminal, and return its exit status.
+def _dvc(root: Path, scheduler: str, *targets: str) -> int:
+    """Run `dvc repro` in a folder with this terminal, and return its exit status.
 
     Ctrl-C goes to DVC as well, and this process waits until it has ended.
     """
-    command = (sys.executable, "-m", "dvc", *arguments)
+    command = (sys.executable, "-m", "dvc", "repro", *targets)
+    environment = os.environ | {cluster.VARIABLE: scheduler}
     sys.stdout.flush()
-    with subprocess.Popen(command, cwd=root) as process:  # noqa: S603 (DVC; no shell)
+    with subprocess.Popen(command, cwd=root, env=environment) as process:  # noqa: S603 (DVC; no shell)
         before = signal.signal(signal.SIGINT, lambda *_: None)
         try:
             return process.wait()
@@ -311,6 +320,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="with --apply: the simplest values within one standard error of the best",
     )
+    cli.add_scheduler(parser)
     cli.add_root(parser)
 
 
@@ -328,7 +338,7 @@ def main(arguments: argparse.Namespace) -> int:
             for name in names:
                 apply(root, name, "simplest" if arguments.simplest else "best")
         elif names:
-            if status := run(root, names):
+            if status := run(root, names, cluster.named(arguments.scheduler)):
                 return status
             for name in names:
                 print(f"\n{summary(checked, name, result(root, name))}")

@@ -29,14 +29,17 @@ from digits import methods
 from digits.config.blocks import Block, Evaluate, Seed, TrainBlock
 from digits.config.tuning import FOUND, THRESHOLDS, Tuning
 from digits.data import regular
-from digits.data.dataset import class_name
+from digits.data.dataset import MAX_SIDE, class_name
+from digits.data.options import Options
 from digits.data.registry import DATASETS
 from digits.errors import InputError
+from digits.images.mnist_format import MNIST_LIKE
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 TuningName = Annotated[str, Field(pattern=r"^[a-z][A-Za-z0-9_]*$", max_length=64)]
 Label = Annotated[int, Field(ge=0, le=99)]
 ClassName = Annotated[str, Field(max_length=100), AfterValidator(class_name)]
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]  # pixels
 AtLeastTwo = Field(min_length=2, max_length=100, strict=False)
 
 
@@ -66,9 +69,8 @@ class Dataset(Block):
         "custom: your own data, under data/own/."
     )
     source: Annotated[str, Field(min_length=1, max_length=1000)] = Field(
-        description="auto: try the mirrors in turn. Otherwise the path of an npz or CSV "
-        "file, or of a folder with such files, with IDX files, or with images in "
-        "train/<class>/ and test/<class>/."
+        description="auto: try the mirrors in turn. Otherwise the path of a file or a "
+        "folder, in one of the formats of docs/data.md."
     )
     test_share: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         default=None,
@@ -76,11 +78,38 @@ class Dataset(Block):
         "class becomes test images.",
     )
     seed: Seed = Field(default=0, description="Seed of the draw of test images.")
+    size: Annotated[tuple[Side, Side], Field(strict=False)] | None = Field(
+        default=None,
+        description="custom data: the height and width to which images are brought, in "
+        "pixels, with their aspect ratio kept.",
+    )
+    invert: bool = Field(
+        default=False,
+        description="custom data: invert the grey values, if the ink is dark on light.",
+    )
+    transpose: bool = Field(
+        default=False,
+        description="custom data: exchange rows and columns, as EMNIST's images need it.",
+    )
+    centre: bool = Field(
+        default=False,
+        description="custom data: bring the digit in each image to the format of MNIST.",
+    )
 
     @property
     def names(self) -> tuple[str, ...] | None:
         """The names of the classes, where they are known without the data."""
         return DATASETS[self.name].names if self.name in DATASETS else None
+
+    @property
+    def mnist_like(self) -> bool:
+        """Whether the images are digits in MNIST's format."""
+        return self.name in MNIST_LIKE or self.centre
+
+    @property
+    def options(self) -> Options:
+        """How to read the images of custom data."""
+        return Options(**self.model_dump(include={*Options._fields}))
 
     @model_validator(mode="after")
     def _source_can_be_used_and_watched(self) -> Self:
@@ -101,10 +130,14 @@ class Dataset(Block):
                     "(so that DVC notices when it changes), got {source}",
                     {"source": repr(self.source)},
                 )
-        elif given := self.model_fields_set & {"test_share", "seed"}:
+            if self.centre and self.invert:
+                raise PydanticCustomError(
+                    "dataset", "centre finds dark ink as well as light ink; remove invert"
+                )
+        elif given := self.model_fields_set & {*Options._fields}:
             raise PydanticCustomError(
                 "dataset",
-                "{key} is only for custom data: {name} has test images",
+                "{key} is only for custom data: the arrays of {name} are known",
                 {"key": min(given), "name": self.name},
             )
         return self

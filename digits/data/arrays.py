@@ -12,7 +12,7 @@ import numpy as np
 
 from digits.data import dataset
 from digits.data.dataset import MAX_CLASSES, Dataset, class_name
-from digits.data.holdout import Holdout
+from digits.data.options import KEEP, Options
 from digits.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ BLOCK_ROWS = 1000  # images that are converted at a time
 WHITE = 255  # grey value
 WHITE_16 = 65535  # grey value, of 16 bits
 DARK = 128  # below it, not even half of the grey values are used
+VISIBLE = 4  # grey values between the darkest and the brightest pixel of an image
 N_COLOURS = 3
 ROUNDING = 1e-3  # grey values, of float32
 NUMBERS = {str(label): label for label in range(MAX_CLASSES)}
@@ -30,7 +31,7 @@ def to_dataset(
     arrays: dict[str, np.ndarray],
     origin: object,
     names: Sequence[str] | None = None,
-    holdout: Holdout | None = None,
+    options: Options = KEEP,
 ) -> Dataset:
     """Convert arrays to a data set.
 
@@ -43,14 +44,16 @@ def to_dataset(
         origin: Where they are from, for the error.
         names: The names of the classes, in the order of their labels; None if the labels
             are the names.
-        holdout: How to draw test images; None if the arrays have them.
+        options: How to change the images; without test images, how to draw them.
 
     Raises:
         InputError: If an array is missing or cannot be converted, or as
             `dataset.from_arrays` does.
     """
-    splits = _splits(arrays, origin, holdout)
+    splits = _splits(arrays, origin, is_whole=options.holdout is not None)
     images = _as_grey({s: arrays[f"x_{s}"] for s in splits}, origin)
+    if options.changes_images:
+        images = {s: _prepare(a, options, f"{origin}: x_{s}") for s, a in images.items()}
     given = {s: _as_vector(arrays[f"y_{s}"], len(images[s]), origin, s) for s in splits}
     if any(labels.dtype.kind in "US" for labels in given.values()):
         if names is not None:
@@ -64,24 +67,48 @@ def to_dataset(
         if names is not None:
             labels = _from_zero(labels, len(names), origin)
     found = {f"x_{s}": images[s] for s in splits} | {f"y_{s}": labels[s] for s in splits}
-    if holdout:
+    if options.holdout:
         # checked before: from_arrays wants both splits
         twice = found | {"x_test": found["x_train"], "y_test": found["y_train"]}
         whole = dataset.from_arrays(twice, origin, names)
-        return Dataset(*holdout.divide(whole.train, origin), whole.names)
+        return Dataset(*options.holdout.divide(whole.train, origin), whole.names)
     return dataset.from_arrays(found, origin, names)
 
 
+def to_images(images: np.ndarray, origin: object, options: Options = KEEP) -> np.ndarray:
+    """Convert images without labels as `to_dataset` does.
+
+    Args:
+        images: As those of `to_dataset`.
+        origin: Where they are from, for the error.
+        options: How to change them.
+
+    Returns:
+        (n_samples, height, width) uint8.
+
+    Raises:
+        InputError: If they cannot be converted.
+    """
+    grey = _as_grey({"test": images}, origin)["test"]
+    if options.changes_images:
+        return _prepare(grey, options, f"{origin}: x_test")
+    return dataset.as_bytes(grey, 3, WHITE, f"{origin}: x_test")
+
+
 def _splits(
-    arrays: dict[str, np.ndarray], origin: object, holdout: Holdout | None
+    arrays: dict[str, np.ndarray], origin: object, *, is_whole: bool
 ) -> tuple[str, ...]:
-    """Return the splits that the arrays have. Raises `InputError` if one is missing."""
+    """Return the splits that the arrays have, only `train` if they are to be divided.
+
+    Raises:
+        InputError: If one is missing, or there is one too many.
+    """
     has_test = "x_test" in arrays or "y_test" in arrays
-    if has_test and holdout:
+    if has_test and is_whole:
         raise InputError(
             f"{origin}: has test images, so remove dataset.test_share from params.yaml"
         )
-    splits = ("train",) if holdout else ("train", "test")
+    splits = ("train",) if is_whole else ("train", "test")
     missing = [f"{k}_{s}" for s in splits for k in "xy" if f"{k}_{s}" not in arrays]
     if missing == ["x_test", "y_test"]:
         raise InputError(
@@ -91,6 +118,20 @@ def _splits(
     if missing:
         raise InputError(f"{origin}: has no array {', '.join(missing)}")
     return splits
+
+
+def _prepare(images: np.ndarray, options: Options, where: str) -> np.ndarray:
+    """Return images changed by the options, (n_samples, height, width) uint8."""
+    try:
+        prepared, n = options.prepare(dataset.as_bytes(images, 3, WHITE, where))
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
+    shape = " by ".join(map(str, prepared.shape[1:]))
+    if options.centre:
+        log.info("%s: %d of %d images are changed to be centred", where, n, len(images))
+    elif n:
+        log.info("%s: all images are brought to %s pixels", where, shape)
+    return prepared
 
 
 def warn_if_dark(images: np.ndarray, origin: object) -> None:
@@ -105,6 +146,26 @@ def warn_if_dark(images: np.ndarray, origin: object) -> None:
             if highest
             else "",
         )
+
+
+def warn_if_blank(data: Dataset, origin: object) -> None:
+    """Warn if no training image of a class shows anything: all are of one grey value."""
+    flat = data.train.images.reshape(len(data.train.images), -1)
+    if flat.shape[1] == 1:
+        return
+    is_blank = flat.max(axis=1) - flat.min(axis=1) < VISIBLE
+    if not is_blank.any():
+        return
+    for label in dataset.labels_in(data.train.labels):
+        of_class = is_blank[data.train.labels == label]
+        if of_class.all():
+            log.warning(
+                "warning: %s: all training images of the class %s (%d) are blank: each has "
+                "only one grey value, or nearly so",
+                origin,
+                data.names[label],
+                len(of_class),
+            )
 
 
 def _as_grey(images: dict[str, np.ndarray], origin: object) -> dict[str, np.ndarray]:

@@ -89,7 +89,7 @@ def read(path: Path, column: int | None = None) -> Table:
             that is not a number, or if it is not clear which column is the label.
     """
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             lines = _lines(file, path)
             number, first = next(lines, (0, ""))
             if not first:
@@ -104,13 +104,29 @@ def read(path: Path, column: int | None = None) -> Table:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[TextIO]:
+def opened(path: Path) -> Iterator[TextIO]:
     """Open a text file, whether or not it is compressed by gzip."""
     with regular.file(path).open("rb") as file:
         is_zipped = file.read(2) == b"\x1f\x8b"
         file.seek(0)
         with gzip.open(file) if is_zipped else nullcontext(file) as content:
             yield io.TextIOWrapper(content, encoding="utf-8-sig")
+
+
+def rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the values of each line that is not blank, with the line's number.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    separator = ""
+    try:
+        with opened(path) as file:
+            for number, line in _lines(file, path):
+                separator = separator or max(SEPARATORS, key=line.count)
+                yield number, next(csv.reader([line], delimiter=separator), [])
+    except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read as CSV: {error}") from error
 
 
 def _line(file: TextIO, path: Path, number: int) -> str:
@@ -219,7 +235,7 @@ def _parse(
         raise InputError(f"{path}: has no images")
     numbers = np.concatenate(blocks)
     if layout.label is not None:
-        return Table(numbers, _as_numbers(list(codes))[np.concatenate(labels)])
+        return Table(numbers, as_numbers(list(codes))[np.concatenate(labels)])
     if _is_square(layout.n_numbers):
         return Table(numbers, None)
     if column is None:
@@ -303,7 +319,7 @@ def _numbers(rows: list[_Row], layout: Layout, separator: str) -> np.ndarray:
     raise InputError(f"{rows[0].where}, or one of the next {len(rows)}: cannot be parsed")
 
 
-def _as_numbers(labels: list[str]) -> np.ndarray:
+def as_numbers(labels: list[str]) -> np.ndarray:
     """Return labels as numbers, or as texts if one is not a number."""
     if all(map(_is_number, labels)):
         return np.array(labels, dtype=np.float64)

@@ -84,8 +84,8 @@ def from_arrays(
         raise InputError(f"{origin}: has no array {', '.join(missing)}")
     train, test = (
         Split(
-            _as_bytes(arrays[f"x_{split}"], 3, 255, f"{origin}: x_{split}"),
-            _as_bytes(arrays[f"y_{split}"], 1, MAX_CLASSES - 1, f"{origin}: y_{split}"),
+            as_bytes(arrays[f"x_{split}"], 3, 255, f"{origin}: x_{split}"),
+            as_bytes(arrays[f"y_{split}"], 1, MAX_CLASSES - 1, f"{origin}: y_{split}"),
         )
         for split in ("train", "test")
     )
@@ -120,7 +120,8 @@ def _check_sizes(train: Split, test: Split, origin: object) -> None:
     if max(train.images.shape[1:]) > MAX_SIDE:
         raise InputError(
             f"{origin}: the images are {_size(train)} pixels; make them at most "
-            f"{MAX_SIDE} by {MAX_SIDE}"
+            f"{MAX_SIDE} by {MAX_SIDE}, or set dataset.size in params.yaml, such as to "
+            "[28, 28]"
         )
 
 
@@ -159,7 +160,7 @@ def check_names(names: Sequence[str], origin: object) -> tuple[str, ...]:
     return found
 
 
-def _as_bytes(array: np.ndarray, ndim: int, highest: int, where: str) -> np.ndarray:
+def as_bytes(array: np.ndarray, ndim: int, highest: int, where: str) -> np.ndarray:
     """Return an array as contiguous uint8, if it has integers in the right range.
 
     Args:

@@ -13,6 +13,18 @@ from pathspec import GitIgnoreSpec
 from digits.data import regular
 from digits.errors import InputError
 
+# Files and folders of macOS, Windows, Synology's servers and programs that pack archives.
+_OF_SYSTEM = {
+    ".ds_store", "__macosx", ".appledouble", ".directory", "thumbs.db", "ehthumbs.db",
+    "desktop.ini", "$recycle.bin", "system volume information", "@eadir", "#recycle",
+    "lost+found",
+}  # fmt: skip
+
+
+def is_of_system(path: Path) -> bool:
+    """Tell whether a file or a folder was made by a system, and has no data."""
+    return path.name.lower() in _OF_SYSTEM or path.name.startswith("._")
+
 
 class Ignored:
     """Tells whether .dvcignore lists a path, or a folder that contains it."""

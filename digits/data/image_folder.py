@@ -10,6 +10,7 @@ The names of the folders are the names of the classes. Sorted, they have the lab
 """
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,17 +18,18 @@ import numpy as np
 
 from digits.data import dataset, roles
 from digits.data.dataset import MAX_CLASSES, MAX_SIDE, Dataset, Split, class_name
-from digits.data.holdout import Holdout
-from digits.data.ignore import NOTHING, Ignored
+from digits.data.ignore import NOTHING, Ignored, is_of_system
+from digits.data.options import KEEP, Options
 from digits.errors import InputError
 from digits.images import image_input
+from digits.images.in_memory import Picture
 
 log = logging.getLogger(__name__)
 
 NUMERIC_NAMES = tuple(map(str, range(MAX_CLASSES)))
 
 
-class _ImageFile(NamedTuple):
+class ImageFile(NamedTuple):
     """A labelled image file.
 
     Sorted, the files take one image of each class in turn, so that a part of them has
@@ -36,30 +38,32 @@ class _ImageFile(NamedTuple):
     Attributes:
         position: The file's position in its folder.
         label: The number of its class.
-        path: The file.
+        path: The file, or its content.
     """
 
     position: int
     label: int
-    path: Path
+    path: Path | Picture
 
 
-def read(root: Path, ignored: Ignored = NOTHING, holdout: Holdout | None = None) -> Dataset:
+def read(root: Path, ignored: Ignored = NOTHING, options: Options = KEEP) -> Dataset:
     """Read images as grey values from 0 to 255.
 
     Args:
-        root: A folder with the folders `train/` and `test/`; with `holdout`, only `train/`,
-            or without it the folders of the classes.
+        root: A folder with the folders `train/` and `test/`; with `test_share`, only
+            `train/`, or without it the folders of the classes.
         ignored: What to leave out, in addition to hidden files and those of `dvc add`.
-        holdout: How to draw test images; None if there is a folder of them.
+        options: How to change the images; without a folder of test images, how to draw
+            them.
 
     Raises:
-        InputError: If a file is not an image, is damaged, larger than 64 by 64 or of
-            another size than the first one; if a class has no training image or no class
-            has a test image; if there are fewer than 2 classes or more than 100; if a
-            test class is not a training class; if .dvcignore lists a class's name.
+        InputError: If a file is not an image or is damaged; if, without `size`, it is
+            larger than 64 by 64 or of another size than the first one; if a class has no
+            training image or no class has a test image; if there are fewer than 2 classes
+            or more than 100; if a test class is not a training class; if .dvcignore lists
+            a class's name.
     """
-    splits = _split_folders(root, holdout)
+    splits = _split_folders(root, is_whole=options.holdout is not None)
     folders = _class_folders(splits["train"], ignored)
     names = dataset.check_names([folder.name for folder in folders], splits["train"])
     labels = {name: label for label, name in enumerate(names)}
@@ -68,37 +72,30 @@ def read(root: Path, ignored: Ignored = NOTHING, holdout: Holdout | None = None)
         names = NUMERIC_NAMES[: max(labels.values()) + 1]
     train = _labelled_files(folders, labels, ignored)
     _refuse_empty(folders, train)
-    first = min(train).path
-    size = image_input.image_size(first)
-    if max(size) > MAX_SIDE:
-        raise InputError(
-            f"{first}: is {_words(size)} pixels; make all images at most "
-            f"{MAX_SIDE} by {MAX_SIDE}"
-        )
-    if holdout:
-        kept, drawn = holdout.divide(_load(train, size, first), root)
-        return Dataset(kept, drawn, names)
+    if options.holdout:
+        whole = load(root, options, train=train)["train"]
+        return Dataset(*options.holdout.divide(whole, root), names)
     test = _labelled_files(_test_folders(splits, labels, ignored), labels, ignored)
     if not test:
         raise InputError(f"{splits['test']}: there is no image in this folder")
-    return Dataset(_load(train, size, first), _load(test, size, first), names)
+    return Dataset(**load(root, options, train=train, test=test), names=names)
 
 
-def _split_folders(root: Path, holdout: Holdout | None) -> dict[str, Path]:
-    """Return the folder of the training images, and without `holdout` of the test images.
+def _split_folders(root: Path, *, is_whole: bool) -> dict[str, Path]:
+    """Return the folder of the training images, and that of the test images.
 
     Raises:
-        InputError: If there is none for the test images, or one in spite of `holdout`.
+        InputError: If there is none for the test images, or one in spite of `is_whole`.
     """
     splits = roles.split_folders(root)
     if "train" not in splits:  # the folders may be the classes
         splits = {"train": root}
-    if holdout and "test" in splits:
+    if is_whole and "test" in splits:
         raise InputError(
             f"{splits['test']}: has test images, so remove dataset.test_share from "
             "params.yaml"
         )
-    if not holdout and "test" not in splits:
+    if not is_whole and "test" not in splits:
         raise InputError(
             f"{root}: has no folders train and test, each with a folder of images for each "
             "class; to draw test images from the others, set dataset.test_share in "
@@ -116,7 +113,7 @@ def _split_folders(root: Path, holdout: Holdout | None) -> dict[str, Path]:
 
 def _labelled_files(
     folders: list[Path], labels: dict[str, int], ignored: Ignored
-) -> list[_ImageFile]:
+) -> list[ImageFile]:
     """Return the image files in classes' folders.
 
     Args:
@@ -125,7 +122,7 @@ def _labelled_files(
         ignored: What to leave out.
     """
     return [
-        _ImageFile(position, labels[class_name(folder.name)], path)
+        ImageFile(position, labels[class_name(folder.name)], path)
         for folder in folders
         for position, path in enumerate(_files(folder, ignored))
     ]
@@ -142,36 +139,115 @@ def _test_folders(
     return folders
 
 
-def _refuse_empty(folders: list[Path], found: list[_ImageFile]) -> None:
+def _refuse_empty(folders: list[Path], found: list[ImageFile]) -> None:
     """Raise `InputError` if a folder has none of the files."""
-    filled = {file.path.parent for file in found}
+    filled = {file.path.parent for file in found if isinstance(file.path, Path)}
     for folder in folders:
         if folder not in filled:
             raise InputError(f"{folder}: there is no image in this folder")
 
 
-def _load(found: list[_ImageFile], size: tuple[int, int], first: Path) -> Split:
-    """Read image files, all of which must have one size.
+def load(root: Path, options: Options, **splits: list[ImageFile]) -> dict[str, Split]:
+    """Read image files, all of which must have one size, unless they are brought to one.
 
     Args:
-        found: The files.
-        size: The height and width that they must have, in pixels.
-        first: The file whose size that is.
+        root: The folder, for the log.
+        options: How to change the images.
+        splits: The files of each split; the first one of `train` has the size.
+
+    Raises:
+        InputError: As `read` does. It has the name of the first file that cannot be read,
+            and says how many others there are.
     """
     from tqdm import tqdm  # noqa: PLC0415 (slow to import)
 
-    images = np.empty((len(found), *size), np.uint8)
-    labels = np.empty(len(found), np.uint8)
-    bar = tqdm(sorted(found), unit=" images", leave=False, disable=None)
-    for i, (_, label, path) in enumerate(bar):
-        other = image_input.image_size(path)  # before a large image takes memory
-        if other != size:
+    first = min(splits["train"]).path
+    size = None if options.size else _size_of_all(first)
+    upright = size[::-1] if size and options.transpose else size
+    loaded = {
+        name: Split(
+            np.empty((len(found), *(options.size or upright or ())), np.uint8),
+            np.empty(len(found), np.uint8),
+        )
+        for name, found in splits.items()
+    }
+    files = [
+        (loaded[name], i, file)
+        for name, found in splits.items()
+        for i, file in enumerate(sorted(found))
+    ]
+    mistakes: list[str] = []
+    n_resized = 0
+    bar = tqdm(files, unit=" images", leave=False, disable=None)
+    for split, i, (_, label, path) in bar:
+        split.labels[i] = label
+        try:
+            found = image_input.image_size(path)  # before a large image takes memory
+            if size in (None, found):
+                split.images[i] = _prepared(path, split.images.shape[1:], options)
+                n_resized += found[:: -1 if options.transpose else 1] != options.size
+        except InputError as error:
+            mistakes.append(str(error))
+            continue
+        if size not in (None, found):
             raise InputError(
-                f"{path}: is {_words(other)} pixels, but {first} is {_words(size)}; "
-                "make all images the same size"
+                f"{path}: is {_words(found)} pixels, but {first} is {_words(size)}; make "
+                "all images the same size, or set dataset.size in params.yaml, such as to "
+                "[28, 28]"
             )
-        images[i], labels[i] = image_input.to_grey(image_input.read_rgb(path)), label
-    return Split(images, labels)
+    if mistakes:
+        others = len(mistakes) - 1
+        raise InputError(
+            mistakes[0]
+            + f"; {others} other {'image' if others == 1 else 'images'} cannot be read"
+            * bool(others)
+        )
+    if options.size:
+        log.info(
+            "%s: %d of %d images are brought to %s pixels",
+            root, n_resized, len(files), _words(options.size),
+        )  # fmt: skip
+    return loaded
+
+
+def load_all(
+    root: Path, options: Options, splits: Mapping[str, Sequence[Path | Picture]]
+) -> dict[str, Split]:
+    """Read image files without labels, in their order, as `load` does."""
+    listed = {
+        split: [ImageFile(i, 0, file) for i, file in enumerate(found)]
+        for split, found in splits.items()
+    }
+    return load(root, options, **listed)
+
+
+def _size_of_all(first: Path | Picture) -> tuple[int, int]:
+    """Return the size of the first image. Raises `InputError` if it is too large."""
+    size = image_input.image_size(first)
+    if max(size) > MAX_SIDE:
+        raise InputError(
+            f"{first}: is {_words(size)} pixels; make all images at most {MAX_SIDE} by "
+            f"{MAX_SIDE}, or set dataset.size in params.yaml, such as to [28, 28]"
+        )
+    return size
+
+
+def _prepared(path: Path | Picture, shape: tuple[int, ...], options: Options) -> np.ndarray:
+    """Return an image file's grey values, `shape` uint8, changed by the options.
+
+    Raises:
+        InputError: If it cannot be read, or there is no ink to centre.
+    """
+    colours = image_input.read_rgb(path)
+    if options.transpose:
+        colours = colours.swapaxes(0, 1)
+    height, width = shape
+    found = image_input.framed(
+        colours, (height, width), mnist_like=options.centre, invert=options.invert
+    )
+    if found is None and options.centre:
+        raise InputError(f"{path}: is empty, or its ink is too faint to centre it")
+    return np.zeros(shape, np.uint8) if found is None else found
 
 
 def _class_folders(folder: Path, ignored: Ignored) -> list[Path]:
@@ -205,7 +281,7 @@ def _visible(folder: Path, ignored: Ignored) -> list[Path]:
         return sorted(
             path
             for path in folder.iterdir()
-            if not path.name.startswith(".")
+            if not (path.name.startswith(".") or is_of_system(path))
             if path.is_dir() or not (ignored(path) or path.suffix == ".dvc")
         )
     except OSError as error:

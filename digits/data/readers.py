@@ -1,4 +1,4 @@
-"""Readers of data sets in files: npz, npy, CSV, IDX and image folders, with class names.
+"""Readers of data sets in files and folders, in all formats of docs/data.md.
 
 No module here uses the network; `mirrors` does.
 """
@@ -12,15 +12,26 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 
-from digits.data import arrays, csv_table, dataset, files, regular, roles
+from digits.data import (
+    archives,
+    arrays,
+    csv_table,
+    dataset,
+    files,
+    hdf5,
+    matlab,
+    parquet,
+    regular,
+    roles,
+)
 from digits.data.dataset import ARRAY_NAMES, Dataset
-from digits.data.holdout import Holdout
-from digits.data.ignore import NOTHING, Ignored
+from digits.data.ignore import NOTHING, Ignored, is_of_system
+from digits.data.options import KEEP, Options
 from digits.errors import InputError, printable
 
 log = logging.getLogger(__name__)
@@ -37,13 +48,13 @@ IDX_NAMES = {
 NAMES_FILES = ("names.txt", "names.json")
 
 
-def read_custom(source: str, root: Path, holdout: Holdout | None = None) -> Dataset:
+def read_custom(source: str, root: Path, options: Options = KEEP) -> Dataset:
     """Read custom data, which has no known checksum: DVC must notice when it changes.
 
     Args:
         source: Its path, under data/own/.
         root: The project's folder.
-        holdout: How to draw test images; None if the data has them.
+        options: How to read the images, and how to change them.
 
     Raises:
         InputError: If a folder in it is a symbolic link, which DVC does not follow; if
@@ -65,33 +76,34 @@ def read_custom(source: str, root: Path, holdout: Holdout | None = None) -> Data
             f"{path}: DVC would not notice when it changes, because .dvcignore lists its "
             "name, or that of a folder that contains it; give it another name"
         )
-    return read(path, ignored, holdout)
+    return read(path, ignored, options)
 
 
 # The types of an IDX file's values, by the third byte.
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 IDX_FILE = re.compile(r"ubyte|idx\d", re.IGNORECASE)
 MAX_DEPTH = 3  # of an IDX file below the source, such as MNIST/raw/…
+ARRAYS_SUFFIXES = (".mat", ".h5", ".hdf5", ".hdf")
 CSV_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
-def read(path: Path, ignored: Ignored = NOTHING, holdout: Holdout | None = None) -> Dataset:
-    """Read a file, or a folder that holds npz, npy, CSV, IDX files, or images by class.
+def read(path: Path, ignored: Ignored = NOTHING, options: Options = KEEP) -> Dataset:
+    """Read a file or a folder in any of the formats that docs/data.md lists.
 
-    The names of the classes are those of the images' folders, labels that are texts, the
-    npz's array `names`, or the lines of a file next to the data (`NAMES_FILES`). Otherwise
-    the labels are the names.
+    The names of the classes are those of the images' folders, labels that are texts, names
+    in the file, or the lines of a file next to the data (`NAMES_FILES`). Otherwise the
+    labels are the names.
 
     Args:
         path: The file or the folder.
         ignored: Which files in the folder to leave out.
-        holdout: How to draw test images; None if the data has them.
+        options: How to read the images, and how to change them.
 
     Raises:
         InputError: If there is no such data at `path`, or it is damaged, or if a class has
             test images but no training image.
     """
-    data = _read(path, ignored, holdout)
+    data = _read(path, ignored, options)
     train, test = (dataset.labels_in(split.labels) for split in data.splits.values())
     if untrained := [data.names[label] for label in test if label not in train]:
         raise InputError(
@@ -100,39 +112,154 @@ def read(path: Path, ignored: Ignored = NOTHING, holdout: Holdout | None = None)
             "these test images"
         )
     arrays.warn_if_dark(data.train.images, path)
+    arrays.warn_if_blank(data, path)
     return data
 
 
-def _read(path: Path, ignored: Ignored, holdout: Holdout | None) -> Dataset:
+def _read(path: Path, ignored: Ignored, options: Options) -> Dataset:
     """Read data in any of the formats, as `read` does."""
     if path.is_dir():
-        return _read_folder(path, ignored, holdout)
-    if path.name.lower().endswith(CSV_SUFFIXES) and path.exists():
-        return _read_csv(path, [path], holdout)
-    return _read_npz(path, holdout)
+        return _read_folder(path, ignored, options)
+    if not path.exists():
+        raise InputError(f"{path}: does not exist; it is `dataset.source` in params.yaml")
+    if not path.is_file():
+        raise InputError(f"{path}: is not a file")
+    if archives.is_archive(path):
+        log.debug("an archive")
+        with archives.unpacked(path) as folder:
+            return _read_folder(folder, NOTHING, options)
+    if path.name.lower().endswith(CSV_SUFFIXES):
+        return _read_csv(path, [path], options)
+    if path.suffix.lower() == parquet.SUFFIX:
+        return _read_parquet(path, [path], options)
+    if path.suffix.lower() in ARRAYS_SUFFIXES:
+        return _read_arrays(path, [path], options)
+    return _read_npz(path, options)
 
 
-def _read_folder(folder: Path, ignored: Ignored, holdout: Holdout | None) -> Dataset:
+class _Folder(NamedTuple):
+    """A folder that may hold data.
+
+    Attributes:
+        path: The folder.
+        found: The files and folders in it, sorted, except what is left out.
+        ignored: Which files to leave out.
+    """
+
+    path: Path
+    found: list[Path]
+    ignored: Ignored
+
+    def ending(self, *suffixes: str) -> list[Path]:
+        """Return the files whose names end in one of the suffixes."""
+        return [path for path in self.found if path.name.lower().endswith(suffixes)]
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders in it that are not hidden."""
+        return [p for p in self.found if p.is_dir() and not p.name.startswith(".")]
+
+
+def _read_folder(path: Path, ignored: Ignored, options: Options) -> Dataset:
     """Read the data in a folder, in the first of the formats that is there."""
-    if "train" in roles.split_folders(folder):
-        return _read_images(folder, ignored, holdout)
-    found = sorted(path for path in folder.glob("*") if not ignored(path))
-    npz = [path for path in found if path.suffix == ".npz"]
-    if len(npz) == 1:
-        return _read_npz(npz[0], holdout)
-    parts, read_part = _parts(folder, found, npz, ignored)
-    if parts:
-        used = _used(parts, folder).items()
-        read_arrays = {name: read_part(path) for name, path in used}
-        return arrays.to_dataset(read_arrays, folder, _read_names(folder), holdout)
-    if tables := [path for path in found if path.name.lower().endswith(CSV_SUFFIXES)]:
-        return _read_csv(folder, tables, holdout)
-    if any(_has_images(path) for path in found if path.is_dir()):
-        return _read_images(folder, ignored, holdout)
+    found = sorted(p for p in path.glob("*") if not (ignored(p) or is_of_system(p)))
+    folder = _Folder(path, found, ignored)
+    for read_as in (
+        _labelled_images,
+        _images_of_splits,
+        _arrays,
+        _parquet,
+        _scientific,
+        _tables,
+        _only_folder,
+        _images_of_classes,
+        _only_archive,
+    ):
+        if data := read_as(folder, options):
+            return data
     raise InputError(
-        f"{folder}: has no npz, npy or CSV file, no {IDX_NAMES['x_train']}[.gz], and no "
-        "folder train with a folder of images for each class"
+        f"{path}: has no npz, npy, CSV, Parquet, MATLAB or HDF5 file, no "
+        f"{IDX_NAMES['x_train']}[.gz], no archive, and no folder train with a folder of "
+        "images for each class"
     )
+
+
+def _labelled_images(folder: _Folder, options: Options) -> Dataset | None:
+    tables = folder.ending(".csv")
+    if not tables and "train" not in roles.split_folders(folder.path):
+        return None
+    from digits.data import labelled_folder  # noqa: PLC0415 (imports Pillow)
+
+    found = labelled_folder.find(folder.path, tables, folder.ignored)
+    if not found:
+        return None
+    names = _read_names(folder.path)
+    log.debug("images, with their labels in a CSV file")
+    return labelled_folder.read(folder.path, found, folder.ignored, options, names)
+
+
+def _images_of_splits(folder: _Folder, options: Options) -> Dataset | None:
+    if "train" not in roles.split_folders(folder.path):
+        return None
+    return _read_images(folder.path, folder.ignored, options)
+
+
+def _images_of_classes(folder: _Folder, options: Options) -> Dataset | None:
+    if not any(map(_has_images, folder.folders)):
+        return None
+    return _read_images(folder.path, folder.ignored, options)
+
+
+def _arrays(folder: _Folder, options: Options) -> Dataset | None:
+    """Read one npz file, or a file of each array."""
+    npz = folder.ending(".npz")
+    if len(npz) == 1:
+        return _read(npz[0], folder.ignored, options)
+    parts, read_part = _parts(folder.path, folder.found, npz, folder.ignored)
+    if not parts:
+        return None
+    used = {name: read_part(path) for name, path in _used(parts, folder.path).items()}
+    return arrays.to_dataset(used, folder.path, _read_names(folder.path), options)
+
+
+def _parquet(folder: _Folder, options: Options) -> Dataset | None:
+    """Read Parquet files in a folder, or in the only folder that has some."""
+    found = folder.ending(parquet.SUFFIX)
+    if not found:
+        inside = [sorted(path.glob(f"*{parquet.SUFFIX}")) for path in folder.folders]
+        filled = [files for files in inside if files]
+        found = filled[0] if len(filled) == 1 else []
+    if not found:
+        return None
+    return _read_parquet(folder.path, found, options)
+
+
+def _read_parquet(origin: Path, found: list[Path], options: Options) -> Dataset:
+    log.debug("Parquet, one image per row")
+    names = _read_names(origin if origin.is_dir() else origin.parent)
+    return parquet.read_dataset(origin, found, options, names)
+
+
+def _scientific(folder: _Folder, options: Options) -> Dataset | None:
+    found = folder.ending(*ARRAYS_SUFFIXES)
+    return _read_arrays(folder.path, found, options) if found else None
+
+
+def _tables(folder: _Folder, options: Options) -> Dataset | None:
+    found = folder.ending(*CSV_SUFFIXES)
+    return _read_csv(folder.path, found, options) if found else None
+
+
+def _only_folder(folder: _Folder, options: Options) -> Dataset | None:
+    """Read the folder in the folder, as in an archive, unless it is that of a class."""
+    if len(folder.found) != 1 or not folder.folders or _has_images(folder.folders[0]):
+        return None
+    return _read_folder(folder.folders[0], folder.ignored, options)
+
+
+def _only_archive(folder: _Folder, options: Options) -> Dataset | None:
+    found = folder.ending(*archives.SUFFIXES)
+    return _read(found[0], folder.ignored, options) if len(found) == 1 else None
 
 
 def _parts(
@@ -155,17 +282,22 @@ def _parts(
             raise InputError(
                 f"{folder}: has {len(npz)} npz files; set source to one of them"
             )
+        log.debug("npz files, one for each array")
         return parts, _read_only_array
     if parts := _by_role(path for path in found if path.suffix == ".npy"):
+        log.debug("npy files, one for each array")
         return parts, _read_npy
-    return _idx_files(folder, ignored), read_idx
+    if parts := _idx_files(folder, ignored):
+        log.debug("IDX files, one for each array")
+    return parts, read_idx
 
 
-def _read_images(folder: Path, ignored: Ignored, holdout: Holdout | None) -> Dataset:
+def _read_images(folder: Path, ignored: Ignored, options: Options) -> Dataset:
     # imports Pillow, which no other format needs
     from digits.data import image_folder  # noqa: PLC0415
 
-    return image_folder.read(folder, ignored, holdout)
+    log.debug("a folder of images for each class")
+    return image_folder.read(folder, ignored, options)
 
 
 def _has_images(folder: Path) -> bool:
@@ -199,12 +331,9 @@ def _used(parts: dict[str, Any], origin: object) -> dict[str, Any]:
     return used | {name: part for name, part in parts.items() if name in ARRAY_NAMES}
 
 
-def _read_npz(path: Path, holdout: Holdout | None) -> Dataset:
+def _read_npz(path: Path, options: Options) -> Dataset:
     """Read a data set in an npz file, with its names or those in a file next to it."""
-    if not path.exists():
-        raise InputError(f"{path}: does not exist; it is `dataset.source` in params.yaml")
-    if not path.is_file():
-        raise InputError(f"{path}: is not a file")
+    log.debug("an npz file with an array for each part")
     parts = _npz_parts(path)
     try:
         found = files.read_npz(path, parts.values(), optional=("names",), among_others=True)
@@ -225,7 +354,7 @@ def _read_npz(path: Path, holdout: Holdout | None) -> Dataset:
             )
         names = given.tolist()
     used = {name: found[member] for name, member in parts.items()}
-    return arrays.to_dataset(used, path, names, holdout)
+    return arrays.to_dataset(used, path, names, options)
 
 
 def _npz_parts(path: Path) -> dict[str, str]:
@@ -245,11 +374,28 @@ def _npz_parts(path: Path) -> dict[str, str]:
     if as_in_keras.keys() <= set(there):
         _used({role: role for name in there if (role := roles.role(name))}, path)
         return as_in_keras
+    if "data" in there and "images" in there:  # scikit-learn's: the same, in rows
+        there.remove("data")
+    return _array_roles(there, path)
+
+
+def _array_roles(
+    there: Sequence[str], path: Path, *, of_file: bool = False
+) -> dict[str, str]:
+    """Return the names of a file's arrays, by their names in Keras's npz.
+
+    Args:
+        there: The names of all arrays.
+        path: The file, for the error.
+        of_file: Whether the names may have other words as well.
+
+    Raises:
+        InputError: If it is not clear which arrays are the training images and labels.
+    """
     parts: dict[str, str] = {}
     for name in there:
-        if name == "data" and "images" in there:  # scikit-learn's: the same, in rows
-            continue
-        if (role := roles.role(name)) and parts.setdefault(role, name) != name:
+        role = roles.role(name, of_file=of_file)
+        if role and parts.setdefault(role, name) != name:
             raise InputError(
                 f"{path}: both {parts[role]} and {name} could be {role}; rename one"
             )
@@ -285,19 +431,42 @@ def _read_npy(path: Path) -> np.ndarray:
         raise InputError(f"{path}: cannot be read as npy: {error}") from error
 
 
-def _read_csv(origin: Path, tables: list[Path], holdout: Holdout | None) -> Dataset:
-    """Read one CSV file, or one for each split.
+def _read_arrays(origin: Path, found: list[Path], options: Options) -> Dataset:
+    """Read a file of MATLAB or HDF5, or one for each split.
 
     Args:
         origin: The file or the folder.
-        tables: The files.
-        holdout: How to draw test images; None if the data has them.
+        found: The files.
+        options: How to read the images, and how to change them.
 
     Raises:
-        InputError: If it is not clear which file is which split, or as `csv_table.read`.
+        InputError: If a file is damaged, or it is not clear which array is which.
     """
-    by_split: dict[str, Path] = {"train": tables[0]} if len(tables) == 1 else {}
-    for path in tables[: 0 if by_split else None]:
+    read_arrays: dict[str, np.ndarray] = {}
+    names = _read_names(origin if origin.is_dir() else origin.parent)
+    by_split = _by_split(origin, found, "MATLAB or HDF5")
+    for split, path in by_split.items():
+        is_matlab = matlab.is_matlab(path)
+        log.debug("%s, with an array for each part", "MATLAB" if is_matlab else "HDF5")
+        there = matlab.read(path) if is_matlab else hdf5.read(path)
+        names = names or matlab.class_names(there)
+        used = _array_roles(list(there), path, of_file=True)
+        if len(by_split) > 1:  # each has one split
+            used = {f"{role[0]}_{split}": name for role, name in used.items()}
+        read_arrays |= {role: there[name] for role, name in used.items()}
+    return arrays.to_dataset(read_arrays, origin, names, options)
+
+
+def _by_split(origin: Path, found: list[Path], kind: str) -> dict[str, Path]:
+    """Return files of a kind by the splits in their names, the training split first.
+
+    Raises:
+        InputError: If it is not clear which file is which split.
+    """
+    if len(found) == 1:
+        return {"train": found[0]}
+    by_split: dict[str, Path] = {}
+    for path in found:
         split = roles.split_of(path.name)
         if split is None or split == "val":
             log.warning("warning: %s: is not read", path)
@@ -307,11 +476,26 @@ def _read_csv(origin: Path, tables: list[Path], holdout: Holdout | None) -> Data
             )
     if "train" not in by_split:
         raise InputError(
-            f"{origin}: has {len(tables)} CSV files, none of which has train in its name"
+            f"{origin}: has {len(found)} {kind} files, none of which has train in its name"
         )
+    return dict(sorted(by_split.items(), reverse=True))
+
+
+def _read_csv(origin: Path, tables: list[Path], options: Options) -> Dataset:
+    """Read one CSV file, or one for each split.
+
+    Args:
+        origin: The file or the folder.
+        tables: The files.
+        options: How to read the images, and how to change them.
+
+    Raises:
+        InputError: If it is not clear which file is which split, or as `csv_table.read`.
+    """
+    log.debug("CSV, one image per line")
     found: dict[str, np.ndarray] = {}
     column = None
-    for split, path in sorted(by_split.items(), reverse=True):  # train first
+    for split, path in _by_split(origin, tables, "CSV").items():
         table = csv_table.read(path, column)
         column = table.column
         if table.labels is not None:
@@ -321,7 +505,7 @@ def _read_csv(origin: Path, tables: list[Path], holdout: Holdout | None) -> Data
         else:
             log.warning("warning: %s: has no labels, so it is not used", path)
     names = _read_names(origin if origin.is_dir() else origin.parent)
-    return arrays.to_dataset(found, origin, names, holdout)
+    return arrays.to_dataset(found, origin, names, options)
 
 
 def _read_names(folder: Path) -> list[str] | None:
@@ -361,7 +545,11 @@ def _idx_files(folder: Path, ignored: Ignored) -> dict[str, Path]:
         InputError: If there are several data sets, or a part of one is missing.
     """
     found: dict[str, dict[str, Path]] = {}
-    paths = [path for path in ignored.files(folder) if IDX_FILE.search(path.name)]
+    paths = [
+        path
+        for path in ignored.files(folder)
+        if IDX_FILE.search(path.name) and not path.name.startswith(".")
+    ]
     # first those that are not compressed, then those in the folder itself
     for path in sorted(
         paths, key=lambda path: (path.suffix == ".gz", len(path.parts), path)

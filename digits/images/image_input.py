@@ -9,16 +9,30 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from digits.errors import InputError
-from digits.images.mnist_format import INK, fit_to_frame, is_mnist_format, to_mnist_format
+from digits.images.doubts import doubts
+from digits.images.in_memory import Picture
+from digits.images.mnist_format import (
+    INK,
+    fit_to_frame,
+    is_mnist_format,
+    remove_lines,
+    to_mnist_format,
+)
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
+)
+# The brands of HEIC, after the length of the first box. Source: ISO/IEC 23008-12, annex B.
+HEIC = (b"ftypheic", b"ftypheix", b"ftyphevc", b"ftyphevx", b"ftypmif1", b"ftypmsf1")
 
 # A larger image is first reduced by averaging; its digit may be a tenth of it.
 MAX_SIDE = 640  # pixels
@@ -29,6 +43,8 @@ MIN_CONTRAST = 20  # grey values
 MIN_SIGNAL_TO_NOISE = 5  # times the noise's standard deviation
 # Noise is smoothed with this share of the longer side as standard deviation.
 SMOOTHING = 1 / 256
+# So many pixels lie between a frame and what it surrounds, at most.
+EDGE = 3
 # A separate stroke with less than this share of the largest one's ink is a speck.
 MIN_STROKE = 0.05
 # The weights of red, green and blue in a grey value, in thousandths: whole numbers, so that
@@ -36,7 +52,21 @@ MIN_STROKE = 0.05
 LUMA = np.array([299.0, 587.0, 114.0])
 
 
-def load(path: Path, shape: tuple[int, int], *, mnist_like: bool) -> np.ndarray:
+class Seen(NamedTuple):
+    """An image as input of a model.
+
+    Attributes:
+        pixels: (height, width) uint8, grey values from 0 to 255.
+        doubts: Why it may not be one digit, each as a clause.
+    """
+
+    pixels: np.ndarray
+    doubts: tuple[str, ...] = ()
+
+
+def load(
+    path: Path, shape: tuple[int, int], *, mnist_like: bool, invert: bool = False
+) -> Seen:
     """Read an image file as input of a model: light on dark, of the data's size.
 
     Args:
@@ -46,44 +76,81 @@ def load(path: Path, shape: tuple[int, int], *, mnist_like: bool) -> np.ndarray:
             background and brought to MNIST's format; an image that already has the format,
             or whose negative has it, is used unchanged. False for other data: the grey
             values are scaled to the data's size.
+        invert: Whether the grey values of other data are inverted.
 
     Returns:
-        `shape` uint8, grey values from 0 to 255.
+        The image; of digits as in MNIST, with doubts.
 
     Raises:
         InputError: If the file is not an image or is damaged, or the image is empty.
     """
-    colours = read_rgb(path)
-    grey = to_grey(colours)
-    framed = _find_digit(colours, grey, shape) if mnist_like else fit_to_frame(grey, shape)
-    if framed is None:
+    colours, share = read_rgb(path), 1.0
+    if mnist_like:
+        found, share = _find_digit(colours, to_grey(colours), shape)
+    else:
+        found = framed(colours, shape, mnist_like=False, invert=invert)
+    if found is None:
         raise InputError(f"{path}: the image is empty, or its ink is too faint")
-    return framed
+    return Seen(found, doubts(found, share) if mnist_like else ())
+
+
+def framed(
+    colours: np.ndarray, shape: tuple[int, int], *, mnist_like: bool, invert: bool = False
+) -> np.ndarray | None:
+    """Return an image as input of a model, `shape` uint8; None if it is empty.
+
+    Args:
+        colours: (height, width, 3), or (height, width, 1) of grey values, float64 from 0
+            to 255.
+        shape: As of `load`.
+        mnist_like: As of `load`. If False, the aspect ratio is kept, and what is left free
+            of the frame has the median colour of the image's border.
+        invert: As of `load`.
+    """
+    grey = to_grey(colours)
+    if mnist_like:
+        return _find_digit(colours, grey, shape)[0]
+    if invert:
+        grey = ~grey
+    return fit_to_frame(grey, shape, np.median(grey[border(*grey.shape)]))
 
 
 def _find_digit(
     colours: np.ndarray, grey: np.ndarray, shape: tuple[int, int]
-) -> np.ndarray | None:
-    """Return the digit of an image in MNIST's format, `shape` uint8; None if there is none.
+) -> tuple[np.ndarray | None, float]:
+    """Return the digit of an image in MNIST's format, and its share of the image's side.
 
     Args:
         colours: (height, width, 3) from 0 to 255.
         grey: (height, width) uint8, their grey values.
         shape: Height and width of the result.
+
+    Returns:
+        `shape` uint8, or None if there is no ink; and the digit's longer side as a share of
+        the image's.
     """
     for image in (grey, 255 - grey):
         if is_mnist_format(image, shape):
-            return image
+            return image, 1.0
     ink = find_ink(colours)
-    return ink if is_mnist_format(ink, shape) else to_mnist_format(ink, shape)
+    if is_mnist_format(ink, shape):
+        return ink, 1.0
+    digit = to_mnist_format(ink, shape)
+    if digit is None:
+        return None, 0.0
+    return digit, max(np.ptp(at) + 1 for at in np.nonzero(ink > INK * ink.max())) / max(
+        ink.shape
+    )
 
 
 def to_grey(colours: np.ndarray) -> np.ndarray:
-    """Return the grey values, (height, width) uint8, of (height, width, 3) colours."""
+    """Return the grey values, (…) uint8, of colours (…, 3), or of grey values (…, 1)."""
+    if colours.shape[-1] == 1:
+        return np.rint(colours[..., 0]).astype(np.uint8)
     return np.rint(colours @ LUMA / 1000).astype(np.uint8)
 
 
-def read_rgb(path: Path) -> np.ndarray:
+def read_rgb(path: Path | Picture) -> np.ndarray:
     """Read an image's colours, (height, width, 3) float64 from 0 to 255.
 
     The image is turned as its EXIF data says and reduced to at most `MAX_SIDE` pixels a
@@ -93,6 +160,10 @@ def read_rgb(path: Path) -> np.ndarray:
         InputError: If the file is not an image, is damaged or too large.
     """
     with _opened(path) as picture:
+        if picture.mode == "F" or (picture.mode == "I" and picture.format == "TIFF"):
+            raise InputError(
+                f"{path}: has grey values of 32 bits; save it with 8 or 16 bits"
+            )
         picture.draft("RGB", (MAX_SIDE, MAX_SIDE))  # reads a large JPEG at a reduced size
         image = _as_bytes(ImageOps.exif_transpose(picture))
     colours = np.asarray(image.reduce(-(-max(image.size) // MAX_SIDE)), np.float64)
@@ -101,7 +172,7 @@ def read_rgb(path: Path) -> np.ndarray:
     return _on_background(colours[..., :3], colours[..., 3] / 255)
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path | Picture) -> tuple[int, int]:
     """Read an image's height and width in pixels, turned as its EXIF data says.
 
     Only the file's header is read.
@@ -115,17 +186,25 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path | Picture) -> Iterator[Image.Image]:
     """Open an image file; Pillow's errors in the block become an `InputError`."""
-    if path.exists() and not path.is_file():  # opening a FIFO would wait for its writer
+    if (
+        isinstance(path, Path) and path.exists() and not path.is_file()
+    ):  # opening a FIFO would wait for its writer
         raise InputError(f"{path}: is not a file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about details of what Pillow can read
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as picture:
+            file = BytesIO(path.content) if isinstance(path, Picture) else path
+            with Image.open(file, formats=FORMATS) as picture:
                 yield picture
     except UnidentifiedImageError as error:
+        if _start(path)[4:] in HEIC:
+            raise InputError(
+                f"{path}: is in the format HEIC, which cannot be read; save it as JPEG "
+                "or PNG"
+            ) from error
         raise InputError(f"{path}: is not an image ({', '.join(FORMATS)})") from error
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         most = f"{Image.MAX_IMAGE_PIXELS:,}"
@@ -133,8 +212,18 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(f"{path}: {error.strerror}") from error
     # What Pillow raises on a damaged file depends on where the damage is.
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
-        raise InputError(f"{path}: is damaged ({error})") from error
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error) as e:
+        raise InputError(f"{path}: is damaged ({e})") from e
+    except MemoryError as error:  # a chunk that says it is gigabytes long
+        raise InputError(f"{path}: is damaged, or needs too much memory") from error
+
+
+def _start(path: Path | Picture) -> bytes:
+    """Return the first 12 bytes of an image file."""
+    if isinstance(path, Picture):
+        return path.content[:12]
+    with path.open("rb") as file:
+        return file.read(12)
 
 
 def _as_bytes(image: Image.Image) -> Image.Image:
@@ -185,6 +274,7 @@ def find_ink(colours: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage  # noqa: PLC0415 (slow to import)
 
+    colours = _without_frame(colours)
     smooth = max(colours.shape[:2]) * SMOOTHING
     colours = ndimage.gaussian_filter(colours, (smooth, smooth, 0), mode="nearest")
     difference = np.abs(colours - _background(colours)).max(axis=2)
@@ -196,11 +286,39 @@ def find_ink(colours: np.ndarray) -> np.ndarray:
         return np.zeros(difference.shape, np.uint8)
     none = min(2.5 * np.percentile(at_border, 75), 0.3 * full)
     ink = np.clip((difference - none) / (full - none), 0, 1)
+    ink = remove_lines(ink)  # before the strokes are compared with them
     strokes, n_strokes = ndimage.label(ink > INK, np.ones((3, 3)))
     masses = ndimage.sum_labels(ink, strokes, np.arange(n_strokes + 1))
     masses[0] = np.inf  # around the strokes: their faint edges are kept
     keep = masses >= MIN_STROKE * masses[1:].max()
     return np.rint(255 * ink * keep[strokes]).astype(np.uint8)
+
+
+def _without_frame(colours: np.ndarray) -> np.ndarray:
+    """Return an image without a frame along its border, if it has one on all four sides.
+
+    On each side, the rows along the border then have the frame's colour, and within a few
+    rows another one begins; uneven light changes more slowly.
+
+    Args:
+        colours: (height, width, 3) from 0 to 255.
+    """
+    whole = colours
+    for _ in range(4):  # the upper side; then turn
+        high = whole.shape[0] // 6
+        rows = np.median(whole[:high], axis=1)
+        if not high:
+            return colours
+        inner = np.median(rows[high // 2 :], axis=0)
+        frame = np.abs(rows - inner).max(axis=1)  # by how much the rows differ
+        if frame[0] < MIN_CONTRAST:
+            return colours
+        edge = int(np.argmax(frame < frame[0] / 2))
+        around = frame[max(edge - EDGE, 0)], frame[min(edge + EDGE, high - 1)]
+        if around[0] < 3 / 4 * frame[0] or around[1] > frame[0] / 4:
+            return colours
+        whole = np.rot90(whole[edge + EDGE :])
+    return whole
 
 
 def _background(colours: np.ndarray) -> np.ndarray:

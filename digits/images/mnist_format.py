@@ -12,6 +12,8 @@ of this module; a test in a browser compares the two.
 
 import numpy as np
 
+from digits.images.lines import without_lines
+
 # The longer side of the ink, as a share of the frame's.
 BOX = 20 / 28
 # Pixels brighter than this share of the brightest grey value are ink.
@@ -34,6 +36,8 @@ def to_mnist_format(
 ) -> np.ndarray | None:
     """Return a drawing in MNIST's format: cropped, scaled and centred by mass.
 
+    Lines from border to border are removed before.
+
     Args:
         image: (height, width) of any size, light ink on a dark ground, from 0 to 255.
         shape: Height and width of the result, in pixels.
@@ -43,17 +47,32 @@ def to_mnist_format(
     """
     if image.max(initial=0) <= 0:
         return None
+    image = remove_lines(image)
     small = _scaled(_crop(image), (BOX * shape[0], BOX * shape[1]))
     small *= 255 / small.max()
     return _placed(small, shape, centre_of_mass(small), CENTRE_OFFSET)
 
 
-def fit_to_frame(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None:
+def remove_lines(image: np.ndarray) -> np.ndarray:
+    """Return a drawing without the lines from border to border.
+
+    Args:
+        image: (height, width), light ink on a dark ground.
+    """
+    ink = image > INK * image.max()
+    kept = without_lines(ink)
+    return image if kept is ink else np.where(kept | ~ink, image, 0)
+
+
+def fit_to_frame(
+    image: np.ndarray, shape: tuple[int, int], around: float = 0
+) -> np.ndarray | None:
     """Return a whole image, scaled to the frame and centred in it.
 
     Args:
         image: (height, width) of any size, from 0 to 255.
         shape: Height and width of the result, in pixels.
+        around: The grey value around the image, if it has another aspect ratio.
 
     Returns:
         `shape` uint8; None if all of the image is black.
@@ -62,7 +81,7 @@ def fit_to_frame(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray | None
         return None
     small = _scaled(image, shape)
     height, width = small.shape
-    return _placed(small, shape, (height / 2, width / 2), 0)
+    return _placed(small, shape, (height / 2, width / 2), 0, around)
 
 
 def is_mnist_format(image: np.ndarray, shape: tuple[int, int] = (28, 28)) -> bool:
@@ -113,7 +132,11 @@ def _scaled(image: np.ndarray, box: tuple[float, float]) -> np.ndarray:
 
 
 def _placed(
-    small: np.ndarray, shape: tuple[int, int], centre: tuple[float, float], offset: float
+    small: np.ndarray,
+    shape: tuple[int, int],
+    centre: tuple[float, float],
+    offset: float,
+    around: float = 0,
 ) -> np.ndarray:
     """Return a frame, `shape` uint8, with `small` in it.
 
@@ -122,12 +145,13 @@ def _placed(
         shape: Height and width of the frame.
         centre: The row and the column of `small` to put in the frame's centre.
         offset: How many pixels right of and below it.
+        around: The grey value of the rest of the frame.
     """
     top, left = (
         min(max(_round(frame / 2 + offset - at), 0), frame - side)
         for frame, at, side in zip(shape, centre, small.shape, strict=True)
     )
-    framed = np.zeros(shape)
+    framed = np.full(shape, float(around))
     framed[top : top + small.shape[0], left : left + small.shape[1]] = small
     return np.floor(framed + HALF).astype(np.uint8)
 

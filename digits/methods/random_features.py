@@ -19,11 +19,13 @@ from pydantic import Field
 
 from digits import grid
 from digits.config.blocks import Ridge, Seed, TrainBlock
+from digits.errors import InputError
 from digits.models.base import TrainingSet
 from digits.models.features import STEP, FeatureModel, require_memory, solve
 from digits.models.training_log import TrainingLog
 
 EXPONENT_STEP = 4 * STEP
+MOST_DRAWS = 50_000  # of a receptive field; on MNIST, five are enough on average
 TILE = 64  # rows whose features are computed at a time, in the processor's cache
 
 
@@ -100,12 +102,17 @@ def random_weights(
 
     Returns:
         (n_features, n_pixels) float32.
+
+    Raises:
+        InputError: If the images of different classes hardly ever differ.
     """
     random = np.random.default_rng(seed)
     height, width = images.shape[1:]
     weights = np.zeros((n_features, height, width))
     for field in weights:
-        while not field.any():
+        for _ in range(MOST_DRAWS):
+            if field.any():
+                break
             i, j = random.integers(len(images), size=2)
             rows, columns = (
                 np.sort(random.integers(side + 1, size=2)) for side in (height, width)
@@ -114,6 +121,11 @@ def random_weights(
             if y[i] != y[j] and large:
                 inside = np.s_[slice(*rows), slice(*columns)]
                 field[inside] = images[i][inside].astype(float) - images[j][inside]
+        if not field.any():
+            raise InputError(
+                f"train.features: in {MOST_DRAWS:,} draws, no two images of different "
+                "classes differ in a receptive field"
+            )
     flat = weights.reshape(n_features, -1)
     flat *= 2 / np.sqrt((flat * flat).sum(axis=1, keepdims=True))
     # every sum of a weight times a grey value is exact in float32

@@ -8,7 +8,7 @@ import numpy as np
 from digits import certainty, metrics
 from digits.data.dataset import Split
 from digits.figures import FEW_CLASSES
-from digits.images import mnist_format
+from digits.images import lines, mnist_format
 from digits.methods import lenet5
 from digits.models.base import Model
 from digits.models.decision import OneVsRest, Probabilistic
@@ -42,7 +42,7 @@ def payload(
         test: All test images.
         described: The data set: its `name` in params.yaml, `source`, `title`, `names` of
             the classes by label, `n_train` images, and, where known, the `train_counts` of
-            the classes.
+            the classes, and whether the images are `mnist_like`.
 
     Returns:
         Plain values, as described by `Payload` in page/payload.js, and the text of the
@@ -61,7 +61,7 @@ def payload(
             "n_test": len(test.labels),
             "n_included": len(arrays["included_images"]),
         },
-        "image_format": image_format(described["name"]),
+        "image_format": image_format(centred=described.get("mnist_like", is_mnist)),
         "lenet5": {"min_side": lenet5.SIDE, "min_padding": lenet5.PAD},
         "few_classes": FEW_CLASSES,
         "layout": packed.layout,
@@ -295,12 +295,15 @@ def _exact(values: np.ndarray) -> np.ndarray:
     return smaller if (smaller == values).all() else values
 
 
-def image_format(dataset_name: str) -> dict[str, Any]:
+def image_format(*, centred: bool) -> dict[str, Any]:
     """Return the constants for converting a drawing to the format of the data."""
     return {
         "box": mnist_format.BOX,
         "ink": mnist_format.INK,
         "centre_offset": mnist_format.CENTRE_OFFSET,
         "half": mnist_format.HALF,
-        "centred": dataset_name in mnist_format.MNIST_LIKE,
+        "thin": lines.THIN,
+        "slant": lines.SLANT,
+        "large": lines.LARGE,
+        "centred": centred,
     }

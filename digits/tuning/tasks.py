@@ -1,8 +1,8 @@
 """The fits of a tuning: independent tasks, and a store of what is done.
 
 A task is a fit of one block `train` without one fold, and gives the scores of the images
-in that fold. All else follows from the scores. Tasks are submitted to a
-`concurrent.futures.Executor`, so another one than the processes here can run them.
+in that fold. All else follows from the scores. The fits run in a process on this machine,
+or on a Dask cluster (`on_cluster`).
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -108,6 +108,20 @@ def remove(folder: Path) -> None:
         folder.parent.rmdir()
 
 
+def stored(
+    tasks: Iterable[Task], store: Store
+) -> Generator[tuple[Task, HeldOut], None, list[Task]]:
+    """Yield the tasks whose results are in the store; return the others."""
+    found = {task: store.load(task) for task in tasks}
+    missing = [task for task, result in found.items() if result is None]
+    if len(missing) < len(found):
+        log.info("%d of %d fits were done before", len(found) - len(missing), len(found))
+    for task, result in found.items():
+        if result:
+            yield task, result
+    return missing
+
+
 def run(
     tasks: Iterable[Task],
     fit: Callable[[Task], HeldOut],
@@ -125,13 +139,7 @@ def run(
     Yields:
         Each task and its result: first those in the store.
     """
-    stored = {task: store.load(task) for task in tasks}
-    missing = [task for task, result in stored.items() if result is None]
-    if len(missing) < len(stored):
-        log.info("%d of %d fits were done before", len(stored) - len(missing), len(stored))
-    for task, result in stored.items():
-        if result:
-            yield task, result
+    missing = yield from stored(tasks, store)
     futures = {executor.submit(fit, task): task for task in missing}
     try:
         for future in as_completed(futures):

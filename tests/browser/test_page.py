@@ -14,6 +14,7 @@ import pytest
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import Split
+from digits.images import mnist_format
 from digits.images.mnist_format import fit_to_frame, to_mnist_format
 from digits.methods import lenet5
 from digits.models import serialization
@@ -371,6 +372,43 @@ def test_a_drawing_is_normalised_as_in_python(page, root):
         )
         assert framed == expected.ravel().tolist()
     assert page.evaluate("digits.toImageFormat([0, 0, 0, 0], 2, 2)") is None
+
+
+def test_lines_are_removed_from_a_drawing_as_in_python(chromium, tmp_path):
+    split = Split(np.zeros((3, 28, 28), np.uint8), np.arange(3, dtype=np.uint8))
+    each = result("softmax", "softmax", (0, 1, 2), split)
+    (tmp_path / "report").mkdir()
+    page_text = page_of([each], split, name="mnist", mnist_like=True)
+    (tmp_path / "report/index.html").write_text(page_text)
+    rng = np.random.default_rng(0)
+    n_changed = 0
+    with opened(chromium, tmp_path) as page:
+        for turn in range(80):
+            high, wide = rng.integers(12, 90, 2)
+            drawing = np.zeros((high, wide), np.uint8)
+            for _ in range(rng.integers(1, 4)):  # strokes, thin and thick, some at a border
+                top, left = rng.integers(0, high - 4), rng.integers(0, wide - 4)
+                part = drawing[top : top + high // 3, left : left + rng.integers(2, wide)]
+                part[:] = rng.integers(60, 256)
+            for _ in range(rng.integers(0, 4)):  # lines, a bit slanted, some interrupted
+                columns = np.arange(wide)
+                rows = rng.integers(0, high) + (columns * rng.normal(0, 0.05)).astype(int)
+                thick = rng.integers(1, 5)
+                kept = rng.random(wide) < rng.choice([1, 0.99, 0.8])
+                for i in range(thick):
+                    inside = kept & (rows + i < high) & (rows + i >= 0)
+                    drawing[(rows + i)[inside], columns[inside]] = rng.integers(60, 256)
+            if turn % 2:
+                drawing = np.ascontiguousarray(drawing.T)
+            expected = to_mnist_format(drawing)
+            high, wide = drawing.shape
+            framed = page.evaluate(
+                "([grey, high, wide]) => digits.toImageFormat(grey, high, wide)",
+                [drawing.ravel().tolist(), int(high), int(wide)],
+            )
+            assert framed == expected.ravel().tolist()
+            n_changed += (mnist_format.remove_lines(drawing) != drawing).any()
+    assert 20 < n_changed < 70
 
 
 def draw(page, *points):

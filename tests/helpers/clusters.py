@@ -1,5 +1,6 @@
 """A Dask cluster of processes on this machine, for tests that damage it."""
 
+import errno
 import json
 import os
 import signal
@@ -7,16 +8,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import psutil
 
-from tests.helpers.project import ROOT
+from digits.data import dataset
+from digits.data.dataset import Dataset, Split
+from tests.helpers.project import ROOT, Project, generate, make
 
 PATIENCE = 60  # seconds for a process to start or to end
 # A scheduler drops a worker that it has not heard of for so long.
 FROZEN = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "5s"}
+
+JOINED = "        Registered to:"  # in the log, once for each worker
 
 
 def wait_until(condition, patience: float = PATIENCE):
@@ -62,7 +69,7 @@ class Cluster:
             "scheduler", "--host", f"{self.protocol}://127.0.0.1", "--port", str(self.port),
             "--no-dashboard", "--scheduler-file", str(self.file),
         )  # fmt: skip
-        wait_until(self.file.exists)
+        wait_until(lambda: self.file.exists() and self.file.read_text().endswith("}"))
         self.address = json.loads(self.file.read_text())["address"]
         return scheduler
 
@@ -83,12 +90,22 @@ class Cluster:
         *,
         nanny: bool = False,
         threads: int = 1,
-        wait: bool = True,
+        code: Path | None = None,
         **options,
     ) -> None:
-        """Start workers, each with a folder of its own."""
+        """Start workers, each with a folder of its own, and wait until they have joined.
+
+        Args:
+            n: How many.
+            nanny: Whether a process watches each, and starts it again.
+            threads: Of each.
+            code: The folder with their code, if it is not that of the others.
+            options: For `start`.
+        """
+        if code:
+            options["env"] = self.environment | {"PYTHONPATH": str(code)}
         for _ in range(n):
-            number = len(self.workers)
+            number, n_joined = len(self.workers), self.log().count(JOINED)
             worker = self.start(
                 "worker", self.address, "--nthreads", str(threads), "--no-dashboard",
                 "--name", f"w{number}-{os.urandom(3).hex()}", "--memory-limit", "0",
@@ -97,27 +114,23 @@ class Cluster:
                 "--nanny" if nanny else "--no-nanny", "--death-timeout", "30", **options,
             )  # fmt: skip
             self.workers.append(worker)
-        if wait:
-            wait_until(lambda: self.n_connected() >= len(self.running()))
+            wait_until(lambda before=n_joined: self.log().count(JOINED) > before)
 
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
-
-    def n_connected(self) -> int:
-        """Return how often a worker has connected, less those that have ended."""
-        ended = len(self.workers) - len(self.running())
-        return self.log().count("        Registered to:") - ended
 
     def running(self) -> list[subprocess.Popen]:
         return [worker for worker in self.workers if worker.poll() is None]
 
     def kill(self, worker: subprocess.Popen, how: int = signal.SIGKILL) -> None:
         """Send a signal to a worker and its children."""
-        for process in (*psutil.Process(worker.pid).children(recursive=True), worker):
-            try:
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            children = psutil.Process(worker.pid).children(recursive=True)
+            for process in (
+                worker,
+                *children,
+            ):  # first the nanny, which would start another
                 os.kill(process.pid, how)
-            except ProcessLookupError:
-                continue
         if how == signal.SIGKILL:
             worker.wait(PATIENCE)
 
@@ -138,3 +151,93 @@ class Cluster:
         for process in (*self.running(), self.scheduler):
             if process.poll() is None:
                 self.kill(process)
+
+
+TUNINGS = """
+tuning:
+  fits:
+    variant: multinomial
+    folds: 5
+    grid: {C: [0.01, 0.1, 1], max_iter: [2000]}
+  path:
+    variant: multinomial
+    folds: 5
+    grid: {C: [0.01, 0.1], preprocess: [null, deskew]}
+  network:
+    variant: lenet5
+    folds: 2
+    grid: {batch_size: [64, 128]}
+"""
+
+
+def tuned_project(root: Path) -> Project:
+    """Return a project with tunings of images that are difficult to tell apart."""
+    data = generate(300, 120)
+    noise = np.random.default_rng(0).integers(0, 256, data.train.images.shape)
+    images = (data.train.images * 0.2 + noise * 0.8).astype(np.uint8)
+    data = Dataset(Split(images, data.train.labels), data.test)
+    project = make(root, data, lenet5=True)
+    with (root / "params.yaml").open("a") as file:
+        file.write(TUNINGS)
+    dataset.save(root / "data/subsets/digits", data)
+    return project
+
+
+class Stage:
+    """A stage of a project that runs.
+
+    Args:
+        project: The project.
+        command: The stage and its arguments, such as `tune`, `fits`.
+        scheduler: The address of a cluster's scheduler; empty for none.
+    """
+
+    def __init__(self, project: Project, *command: str, scheduler: str = ""):
+        stage, self.name, *options = command
+        self.root = project.root
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", f"stages.{stage}", self.name, *options],
+            cwd=self.root, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            env=os.environ | {"DIGITS_SCHEDULER": scheduler},
+        )  # fmt: skip
+
+    def n_stored(self) -> int:
+        """Return how many fits are in the store of a tuning."""
+        return len([*(self.root / "data/unfinished/tuning" / self.name).glob("*.npz")])
+
+    def end(self, patience: float = 2 * PATIENCE) -> tuple[int, str]:
+        """Wait for the end; return the exit status, and what it said."""
+        said = self.process.communicate(timeout=patience)[1]
+        return self.process.returncode, said
+
+    def results(self, patience: float = 2 * PATIENCE) -> dict[str, bytes]:
+        """Wait for the end, and return the contents of the files of a tuning."""
+        status, said = self.end(patience)
+        assert status == 0, said
+        folder = self.root / "tuning"
+        paths = (folder / f"{self.name}.json", *sorted((folder / self.name).iterdir()))
+        found = {path.name: path.read_bytes() for path in paths}
+        for path in paths:
+            path.unlink()
+        return found
+
+
+# Functions that tests submit.
+
+
+def tick(path: str, seconds: float) -> None:
+    """Append to a file ten times a second."""
+    for _ in range(int(seconds * 10)):
+        with Path(path).open("a") as file:
+            file.write(".")
+        time.sleep(0.1)
+
+
+def fill_disk() -> None:
+    """Fail as on a full disk."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def end_worker() -> None:
+    """End this worker, as when memory is short."""
+    os._exit(1)

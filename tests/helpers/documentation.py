@@ -84,11 +84,16 @@ def named(page: str) -> list[str]:
 
 
 def simple(command: str) -> list[list[str]]:
-    """Split a line at the shell's operators; return the words of each command."""
+    """Split a line at the shell's operators; return the words of each command.
+
+    A file to which the output goes is left out.
+    """
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     parts: list[list[str]] = [[]]
     for word in lexer:
-        if set(word) <= set("&|;"):
+        if word == ">":
+            next(lexer)
+        elif set(word) <= set("&|;"):
             parts.append([])
         else:
             parts[-1].append(word)

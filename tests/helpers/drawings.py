@@ -48,6 +48,62 @@ def mix(ink, pen, paper):
     return Image.fromarray(np.clip(blend, 0, 255).astype(np.uint8))
 
 
+def ruled(ink, distance=0.12, pen=0.008, slant=0.02, strength=0.6):
+    """Add the lines of ruled paper to ink, from border to border."""
+    height, width = ink.shape
+    y, x = np.mgrid[:height, :width]
+    phase = (y + slant * x) / (distance * height) % 1
+    thick = max(pen * height, 1) / (distance * height)
+    return np.maximum(ink, strength * (phase < thick))
+
+
+def checked(ink):
+    """Add the lines of squared paper to ink."""
+    return ruled(ruled(ink, pen=0.006).T, distance=0.16, pen=0.006, slant=0).T
+
+
+def framed(ink, pen=0.02):
+    """Add a frame along the border to ink."""
+    wide = max(1, round(pen * min(ink.shape)))
+    ink = ink.copy()
+    ink[:wide] = ink[-wide:] = ink[:, :wide] = ink[:, -wide:] = 1
+    return ink
+
+
+def underlined(ink, thick=0.04):
+    """Add a thick line from the left to the right, below the digit."""
+    ink = ink.copy()
+    height = len(ink)
+    ink[round(0.9 * height) : round((0.9 + thick) * height)] = 1
+    return ink
+
+
+def edge_of_table(ink):
+    """Add what is seen next to a sheet that fills not all of a photograph, a bit turned."""
+    y, x = np.mgrid[: len(ink), : ink.shape[1]] / len(ink)
+    return np.where(y + 0.05 * x > 0.93, 1, ink)
+
+
+def two(left, right, size=(800, 600)):
+    """Return two digits next to each other."""
+    half = (size[0] // 2, size[1])
+    return np.hstack([digit(left, half), digit(right, half)])
+
+
+# Lines that touch the border, which predict removes.
+LINES = {
+    "ruled": ruled,
+    "ruled with dark lines": lambda ink: ruled(ink, strength=1, pen=0.012),
+    "checked": checked,
+    "thin frame": lambda ink: framed(ink, 0.01),
+    "frame": framed,
+    "thick frame": lambda ink: framed(ink, 0.06),
+    "underlined": underlined,
+    "edge of a table": edge_of_table,
+    "framed and ruled": lambda ink: framed(ruled(ink)),
+}
+
+
 def _transparent(ink, colour):
     rgba = np.empty((*ink.shape, 4), np.uint8)
     rgba[..., :3] = colour

@@ -23,7 +23,22 @@ OTHER_OUTPUT = (
     "digits compare --tolerance 0.001",
     "digits compare --variants one_vs_rest multinomial",
 )
-ANYTHING = {".", "apt", "apt-get", "cp", "dpkg", "mkdir", "rm", "unset", "uv"}  # not ours
+ANYTHING = {
+    *(
+        ".",
+        "apt",
+        "apt-get",
+        "cd",
+        "cp",
+        "dask",
+        "dpkg",
+        "helm",
+        "kubectl",
+        "mkdir",
+        "openssl",
+    ),
+    *("rm", "ssh", "unset", "uv"),
+}  # not ours
 
 
 def parse(parser, arguments):

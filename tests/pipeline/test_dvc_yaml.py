@@ -267,7 +267,7 @@ def test_a_stage_guards_the_parameters_that_dvc_yaml_names(stage, monkeypatch):
     monkeypatch.setattr(cli, "run", lambda *_, **options: asked.update(options))
     runpy.run_path(str(ROOT / f"stages/{stage}.py"), run_name="__main__")
     if stage == "tune":  # test_tuning.py
-        assert asked == {"of": "tuning"}
+        assert asked == {"of": "tuning", "on_cluster": True}
         return
     block = f"{asked['of']}s.{NAME[stage]}." if "of" in asked else ""
     guarded = {f"{block}{name}" for name in asked.get("uses", ())}

@@ -13,6 +13,7 @@ from digits.commands import predict
 from digits.config import params
 from digits.data import dataset
 from digits.data.dataset import DIGITS
+from digits.images.image_input import Seen
 from digits.models.decision import Softmax
 from digits.models.linear import LinearModel
 from tests.helpers import drawings
@@ -130,7 +131,7 @@ def test_an_unreadable_image_is_one_line_and_the_others_are_classified(project):
     assert result.returncode == 1
     assert result.stderr.splitlines() == [
         "error: empty: there is no image in this folder",
-        "error: text.png: is not an image (PNG, JPEG, WEBP, BMP, GIF)",
+        "error: text.png: is not an image (PNG, JPEG, WEBP, BMP, GIF, TIFF, AVIF)",
         "error: nosuch.png: No such file or directory",
     ]
     assert [line.split()[0] for line in result.stdout.splitlines()[1:]] == [
@@ -185,7 +186,7 @@ def test_batches_change_neither_predictions_nor_order(run, monkeypatch):
     assert digits[0] == digits[1]
 
 
-NO_IMAGE = "its name does not end in .bmp .gif .jpeg .jpg .png .webp"
+NO_IMAGE = "its name does not end in .avif .bmp .gif .jpeg .jpg .png .tif .tiff .webp"
 
 
 def test_every_file_in_a_folder_is_an_image_or_named_with_the_reason(tmp_path):
@@ -221,6 +222,21 @@ def test_a_file_that_is_not_classified_is_a_warning(project):
         f"warning: empty/photo.heic: not classified: {NO_IMAGE}",
         "error: empty: there is no image in this folder",
     ]
+
+
+def test_a_doubt_is_a_warning_and_a_field_in_json(project, run, monkeypatch, caplog):
+    images = np.load(project.root / "data/raw/test/images.npy")
+    doubts = {"0.png": ("there may be two digits in it",), "1.png": ()}
+    monkeypatch.setattr(
+        predict.image_input,
+        "load",
+        lambda path, *_, **__: Seen(images[0], doubts[path.name]),
+    )
+    status, out = run("--json", "digits here/0.png", "digits here/1.png")
+    assert status == 0
+    assert [each["warnings"] for each in json.loads(out)] == [[*d] for d in doubts.values()]
+    assert caplog.messages == ["warning: digits here/0.png: there may be two digits in it"]
+    assert len(run("digits here/0.png")[1].splitlines()) == 3
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def run(monkeypatch, *arguments):
 NEEDED = {"export": ["multinomial"], "predict": ["seven.png"]}  # arguments
 
 
-@pytest.mark.parametrize("name", commands.COMMANDS)
+@pytest.mark.parametrize("name", [name for name in commands.COMMANDS if name != "inspect"])
 def test_outside_a_project_a_command_says_where_to_run_it(
     name, monkeypatch, tmp_path, caplog
 ):

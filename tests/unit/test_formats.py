@@ -1,17 +1,29 @@
 """The formats in the tables of docs/data.md: each row is a small file that is made here."""
 
 import gzip
+import io
+import json
 import logging
 import re
+import shutil
+import sys
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import scipy.io
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from digits.data import arrays, readers
+from digits.data import arrays, matlab, readers
 from digits.data.dataset import Split
 from digits.data.holdout import Holdout
+from digits.data.options import Options
 from digits.data.readers import IDX_NAMES, IDX_TYPES
 from digits.errors import InputError
 from tests.helpers.project import ROOT
@@ -138,6 +150,124 @@ def pictures(root, train="train", test="test"):
                 Image.fromarray(image).save(path)
 
 
+def listed(root, table_name, part, images, name="{}.png", *, header="file,label"):
+    """Write images into a folder, and a CSV file with a line for each."""
+    lines = [header] if header else []
+    for i, (image, label) in enumerate(zip(*part, strict=True)):
+        path = root / images / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+        lines.append(f"{name.format(path.stem)},{NAMES[label]}")
+    (root / table_name).write_text("\n".join(lines))
+
+
+def listed_splits(root):
+    listed(root, "train.csv", TRAIN, "train", header="id,label")
+    listed(root, "test.csv", TEST, "test", header="id,label")
+
+
+def listed_inside(root):
+    listed(root, "train/labels.csv", TRAIN, "train/png", "png/{}.png")
+    listed(root, "test/labels.csv", TEST, "test/png", "png/{}.png")
+
+
+def of_systems(root):
+    pictures(root)
+    for folder in ("train/cat/@eaDir", "__MACOSX", "train/__MACOSX"):
+        (root / folder).mkdir()
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._00.png"):
+        (root / name).touch()
+        (root / "train" / name).touch()
+        (root / "test/owl" / name).touch()
+
+
+def several_formats(root):
+    pictures(root)
+    suffixes = (".bmp", ".gif", ".tif", ".webp")
+    for path, suffix in zip(sorted(root.glob("*/*/*.png")), suffixes * 5, strict=False):
+        image = Image.open(path)
+        image.save(path.with_suffix(suffix), **{"lossless": True} if "w" in suffix else {})
+        path.unlink()
+
+
+def several_sizes(root):
+    pictures(root)
+    for i, path in enumerate(root.glob("*/*/*.png")):
+        image = Image.open(path).convert("RGB")
+        side = SIDE * (1 + i % 5)
+        image.resize((side, side), Image.Resampling.NEAREST).save(path)
+
+
+def packed(root, write, form="zip"):
+    """Write data into an archive, with a folder around it."""
+    with tempfile.TemporaryDirectory() as temporary:
+        write(Path(temporary))
+        (Path(temporary) / "__MACOSX").mkdir()
+        above, name = Path(temporary).parent, Path(temporary).name
+        shutil.make_archive(root / "own", form, above, name)
+
+
+def emnist_mat(root):
+    def part(of):
+        images = of.images.reshape(len(of.images), -1)
+        return {"images": images, "labels": of.labels[:, None].astype(float),
+                "writers": of.labels[:, None]}  # fmt: skip
+
+    mapping = np.array([[i, ord(str(i))] for i in range(3)], np.uint16)
+    data = {"train": part(TRAIN), "test": part(TEST), "mapping": mapping}
+    scipy.io.savemat(root / "emnist-digits.mat", {"dataset": data}, do_compression=True)
+
+
+def svhn(root):
+    for name, of in (("train", TRAIN), ("test", TEST)):
+        images = np.stack([of.images.transpose(1, 2, 0)] * 3, axis=2)
+        content = {"X": images, "y": of.labels[:, None]}
+        scipy.io.savemat(root / f"{name}_32x32.mat", content)
+    scipy.io.savemat(root / "extra_32x32.mat", content)
+
+
+def matlab_73(root):
+    with h5py.File(root / "own.mat", "w", userblock_size=512) as file:
+        for name, array in BOTH.items():
+            file[name] = array.T
+
+
+def usps(root):
+    with h5py.File(root / "usps.h5", "w") as file:
+        for name, of in (("train", TRAIN), ("test", TEST)):
+            images = (of.images.reshape(len(of.images), -1) / 255).astype(np.float32)
+            file.create_dataset(f"{name}/data", data=images, compression="gzip")
+            file[f"{name}/target"] = of.labels.astype(np.int64)
+
+
+def columns(root):
+    from pyarrow import parquet, table  # noqa: PLC0415 (of requirements-hard.lock)
+
+    for name, of in (("train", TRAIN), ("test", TEST)):
+        pixels = of.images.reshape(len(of.images), -1).astype(np.int64)
+        named = {f"pixel{i}": column for i, column in enumerate(pixels.T)}
+        parquet.write_table(table({"label": of.labels} | named), root / f"{name}.parquet")
+
+
+def hugging_face(root):
+    from pyarrow import parquet, table  # noqa: PLC0415 (of requirements-hard.lock)
+
+    features = {"label": {"names": NAMES, "_type": "ClassLabel"}}
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    (root / "data").mkdir()
+    for name, of in (("train-00000-of-00002", Split(*(a[:20] for a in TRAIN))),
+                     ("train-00001-of-00002", Split(*(a[20:] for a in TRAIN))),
+                     ("test-00000-of-00001", TEST)):  # fmt: skip
+        images = []
+        for image in of.images:
+            file = io.BytesIO()
+            Image.fromarray(image).save(file, "PNG")
+            images.append({"bytes": file.getvalue(), "path": None})
+        content = table({"image": images, "label": of.labels.astype(np.int64)})
+        path = root / f"data/{name}.parquet"
+        parquet.write_table(content.replace_schema_metadata(metadata), path)
+
+
 def with_validation(root):
     pictures(root)
     pictures(root, "val", None)
@@ -207,6 +337,22 @@ FORMATS = {
     "`train/`, `val/` and `test/`": (with_validation, "these images are not used; move them to"),
     "only `train/cat/1.png`, …: no test images": (lambda root: pictures(root, "train", None), ""),
     "only `cat/1.png`, …: no test images": (lambda root: pictures(root, "", None), ""),
+    "images in colour or of several sizes: `cat/1.png`, …, and `size: [4, 4]`": (several_sizes, "42 images are brought to 4 by 4 pixels"),
+    "images in the formats PNG, JPEG, WebP, BMP, GIF, TIFF and AVIF: `cat/1.png`, `cat/2.tif`, …": (several_formats, ""),
+    "`.DS_Store`, `Thumbs.db`, `desktop.ini`, `._1.png`, `__MACOSX/`, `@eaDir/` next to `train/cat/1.png`": (of_systems, ""),
+    "images in one folder and `labels.csv`, with or without the first line `file,label` (`1.png,cat`): no test images": (lambda root: listed(root, "labels.csv", TRAIN, "images", header=None), ""),
+    "the same with `1,cat`, the file's name without its ending: no test images": (lambda root: listed(root, "labels.csv", TRAIN, ".", "{}", header="id,Label"), ""),
+    "`train.csv` and `test.csv` (`1.png,cat`), and the images in `train/` and `test/`": (listed_splits, ""),
+    "`labels.csv` (`1.png,cat`) in `train/` and in `test/`": (listed_inside, ""),
+    # other containers
+    "a zip file of any of these, also with a folder around them": (lambda root: packed(root, npz), ""),
+    "a tar or tar.gz file of any of these, such as `train/cat/1.png`": (lambda root: packed(root, pictures, "gztar"), ""),
+    "MATLAB: `dataset.train.images`, `dataset.train.labels`, …, `dataset.mapping` (EMNIST)": (emnist_mat, ""),
+    "MATLAB: `train_32x32.mat` and `test_32x32.mat` with `X` and `y` (SVHN, whose label of 0 is 10)": (svhn, "extra_32x32.mat: is not read"),
+    "MATLAB: version 7.3": (matlab_73, ""),
+    "HDF5: `train/data`, `train/target`, `test/data`, `test/target` (USPS)": (usps, "float32 from 0 to 1, scaled to 0 to 255"),
+    "Parquet: `train.parquet` and `test.parquet` with the columns `label`, `pixel0`, …": (columns, ""),
+    "Parquet: `data/train-00000-of-00001.parquet`, … with the columns `image` and `label` (Hugging Face), labels named `cat`, …": (hugging_face, ""),
 }  # fmt: skip
 
 TABLES = (ROOT / "docs/data.md").read_text().split("<!-- formats: ")[1:]
@@ -224,13 +370,20 @@ def test_each_row_of_the_tables_is_tested():
     assert [row for row, _ in documented("refused")] == list(REFUSED)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+def with_its_packages(name):
+    """Return a row, marked if it needs a package of requirements-hard.lock."""
+    return pytest.param(name, marks=[pytest.mark.hard] * name.startswith("Parquet"))
+
+
+@pytest.mark.parametrize("name", list(map(with_its_packages, FORMATS)))
 def test_a_format_is_read_and_changes_are_logged(tmp_path, caplog, name):
     write, expected = FORMATS[name]
     write(tmp_path)
     caplog.set_level(logging.INFO)
     holdout = Holdout(0.25, 0) if name.endswith("no test images") else None
-    data = readers.read(tmp_path, holdout=holdout)
+    size = (SIDE, SIDE) if "`size:" in name else None
+    options = Options(test_share=0.25 if holdout else None, size=size)
+    data = readers.read(tmp_path, options=options)
     messages = [record.getMessage() for record in caplog.records]
     assert bool(messages) == bool(expected)
     assert expected in "\n".join(messages)
@@ -256,7 +409,7 @@ def test_a_format_is_read_and_changes_are_logged(tmp_path, caplog, name):
             np.lexsort((*p.images.reshape(len(p.images), -1).T, p.labels))
             for p in (part, wanted[split_name])
         )
-        if "cat" in name and holdout:
+        if "`cat/" in name and holdout:
             assert len(part.labels) == len(wanted[split_name].labels)
             continue
         np.testing.assert_array_equal(part.images[order], wanted[split_name].images[other])
@@ -273,6 +426,28 @@ def broken(change):
         table(root / "test.csv", HEADER, *rows(TEST))
 
     return write
+
+
+def zipped(root, contents):
+    with zipfile.ZipFile(root / "own.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in contents.items():
+            archive.writestr(name, content)
+
+
+def linked(root):
+    (root / "x_train.npy").symlink_to("/etc/passwd")
+    with tarfile.open(root / "own.tar", "w") as archive:
+        archive.add(root / "x_train.npy", "x_train.npy")
+    (root / "x_train.npy").unlink()
+
+
+def encrypted(root):
+    """Write a zip file that says that its member is encrypted."""
+    zipped(root, {"x_train.npy": b"secret"})
+    content = bytearray((root / "own.zip").read_bytes())
+    content[6] |= 1
+    content[content.index(b"PK\1\2") + 8] |= 1
+    (root / "own.zip").write_bytes(content)
 
 
 REFUSED = {
@@ -303,8 +478,21 @@ REFUSED = {
     "labels that are texts, and names of the classes": labels_as(lambda a: np.array(NAMES)[a], names=np.array(NAMES)),
     "other numbers of images and labels": lambda root: npz(root, of=BOTH | {"y_train": TRAIN.labels[1:]}),
     "folders: images of several sizes": lambda root: pictures(root) or Image.new("L", (5, 5)).save(root / "train/dog/01.png"),
+    "folders: an image that cannot be read": lambda root: pictures(root) or [(root / f"train/dog/{i:02}.png").write_bytes(b"") for i in (1, 4, 7)],
+    "folders: an image in the format HEIC": lambda root: pictures(root) or (root / "train/dog/01.png").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0"),
     "folders: no folder `test/`": lambda root: pictures(root, "train", None),
-    "nothing that is known": lambda root: (root / "photo.tar").touch(),
+    "`labels.csv`: a line without its image": lambda root: listed(root, "labels.csv", TRAIN, ".") or (root / "05.png").unlink(),
+    "`labels.csv`: two lines for an image": lambda root: listed(root, "labels.csv", TRAIN, ".") or (root / "labels.csv").write_text((root / "labels.csv").read_text() + "\n03.png,cat"),
+    "`labels.csv`: two images of the name in a line": lambda root: listed(root, "labels.csv", TRAIN, "a") or listed(root, "labels.csv", TRAIN, "b"),
+    "`labels.csv`: a line without a label": lambda root: listed(root, "labels.csv", TRAIN, ".") or (root / "labels.csv").write_text("file,label\n00.png,cat\n01.png,"),
+    "zip, tar: a name outside the folder": lambda root: zipped(root, {"../x_train.npy": b""}),
+    "zip, tar: a link": linked,
+    "zip: a password": encrypted,
+    "zip, tar: more than 256 MiB, and more than 100 times the archive's size": lambda root: zipped(root, {"x_train.npy": bytes(2**20 * 257)}),
+    "zip, tar: archives in the archive": lambda root: zipped(root, {"a.zip": b"", "b.zip": b""}),
+    "MATLAB, HDF5: a damaged file": lambda root: svhn(root) or (root / "train_32x32.mat").write_bytes((root / "train_32x32.mat").read_bytes()[:300]),
+    "MATLAB, HDF5: arrays of other names": lambda root: scipy.io.savemat(root / "own.mat", {"a": TRAIN.images, "b": TRAIN.labels}),
+    "nothing that is known": lambda root: (root / "photo.rar").touch(),
 }  # fmt: skip
 
 
@@ -321,7 +509,7 @@ def test_what_cannot_be_read_is_refused_with_the_documented_message(tmp_path, na
 def test_test_images_and_a_test_share_are_refused(tmp_path):
     npz(tmp_path)
     with pytest.raises(InputError, match="has test images, so remove dataset"):
-        readers.read(tmp_path, holdout=Holdout(0.5, 0))
+        readers.read(tmp_path, options=Options(test_share=0.5))
 
 
 def test_the_drawn_test_images_are_a_share_of_each_class():
@@ -371,3 +559,92 @@ def test_texts_that_are_numbers_are_the_labels():
 def test_floats_above_1_keep_their_values():
     small = {n: a / 200 if n[0] == "x" else a for n, a in BOTH.items()}  # up to 1.275
     assert arrays.to_dataset(small, "").train.images.max() == 1
+
+
+def test_a_class_whose_training_images_are_all_blank_is_a_warning(tmp_path, caplog):
+    images = TRAIN.images.copy()
+    images[TRAIN.labels == 1] = 200
+    images[TRAIN.labels == 1, 0] = 203
+    images[TRAIN.labels == 2] = 0
+    images[2] = TRAIN.images[2]
+    npz(tmp_path, of=BOTH | {"x_train": images}, names=np.array(NAMES))
+    readers.read(tmp_path)
+    (message,) = caplog.messages
+    assert "all training images of the class dog (10) are blank" in message
+
+
+def test_without_pyarrow_parquet_is_refused_with_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "train.parquet").touch()
+    for path in (tmp_path, tmp_path / "train.parquet"):
+        with pytest.raises(InputError, match="install it with `make setup EXTRAS=parquet`"):
+            readers.read(path)
+
+
+def test_messages_about_an_archive_name_it_and_not_the_temporary_folder(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    packed(tmp_path, with_validation)
+    readers.read(tmp_path)
+    assert str(tmp_path / "own.zip") in caplog.text
+    (tmp_path / "own.zip").unlink()
+    packed(tmp_path, lambda root: idx_files(root, pack=lambda content: content[:-1]))
+    with pytest.raises(InputError) as error:
+        readers.read(tmp_path)
+    assert str(error.value).startswith(str(tmp_path / "own.zip"))
+    assert "unpacked" not in caplog.text + str(error.value)
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["img/00.png,7,dog,x", "./img/00.png,7,dog,x", "img\\00.png,7,dog,x", "00,7,dog,x"],
+)
+def test_a_table_of_labels_may_have_other_columns(tmp_path, row):
+    listed(tmp_path, "labels.csv", TRAIN, "img", header=None)
+    lines = (tmp_path / "labels.csv").read_text().splitlines()
+    others = [f"{name},7,{label},x" for name, label in (line.split(",") for line in lines)]
+    text = "\n".join(["path,width,class,remark", row, *others[1:]])
+    (tmp_path / "labels.csv").write_text(text)
+    labels = TRAIN.labels.copy()
+    labels[0] = 1
+    data = readers.read(tmp_path, options=Options(test_share=0.25))
+    expected = Holdout(0.25, 0).divide(Split(TRAIN.images, labels), "")
+    np.testing.assert_array_equal(data.train.images, expected[0].images)
+    np.testing.assert_array_equal(data.test.labels, expected[1].labels)
+
+
+def test_images_without_a_label_are_counted(tmp_path, caplog):
+    listed(tmp_path, "labels.csv", TRAIN, "a")
+    for name in ("x", "y"):
+        Image.fromarray(TRAIN.images[0]).save(tmp_path / f"{name}.png")
+    readers.read(tmp_path, options=Options(test_share=0.25))
+    assert "2 images are not in this file, so they are not used: " in caplog.text
+    assert "x.png, …" in caplog.text
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "f4", "f8", "u8", "bool"])
+def test_matlab_files_are_read_as_by_scipy(tmp_path, dtype, compressed):
+    rng = np.random.default_rng(0)
+    given = {
+        "a": rng.integers(0, 2, (3, 4)).astype(dtype),
+        "long_name_of_an_array": rng.integers(0, 200, (5, 2, 3)).astype(dtype),
+        "s": {"t": {"u": rng.integers(0, 100, (1, 7)).astype(dtype)}, "text": "abc"},
+        "text": "abc",
+    }
+    path = tmp_path / "own.mat"
+    scipy.io.savemat(path, given, do_compression=compressed)
+    found = matlab.read(path)
+    expected = scipy.io.loadmat(path)
+    assert found.keys() == {"a", "long_name_of_an_array", "s.t.u"}
+    for name in ("a", "long_name_of_an_array"):
+        np.testing.assert_array_equal(found[name], expected[name])
+    np.testing.assert_array_equal(found["s.t.u"], given["s"]["t"]["u"])
+
+
+def test_a_compressed_part_of_hdf5_may_not_unpack_to_more_than_its_size(tmp_path):
+    with h5py.File(tmp_path / "own.h5", "w") as file:
+        shape = {"shape": (4, 4), "chunks": (4, 4), "dtype": "u1", "compression": "gzip"}
+        bomb = file.create_dataset("x", **shape)
+        bomb.id.write_direct_chunk((0, 0), zlib.compress(bytes(2**20)))
+    with pytest.raises(InputError, match="would unpack to too many bytes"):
+        readers.read(tmp_path)

@@ -1,5 +1,6 @@
 """Images in a folder for each class, as custom data."""
 
+import logging
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from digits.data import dataset, readers
+from digits.data.options import Options
 from digits.errors import InputError
 from digits.images import image_input
 from tests.helpers.drawings import write_noise
@@ -41,7 +43,7 @@ def test_an_image_in_colour_becomes_grey_as_in_predict(mine):
     Image.fromarray(colours).save(mine / "test/cat/1.png")
     grey = readers.read(mine).test.images[0]
     np.testing.assert_allclose(grey, colours @ [0.299, 0.587, 0.114], atol=0.5)
-    seen = image_input.load(mine / "test/cat/1.png", SHAPE, mnist_like=False)
+    seen = image_input.load(mine / "test/cat/1.png", SHAPE, mnist_like=False).pixels
     np.testing.assert_array_equal(seen, grey)
 
 
@@ -54,10 +56,47 @@ def test_folders_that_are_numbers_are_the_labels(mine):
     assert sorted(set(data.train.labels)) == [9, 10]
 
 
-def test_hidden_files_are_ignored(mine):
-    (mine / "train/cat/.DS_Store").touch()
+def test_hidden_files_and_those_of_systems_are_ignored(mine):
     (mine / "train/.cache").mkdir()
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._1.png"):
+        (mine / "train/cat" / name).touch()
+        (mine / "train" / name).touch()
+    for name in ("__MACOSX", "@eaDir"):
+        (mine / name).mkdir()
+        (mine / "test" / name).mkdir()
+        (mine / "train/cat" / name).mkdir()
     assert len(readers.read(mine).train.labels) == 5
+
+
+def test_an_image_that_cannot_be_read_is_named_and_the_others_are_counted(mine):
+    for name in ("train/cat/2.png", "train/dog/2.png", "test/cat/1.png"):
+        (mine / name).write_bytes(b"no image")
+    expected = r"train/cat/2\.png: is not an image \(.*\); 2 other images cannot be read$"
+    with pytest.raises(InputError, match=expected):
+        readers.read(mine)
+
+
+def test_images_of_any_size_and_colour_are_brought_to_one(mine, caplog):
+    caplog.set_level(logging.INFO)
+    write_noise(mine / "train/dog/2.png", (70, 98))
+    Image.new("RGB", (300, 100), (9, 200, 9)).save(mine / "test/dog/1.png")
+    data = readers.read(mine, options=Options(size=SHAPE))
+    assert "mine: 2 of 7 images are brought to 5 by 7 pixels" in caplog.text
+    np.testing.assert_array_equal(data.train.images[0], write_noise(mine / "1.png", seed=0))
+    assert (data.test.images[1] == 121).all()  # the grey value, also above and below
+
+
+@pytest.mark.parametrize("shape", [(12, 10), (28, 28)])
+def test_a_folder_is_transposed_and_inverted(mine, shape):
+    plain = readers.read(mine, options=Options(size=shape[::-1])).train.images
+    options = Options(size=shape, transpose=True, invert=True)
+    changed = readers.read(mine, options=options).train.images
+    np.testing.assert_allclose(changed, 255.0 - plain.swapaxes(1, 2), atol=1)  # rounded
+
+
+def test_a_folder_of_one_size_is_transposed(mine):
+    images = readers.read(mine, options=Options(transpose=True)).train.images
+    np.testing.assert_array_equal(images, readers.read(mine).train.images.swapaxes(1, 2))
 
 
 MISTAKES = {

@@ -17,7 +17,7 @@ FRAME = (28, 28)
 
 
 def load(path, *, mnist_like=True):
-    return image_input.load(path, FRAME, mnist_like=mnist_like)
+    return image_input.load(path, FRAME, mnist_like=mnist_like).pixels
 
 
 def apart(seen, name):
@@ -45,6 +45,15 @@ def test_a_digit_is_extracted_from_any_background(tmp_path, kind, name):
     assert seen.dtype == np.uint8
     assert is_mnist_format(seen)
     assert apart(seen, name) < 0.2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("lines", drawings.LINES)
+def test_lines_that_touch_the_border_are_removed(tmp_path, lines):
+    ink = drawings.LINES[lines](drawings.digit(4))
+    seen = load(drawings.save(drawings.KINDS["dark on light"](ink), tmp_path))
+    assert is_mnist_format(seen)
+    assert apart(seen, 4) < 0.2
 
 
 LARGE = pytest.param((2500, 3500), marks=pytest.mark.long)
@@ -132,7 +141,7 @@ def test_a_file_that_is_not_an_image_is_refused(tmp_path):
     (tmp_path / "text.png").write_text("7")
     with pytest.raises(InputError, match=r"text\.png: is not an image \(PNG, JPEG"):
         load(tmp_path / "text.png")
-    Image.new("L", (9, 9)).save(tmp_path / "other.png", "TIFF")
+    Image.new("L", (9, 9)).save(tmp_path / "other.png", "PPM")
     with pytest.raises(InputError, match="is not an image"):
         load(tmp_path / "other.png")
     with pytest.raises(InputError, match=r"none\.png: No such file or directory$"):
@@ -148,6 +157,39 @@ def test_an_image_that_would_fill_the_memory_is_refused(tmp_path):
     Image.new("1", (10_000, 10_000)).save(tmp_path / "warned.png")
     with pytest.raises(InputError, match="is larger than"):
         load(tmp_path / "warned.png")
+
+
+def test_heic_is_refused_with_the_remedy(tmp_path):
+    (tmp_path / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(InputError, match=r"format HEIC.*save it as JPEG or PNG$"):
+        load(tmp_path / "phone.heic")
+
+
+@pytest.mark.parametrize("suffix", sorted(image_input.SUFFIXES))
+def test_a_digit_is_read_from_every_format(tmp_path, suffix):
+    drawings.mix(drawings.digit(7), [90, 0, 0], drawings.WHITE).save(
+        tmp_path / f"7{suffix}"
+    )
+    assert apart(load(tmp_path / f"7{suffix}"), 7) < 0.2
+
+
+@pytest.mark.parametrize(("dtype", "mode"), [(np.float32, "F"), (np.int32, "I")])
+def test_a_tiff_of_32_bits_is_refused(tmp_path, dtype, mode):
+    Image.fromarray(np.ones((9, 9), dtype), mode).save(tmp_path / "wide.tif")
+    with pytest.raises(
+        InputError, match="has grey values of 32 bits; save it with 8 or 16"
+    ):
+        load(tmp_path / "wide.tif")
+
+
+def test_the_space_around_an_image_has_the_colour_of_its_border(tmp_path):
+    Image.new("L", (56, 28), 200).save(tmp_path / "wide.png")
+    seen = load(tmp_path / "wide.png", mnist_like=False)
+    assert (seen == 200).all()
+    seen = image_input.load(
+        tmp_path / "wide.png", FRAME, mnist_like=False, invert=True
+    ).pixels
+    assert (seen == 55).all()
 
 
 @pytest.mark.parametrize("suffix", sorted(image_input.SUFFIXES))
@@ -170,6 +212,18 @@ def test_a_damaged_file_is_one_error_wherever_the_damage_is(tmp_path, suffix):
             load(path)
 
 
+def test_a_damaged_file_that_asks_for_memory_is_an_error(tmp_path, monkeypatch):
+    """As Pillow does for a PNG whose chunk says that it is gigabytes long."""
+    path = drawings.save(drawings.mix(drawings.digit(7), [0] * 3, [255] * 3), tmp_path)
+
+    def read(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load_end", read)
+    with pytest.raises(InputError, match="is damaged, or needs too much memory"):
+        load(path)
+
+
 @pytest.fixture(scope="module")
 def multinomial():
     return serialization.load(ROOT / "data/models/multinomial.npz")
@@ -182,6 +236,16 @@ def test_a_drawn_digit_is_recognised(tmp_path, multinomial, name, kind):
     seen = load(drawings.save(drawings.KINDS[kind](drawings.digit(name)), tmp_path))
     scores = multinomial.scores(seen[None])
     assert multinomial.classes[multinomial.decision.predict(scores)] == [name]
+
+
+@pytest.mark.results
+@pytest.mark.parametrize("kind", ["dark on light", "photographed"])
+@pytest.mark.parametrize("lines", drawings.LINES)
+def test_a_drawn_digit_is_recognised_among_lines(tmp_path, multinomial, lines, kind):
+    for name in drawings.STROKES:
+        image = drawings.KINDS[kind](drawings.LINES[lines](drawings.digit(name)))
+        scores = multinomial.scores(load(drawings.save(image, tmp_path))[None])
+        assert multinomial.classes[multinomial.decision.predict(scores)] == [name]
 
 
 @pytest.mark.results

@@ -177,7 +177,7 @@ EDITS = {
     "a URL": ("name: mnist, source: auto",
         "name: custom, source: 'http://127.0.0.1/x'", "source must be a path under data/own/"),
     "a test share of known data": ("source: auto", "source: auto, test_share: 0.2",
-        "test_share is only for custom data: mnist has test images"),
+        "test_share is only for custom data: the arrays of mnist are known"),
     "a seed of known data": ("source: auto", "source: auto, seed: 3", "seed is only for"),
     "a test share of all": ("name: mnist, source: auto",
         "name: custom, source: data/own, test_share: 1.0", "test_share: must be less than 1"),

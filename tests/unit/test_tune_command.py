@@ -303,11 +303,12 @@ def test_messages_name_the_folder(root, monkeypatch, caplog):
 
 def test_check_runs_before_the_tuning_and_a_failure_is_passed_on(root, monkeypatch, capsys):
     """DVC reads tuning/stages.yaml, which `check` writes, before any stage runs."""
-    statuses, calls = [0, 7], []
+    statuses, calls, schedulers = [0, 7], [], []
 
     class Process(subprocess.Popen):
-        def __init__(self, command, cwd):
+        def __init__(self, command, cwd, env):
             calls.append((*command[3:], Path(cwd)))
+            schedulers.append(env["DIGITS_SCHEDULER"])
             code = f"raise SystemExit({statuses[len(calls) - 1]})"
             super().__init__([sys.executable, "-c", code])
 
@@ -324,6 +325,17 @@ def test_check_runs_before_the_tuning_and_a_failure_is_passed_on(root, monkeypat
     statuses[:] = [3]
     assert run(monkeypatch, "--all") == 3
     assert len(calls) == 1
+    assert {*schedulers} == {""}
+    address = "tls://10.0.0.1:8786"
+    Path("scheduler.json").write_text(json.dumps({"address": address}))
+    calls.clear()
+    statuses[:] = [3, 3]
+    assert run(monkeypatch, "--all", "--scheduler", "scheduler.json") == 3
+    monkeypatch.setenv("DIGITS_SCHEDULER", "tcp://10.0.0.1:1")
+    assert run(monkeypatch, "--all") == 3
+    assert schedulers[-2:] == [address, "tcp://10.0.0.1:1"]
+    assert run(monkeypatch, "--all", "--scheduler", "10.0.0.1:8786") == 2
+    assert len(calls) == 2
 
 
 def test_a_difference_is_taken_fold_by_fold():

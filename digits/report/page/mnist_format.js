@@ -41,6 +41,19 @@ function centreOfMass(rows) {
 const maximum = (rows) => Math.max(...rows.map((row) => Math.max(...row)));
 
 /**
+ * The drawing without the lines from border to border.
+ *
+ * @param {number[][]} rows
+ * @returns {number[][]}
+ */
+function linesRemoved(rows) {
+  const least = payload.image_format.ink * maximum(rows);
+  const ink = rows.map((row) => row.map((value) => value > least));
+  const kept = withoutLines(ink);
+  return rows.map((row, y) => row.map((value, x) => (ink[y][x] && !kept[y][x] ? 0 : value)));
+}
+
+/**
  * The smallest part that has all ink.
  *
  * @param {number[][]} rows
@@ -85,7 +98,7 @@ function toImageFormat(drawing, high, wide) {
   const { box, centre_offset: centreOffset, centred } = payload.image_format;
   const all = Array.from({ length: high }, (_, y) =>
     Array.from(drawing.subarray(y * wide, (y + 1) * wide)));
-  const ink = centred ? croppedToInk(all) : all;
+  const ink = centred ? croppedToInk(linesRemoved(all)) : all;
   const sides = [ink.length, ink[0].length];
   const frame = [height, width];
   const scale = Math.min(...frame.map((side, axis) => ((centred ? box : 1) * side) / sides[axis]));

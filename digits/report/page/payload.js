@@ -33,6 +33,9 @@
  * @property {number} ink what counts as ink, as a share of the brightest grey value
  * @property {number} centre_offset pixels from the image's centre to the centre of mass
  * @property {number} half what is added before rounding down, to round halves up
+ * @property {number} thin 1/n of the shorter side: the thickness of a ruled line, at most
+ * @property {number} slant 1/n of the columns in which a line is hidden: how far away it may go on
+ * @property {number} large 1/n of the shorter side: what is left without lines, at least
  * @property {boolean} centred whether the ink is cropped and centred, as in MNIST
  */
 
