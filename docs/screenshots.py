@@ -1,7 +1,7 @@
 """Take the screenshots of the report page for the README.
 
 reads   report/index.html, as `dvc repro` wrote it for MNIST
-writes  docs/page-light.png: drawing and confusion, 1280 pixels wide, light
+writes  docs/page-light.png: drawing and the data, 1280 pixels wide, light
         docs/page-dark.png: the thresholds on a phone, 390 pixels wide, dark
 """
 
@@ -80,10 +80,8 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         page = opened(browser, 1280, "light", "")
         draw_a_seven(page)
-        take(page, "page-light.png", "#draw", "#confusion")
-        page = opened(
-            browser, 390, "dark", "#section=thresholds&thresholdVariant=linear_digits"
-        )
+        take(page, "page-light.png", "#draw", "#data")
+        page = opened(browser, 390, "dark", "#section=thresholds")
         take(page, "page-dark.png", "#thresholds", "#thresholds", 900)
         browser.close()
 

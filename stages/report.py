@@ -22,7 +22,7 @@ from digits.data.dataset import Split
 from digits.errors import InputError
 from digits.models import serialization
 from digits.report import content, graph, render
-from digits.report.content import Result
+from digits.report.result import Result
 
 log = logging.getLogger(__name__)
 

@@ -1,22 +1,21 @@
 """The content of the page: models, predictions and test images in, plain values out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from digits import certainty, metrics
-from digits.config.params import Train
 from digits.data.dataset import Split
 from digits.figures import FEW_CLASSES
 from digits.images import lines, mnist_format
 from digits.methods import lenet5
 from digits.models.base import Model
-from digits.models.decision import Decision, OneVsRest, Probabilistic
+from digits.models.decision import OneVsRest, Probabilistic
 from digits.models.linear import LinearModel
-from digits.report import notebook_results, packed_arrays, robustness
+from digits.report import notebook_results, packed_arrays, robustness, story
 from digits.report.calibration import Reliability, reliability
+from digits.report.result import Result
 from digits.thresholds import best_thresholds
 
 # The size of the images on the page, deflated. In base64 they grow by a third, and the rest
@@ -31,43 +30,6 @@ MODEL_ARRAYS = {
         *("dense_1", "bias_3", "dense_2", "bias_4", "dense_3", "bias_5"),
     ),
 }
-
-
-@dataclass(frozen=True)
-class Result:
-    """A variant: its parameters, its model, and the predictions for the test images.
-
-    Attributes:
-        name: The variant's name in params.yaml.
-        subset: The name of its subset.
-        train: Its block `train` of params.yaml.
-        thresholds: Ascending; empty if the decision rule needs none.
-        classes: (n_classes,) labels in ascending order.
-        decision: The decision rule, which turns scores into a class.
-        model: Of a type in `MODEL_ARRAYS`, for images without preprocessing; None if the
-            page cannot run the model.
-        scores: (n_samples, n_outputs) float64.
-        actual: (n_samples,) labels.
-        predicted: (n_samples,) labels.
-    """
-
-    name: str
-    subset: str
-    train: Train
-    thresholds: tuple[float, ...]
-    classes: np.ndarray
-    decision: Decision
-    model: Model | None
-    scores: np.ndarray
-    actual: np.ndarray
-    predicted: np.ndarray
-
-    @property
-    def indices(self) -> tuple[np.ndarray, np.ndarray]:
-        """The class indices of `actual` and `predicted`, each (n_samples,)."""
-        return np.searchsorted(self.classes, self.actual), np.searchsorted(
-            self.classes, self.predicted
-        )
 
 
 def payload(
@@ -104,8 +66,13 @@ def payload(
         "few_classes": FEW_CLASSES,
         "layout": packed.layout,
         "model_arrays": MODEL_ARRAYS,
+        "levels": list(story.LEVELS),
+        "ranking": story.ranking(results),
+        "n_wrong_for_all": story.n_wrong_for_all(results),
         "variants": [
-            variant(result, is_mnist=is_mnist) | {"flips": flips(result, test)}
+            variant(result, is_mnist=is_mnist)
+            | {"only_right": story.only_right(result, results)}
+            | {"flips": flips(result, test)}
             for result in results
         ],
     }
@@ -156,6 +123,7 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
         values["yes_counts"] = yes_counts(result)
     if result.decision.uses_thresholds:
         values["histogram"] = _histogram(result)
+        values["n_outside"] = story.n_outside(result)
     if len(result.thresholds) > 1:
         best, n_right = best_thresholds(result.scores[:, 0], actual, len(classes))
         values["best_thresholds"] = {"values": best, "n_right": n_right}
@@ -302,7 +270,9 @@ def page_arrays(results: Sequence[Result], test: Split) -> dict[str, np.ndarray]
         if result.model:
             for field, values in _model_arrays(result.model).items():
                 arrays[f"{name}/{field}"] = values
-        if result.decision.uses_thresholds:
+        if isinstance(result.decision, Probabilistic):
+            arrays[f"{name}/sureness"] = story.sureness(result)
+        if result.decision.has_single_score:
             # In full precision, so that a threshold gives the same predictions as evaluate.
             arrays[f"{name}/scores"] = result.scores[:, 0].astype(np.float64)
     return arrays

@@ -26,6 +26,8 @@ def render(content: dict[str, Any], template: str = "index.html.jinja") -> str:
     )
     environment.globals["source"] = _source
     environment.filters["log10"] = math.log10
+    environment.filters["sentence"] = lambda text: text[:1].upper() + text[1:]
+    environment.filters["extract"] = lambda key, values: values[key]
     return environment.get_template(template).render(content)
 
 

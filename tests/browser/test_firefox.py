@@ -72,13 +72,31 @@ def test_a_drawing_is_answered_and_restored_from_its_address(page):
 
 
 def test_a_threshold_moves_with_the_keyboard(page):
-    page.evaluate("document.querySelector('#threshold-0').focus()")
-    result = "document.querySelector('#threshold-result').textContent"
-    before = page.evaluate("Number(document.querySelector('#threshold-0').value)")
+    page.evaluate("document.querySelector('#two-threshold-0').focus()")
+    result = "document.querySelector('#two-result').textContent"
+    before = page.evaluate("Number(document.querySelector('#two-threshold-0').value)")
     text = page.evaluate(result)
     page.press(*[ARROW_RIGHT] * 40)
-    assert page.evaluate("Number(document.querySelector('#threshold-0').value)") > before
+    assert (
+        page.evaluate("Number(document.querySelector('#two-threshold-0').value)") > before
+    )
     assert page.evaluate(result) != text
+
+
+def test_certainty_moves_with_the_keyboard_and_costs_with_a_number(page):
+    page.evaluate("document.querySelector('#unsure-level').focus()")
+    answered = "document.querySelector('#unsure-table td').textContent"
+    before = page.evaluate(answered)
+    page.press(*[ARROW_RIGHT] * 20)
+    assert page.evaluate(answered) != before
+    page.until("location.hash.includes('certainty=')")
+    page.evaluate("document.querySelector('#cost-low').focus()")
+    page.press("9")
+    page.until("location.hash.includes('costs=')")
+    assert "in use" in page.evaluate("document.querySelector('#costs-table').textContent")
+    curves = "document.querySelectorAll('#curves .line, #unsure-curves .line').length"
+    assert page.evaluate(curves) >= 4
+    assert page.evaluate("document.querySelector('nav [aria-current]') !== null")
 
 
 def test_no_section_is_wider_than_a_phone(page):

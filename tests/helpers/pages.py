@@ -9,7 +9,7 @@ from digits.data.dataset import DIGITS
 from digits.models.decision import RULES
 from digits.models.linear import LinearModel
 from digits.report import content, graph, render
-from digits.report.content import Result
+from digits.report.result import Result
 from tests.helpers.project import ROOT, options
 
 MODELS = {

@@ -56,7 +56,11 @@ def test_a_page_can_show_any_variants(tiny, kinds):
     assert len(shape.ids) == len(set(shape.ids))
     decisions = {each.decision.name for each in results}
     assert {"draw", "weights"} <= set(shape.ids)
-    assert ("thresholds" in shape.ids) == ("threshold" in decisions)
+    lines = {len(each.classes) for each in results if each.decision.uses_thresholds}
+    assert ("two-classes" in shape.ids) == (2 in lines)
+    assert ("thresholds" in shape.ids) == bool(lines - {2})
+    assert ("logistic" in shape.ids) == ("sigmoid" in decisions)
+    assert ("unsure" in shape.ids) == bool(decisions - {"threshold"})
     assert ("calibration" in shape.ids) == bool(decisions - {"threshold"})
 
 

@@ -42,7 +42,7 @@ function accuracyCurve(container, variant, [low, high], { wide, left, right, x }
   const name = svg("text", { class: "axis", x: (left + right) / 2, y: tall - 4,
     "text-anchor": "middle" }, "accuracy at each threshold");
   const dot = svg("circle", { class: "dot", r: 6 });
-  container.replaceChildren(svg("svg", { width: wide, height: tall, role: "img",
+  container.replaceChildren(svg("svg", { ...sizeOf(wide, tall), role: "img",
     "aria-label": `Accuracy of ${variant.name} at each threshold` },
   ...grid, ...below, curve, name, dot));
 

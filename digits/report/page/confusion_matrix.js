@@ -25,8 +25,9 @@ function confusionMatrix(container, { classes, names }, caption, onCell) {
 
 /**
  * @param {Variant} variant
- * @param {Record<number, { precision: number, recall: number, f1: number, support: number }>} classes
- * @returns {HTMLTableElement} precision, recall, F1 and number of images of each class
+ * @param {ReturnType<typeof classificationReport>["classes"]} classes
+ * @returns {HTMLTableElement} precision, recall, F1 and number of images of each class, and the
+ *   macro averages: of the classes that are actual or predicted
  */
 function classReportTable({ names }, classes) {
   /** @param {string} text */
@@ -38,9 +39,14 @@ function classReportTable({ names }, classes) {
   const rows = names.map((name, i) => element("tr", {}, element("th", { scope: "row" }, name),
     cell(ratio(classes[i].precision)), cell(ratio(classes[i].recall)),
     cell(ratio(classes[i].f1)), cell(formatCount(classes[i].support))));
+  const occurring = classes.filter(({ occurs }) => occurs);
+  const averages = /** @type {const} */ (["precision", "recall", "f1"]).map((measure) =>
+    cell(ratio(sum(occurring.map((each) => each[measure])) / Math.max(occurring.length, 1))));
   return element("table", {},
     element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Class"), ...heads)),
-    element("tbody", {}, ...rows));
+    element("tbody", {}, ...rows),
+    element("tfoot", {}, element("tr", {}, element("th", { scope: "row" }, "Mean"), ...averages,
+      cell(formatCount(sum(classes.map(({ support }) => support)))))));
 }
 
 /**

@@ -20,6 +20,19 @@ function worstCell(variant) {
  */
 const cellName = (variant, [i, j]) => `${variant.classes[i]}-${variant.classes[j]}`;
 
+/**
+ * The most frequent mistake, in words.
+ *
+ * @param {Variant} variant
+ */
+function confusionText(variant) {
+  const [i, j] = worstCell(variant);
+  if (i === j) return `${variant.name} makes no mistakes on the test images.`;
+  return `${variant.name} most often mistakes ${variant.names[i]} for ${variant.names[j]}: `
+    + `${formatCount(variant.confusion[i][j])} of ${plural(sum(variant.confusion[i]), "test image")} `
+    + `of ${variant.names[i]}.`;
+}
+
 fillLater("confusion", () => {
   const showImages = imageButtons(byId("cell-images"));
   const select = byId("confusion-variant", HTMLSelectElement);
@@ -40,6 +53,7 @@ fillLater("confusion", () => {
     showMatrix(variant.confusion, cellName(variant, cell));
     byId("confusion-report").replaceChildren(
       classReportTable(variant, classificationReport(variant.confusion).classes));
+    byId("confusion-answer").textContent = confusionText(variant);
     showCell(variant, variant.predicted, cell, byId("cell-title"), showImages);
   });
 });

@@ -23,7 +23,9 @@ const nameOf = (label) => isolated(payload.dataset.names[Number(label)]);
  * @property {Uint8Array} predicted
  * @property {number[]} mistakes the rows that are misclassified, the worst first
  * @property {Record<string, Weights>} arrays of the model; empty without a type
- * @property {Float64Array | null} testScores of each row, if the rule has thresholds
+ * @property {Uint8Array | null} sureness of each row the index of its level, if there are
+ *   probabilities
+ * @property {Float64Array | null} testScores of each row, if there is one for an image
  */
 
 /** @typedef {PayloadVariant & VariantData} Variant */
@@ -50,7 +52,10 @@ function withData(variant) {
     mistakes: Array.from(array("mistakes")),
     arrays: Object.fromEntries(weights.map((part) =>
       [part, /** @type {Weights} */ (array(part))])),
-    testScores: rule.hasThresholds ? /** @type {Float64Array} */ (array("scores")) : null,
+    sureness: `${name}/sureness` in payload.layout
+      ? /** @type {Uint8Array} */ (array("sureness")) : null,
+    testScores: `${name}/scores` in payload.layout
+      ? /** @type {Float64Array} */ (array("scores")) : null,
   };
 }
 
@@ -167,6 +172,7 @@ function classificationReport(counts) {
         recall: row[i] / Math.max(support, 1),
         f1: (2 * row[i]) / Math.max(support + predicted, 1),
         support,
+        occurs: support + predicted > 0,
       };
     }),
   };

@@ -13,6 +13,7 @@
  * @property {number} few_classes with more, the cells of a confusion matrix are small
  * @property {Record<string, ArrayLayout>} layout where each array is in the block
  * @property {Record<string, string[]>} model_arrays the arrays of each type of model
+ * @property {number[]} levels how certain a prediction must be, ascending from 0
  * @property {PayloadVariant[]} variants in the order of params.yaml
  */
 

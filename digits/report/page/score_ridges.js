@@ -29,6 +29,7 @@ const PERCENT_WIDTH = 58; // of the labels of an axis of accuracies
  * The places of a plot with a row for each class.
  *
  * @typedef {object} RidgeFrame
+ * @property {string} name what the ids in the plot begin with
  * @property {number} wide
  * @property {number} left of the plot without its labels
  * @property {number} right
@@ -40,19 +41,20 @@ const PERCENT_WIDTH = 58; // of the labels of an axis of accuracies
  */
 
 /**
- * @param {ThresholdVariant} variant
+ * @param {string} name what the ids in the plot begin with
+ * @param {{ histogram: ScoreHistogram, names: string[] }} shown
  * @param {number} wide the width that there is
  * @returns {RidgeFrame}
  */
-function ridgeFrame({ histogram: { low, high }, names }, wide) {
-  const longest = Math.max(...names.map((name) => shortened(name).length));
+function ridgeFrame(name, { histogram: { low, high }, names }, wide) {
+  const longest = Math.max(...names.map((each) => shortened(each).length));
   const n = names.length;
   const least = n === 2 ? PERCENT_WIDTH : 0; // the curve of the accuracy has the same frame
   const row = n === 2 ? 92 : n > payload.few_classes ? 20 : 40;
   const left = Math.max(longest > 1 ? 16 + 8 * longest : 26, least);
   const [right, top] = [wide - 10, 26];
   return {
-    wide, left, right, top, row,
+    name, wide, left, right, top, row,
     bottom: top + n * row,
     x: (score) => left + ((score - low) / (high - low)) * (right - left),
     scoreAt: (x) => low + ((x - left) / (right - left)) * (high - low),
@@ -91,12 +93,13 @@ function ridgePaths({ counts }, { left, right, top, row }) {
  * @param {RidgeFrame} frame
  * @returns {SVGElement[]}
  */
-function ridge(i, label, path, clip, { left, right, top, row }) {
+function ridge(i, label, path, clip, { name, left, right, top, row }) {
   const base = top + (i + 1) * row;
+  const id = `${name}-clip-${i}`;
   return [
-    svg("clipPath", { id: `clip-${i}` }, clip),
+    svg("clipPath", { id }, clip),
     svg("path", { class: "ridge wrong", d: path }),
-    svg("path", { class: "ridge correct", d: path, "clip-path": `url(#clip-${i})` }),
+    svg("path", { class: "ridge correct", d: path, "clip-path": `url(#${id})` }),
     svg("line", { class: "grid", x1: left, x2: right, y1: base, y2: base }),
     svg("text", { class: "class-label", x: left - 8, y: base - 6, "text-anchor": "end" }, label),
   ];
@@ -140,6 +143,36 @@ function thresholdHandle({ top, bottom }, onDrag) {
   return handle;
 }
 
+/**
+ * The size of a plot; on paper it is scaled to the page.
+ *
+ * @param {number} wide
+ * @param {number} tall
+ */
+const sizeOf = (wide, tall) => ({ width: wide, height: tall, viewBox: `0 0 ${wide} ${tall}` });
+
+/**
+ * Rows of histograms whose thresholds stay where they are.
+ *
+ * @param {ScoreHistogram} histogram
+ * @param {string[]} names of the classes
+ * @param {RidgeFrame} frame
+ * @param {number[]} thresholds
+ * @returns {SVGElement[]}
+ */
+function fixedRidges(histogram, names, frame, thresholds) {
+  const { left, right, top, bottom, row, x } = frame;
+  const lines = thresholds.map((value) => clamp(x(value), left, right));
+  const bounds = [left, ...lines, right];
+  const ridges = ridgePaths(histogram, frame).flatMap((path, i) => {
+    const clip = svg("rect", { y: top + i * row, height: row + 1, x: bounds[i],
+      width: bounds[i + 1] - bounds[i] });
+    return ridge(i, shortened(names[i]), path, clip, frame);
+  });
+  return [...ridges, ...lines.map((at) => svg("line",
+    { class: "threshold-line", x1: at, x2: at, y1: top - 6, y2: bottom }))];
+}
+
 /** @param {string} name of a class */
 const shortened = (name) => (name.length > 18 ? `${name.slice(0, 17)}…` : name);
 
@@ -161,7 +194,7 @@ function scoreRidges(container, variant, frame, onMove) {
     ridge(i, names[i], path, clips[i], frame));
   const handles = variant.thresholds.map((_, index) => thresholdHandle(frame, (event) =>
     onMove(index, frame.scoreAt(event.clientX - container.getBoundingClientRect().left))));
-  container.replaceChildren(svg("svg", { width: wide, height: bottom + 42, role: "img",
+  container.replaceChildren(svg("svg", { ...sizeOf(wide, bottom + 42), role: "img",
     "aria-label": `Scores of ${variant.name} for each class, with its thresholds` },
   ...ridges, ...scoreAxis(histogram, frame), ...handles));
 

@@ -8,12 +8,28 @@
 const thresholdVariants = /** @type {ThresholdVariant[]} */ (
   variants.filter((variant) => variant.rule.hasThresholds));
 
+/** @typedef {{ name: string, section: string, variants: ThresholdVariant[] }} ThresholdGroup */
+
 /**
- * @param {string} name
- * @returns {ThresholdVariant} the first one if there is none of this name
+ * The variants of two classes and those of more, each with its section. The name begins the
+ * ids of the section's elements, and its keys in the address.
+ *
+ * @type {[ThresholdGroup, ThresholdGroup]}
  */
-const thresholdVariantOf = (name) =>
-  thresholdVariants.find((variant) => variant.name === name) ?? thresholdVariants[0];
+const THRESHOLD_GROUPS = [
+  { name: "two", section: "two-classes",
+    variants: thresholdVariants.filter(({ classes }) => classes.length === 2) },
+  { name: "many", section: "thresholds",
+    variants: thresholdVariants.filter(({ classes }) => classes.length > 2) },
+];
+
+/**
+ * @template {{ name: string }} T
+ * @param {T[]} group
+ * @param {string} name
+ * @returns {T} the first one if there is none of this name
+ */
+const ofName = (group, name) => group.find((variant) => variant.name === name) ?? group[0];
 
 /** @param {Variant} variant */
 const thresholdsKey = (variant) => `thresholds.${variant.name}`;
@@ -25,12 +41,12 @@ function startState() {
     .map((row) => explained.images[row]).find(isIncluded);
   const thresholds = thresholdVariants.map((variant) =>
     [thresholdsKey(variant), variant.thresholds.join(" ")]);
+  const groups = THRESHOLD_GROUPS.flatMap(({ name, variants: [one] }) =>
+    [[`${name}Variant`, one?.name ?? ""], [`${name}Cell`, ""]]);
   return {
     section: "", // the id of a section
     variant: variants[variants.length - 1].name, // in confusion, weights and mistakes
     cell: "", // <actual label>-<predicted label>, in the confusion matrix
-    thresholdVariant: thresholdVariants[0]?.name ?? "", // whose thresholds are shown
-    thresholdCell: "", // as `cell`, in the confusion matrix under the thresholds
     image: String(first ?? includedImages[0]), // the explained one; or "drawing"
     panel: "", // where the inspector is: "start" or "end" of the window, or on the page
     fooled: linear.at(-1)?.name ?? runnable[0]?.name ?? "", // the variant that is to be fooled
@@ -38,12 +54,22 @@ function startState() {
     compare: "", // <label>-<label>, in the evidence
     actual: "", // labels that filter the mistakes
     predicted: "",
+    logisticVariant: "", // the first one
+    costsVariant: "", // the first one
+    costs: "1 1", // of an error of each kind
+    certainty: "0.9", // one of the levels from which a variant answers
+    unsureVariant: variants.findLast(({ sureness }) => sureness)?.name ?? "",
     drawing: "", // what is put on the drawing area: noise-<seed> or image-<number>
-    ...Object.fromEntries(thresholds),
+    // Of each group, whose thresholds are shown, and the cell under them.
+    ...Object.fromEntries([...groups, ...thresholds]),
   };
 }
 
 const START = startState();
+
+/** @param {string} text */
+const areCosts = (text) => /^\S+ \S+$/.test(text)
+  && text.split(" ").map(Number).every((cost) => cost >= 0 && cost <= 1e6);
 
 /** @param {string} value */
 const isPair = (value) => /^(\d+-\d+)?$/.test(value);
@@ -56,15 +82,18 @@ const isPair = (value) => /^(\d+-\d+)?$/.test(value);
  */
 const VALID = {
   variant: (value) => variants.some(({ name }) => name === value),
-  thresholdVariant: (value) =>
-    value === "" || thresholdVariants.some(({ name }) => name === value),
   image: (value) => isIncluded(Number(value)) || (value === "drawing" && runnable.length > 0),
   panel: (value) => ["", "start", "end"].includes(value),
   fooled: (value) => runnable.some(({ name }) => name === value),
   level: (value) => /^\d{0,3}$/.test(value),
+  costs: areCosts,
+  certainty: (value) => payload.levels.includes(Number(value)) && value !== "",
   cell: isPair,
-  thresholdCell: isPair,
   compare: isPair,
+  ...Object.fromEntries(THRESHOLD_GROUPS.flatMap(({ name, variants: group }) => [
+    [`${name}Variant`, (value) => group.some((variant) => variant.name === value)],
+    [`${name}Cell`, isPair],
+  ])),
   ...Object.fromEntries(thresholdVariants.map((variant) =>
     [thresholdsKey(variant), (value) => areThresholds(variant, value)])),
 };

@@ -19,12 +19,15 @@ function thresholdRange({ histogram: { low, high } }) {
   return [roundToStep(first * THRESHOLD_STEP), roundToStep(last * THRESHOLD_STEP)];
 }
 
+/** @param {Variant} variant */
+const groupOf = (variant) => THRESHOLD_GROUPS[variant.classes.length === 2 ? 0 : 1];
+
 /**
  * @param {ThresholdVariant} variant
  * @param {number[]} thresholds
  */
 function setThresholds(variant, thresholds) {
-  setState({ [thresholdsKey(variant)]: thresholds.join(" "), section: "thresholds" });
+  setState({ [thresholdsKey(variant)]: thresholds.join(" "), section: groupOf(variant).section });
 }
 
 /**
@@ -53,8 +56,8 @@ function thresholdSliders(container, variant) {
   const { names } = variant;
   const [min, max] = thresholdRange(variant);
   const sliders = names.slice(1).map((name, index) => {
-    const input = element("input", { type: "range", id: `threshold-${index}`, min, max,
-      step: THRESHOLD_STEP });
+    const input = element("input", { type: "range", min, max, step: THRESHOLD_STEP,
+      id: `${groupOf(variant).name}-threshold-${index}` });
     input.addEventListener("input", () => {
       setThreshold(variant, index, input.valueAsNumber);
       input.value = String(thresholdsOf(variant)[index]); // not past its neighbours
@@ -82,19 +85,20 @@ function thresholdSliders(container, variant) {
  * @returns {(thresholds: number[]) => void} moves the thresholds in both
  */
 function thresholdPlots(variant) {
+  const { name } = groupOf(variant);
   const range = thresholdRange(variant);
-  const container = byId("ridges");
-  const frame = ridgeFrame(variant, Math.max(container.clientWidth, 240));
+  const container = byId(`${name}-ridges`);
+  const frame = ridgeFrame(name, variant, Math.max(container.clientWidth, 240));
   const moveRidges = scoreRidges(container, variant, frame, (index, score) =>
     setThreshold(variant, index, clamp(score, ...range)));
-  const [curve, sliders] = [byId("accuracy-curve"), byId("threshold-sliders")];
-  curve.replaceChildren();
+  const sliders = byId(`${name}-sliders`);
   const single = variant.classes.length === 2;
   // The slider's thumb, half of which is outside its range, is under the threshold's line.
   sliders.style.paddingLeft = single ? `${frame.x(range[0]) - THUMB / 2}px` : "";
   sliders.style.paddingRight = single ? `${frame.wide - frame.x(range[1]) - THUMB / 2}px` : "";
   if (!single) return moveRidges;
-  const moveDot = accuracyCurve(curve, variant, range, frame);
+  showOutliers(variant, container, frame);
+  const moveDot = accuracyCurve(byId("two-curve"), variant, range, frame);
   return (thresholds) => {
     moveRidges(thresholds);
     moveDot(thresholds);
@@ -124,19 +128,19 @@ function bestThresholdsText(variant, { values, n_right: right }) {
 /** @param {ThresholdVariant} variant */
 function showBest(variant) {
   const best = variant.best_thresholds;
-  byId("thresholds-best").hidden = !best;
   if (!best) return;
-  byId("thresholds-best-result").textContent = bestThresholdsText(variant, best);
-  byId("thresholds-best-set").onclick = () => setThresholds(variant, best.values);
+  byId("many-best-result").textContent = bestThresholdsText(variant, best);
+  byId("many-best-set").onclick = () => setThresholds(variant, best.values);
 }
 
 /**
  * The function that shows the images of the chosen cell.
  *
+ * @param {string} group the name of the group of variants
  * @returns {(variant: ThresholdVariant, predicted: Uint8Array) => void}
  */
-function cellOfThresholds() {
-  const [title, container] = [byId("threshold-cell-title"), byId("threshold-cell-images")];
+function cellOfThresholds(group) {
+  const [title, container] = [byId(`${group}-cell-title`), byId(`${group}-cell-images`)];
   const showImages = imageButtons(container);
   let shown = ""; // the variant and the cell
   /** @type {number | undefined} */
@@ -147,14 +151,14 @@ function cellOfThresholds() {
    * @param {Uint8Array} predicted
    */
   function show(variant, predicted) {
-    const cell = cellOf(variant, state.thresholdCell);
+    const cell = cellOf(variant, state[`${group}Cell`]);
     title.hidden = !cell;
     if (cell) showCell(variant, predicted, cell, title, showImages);
     else container.replaceChildren();
   }
 
   return (variant, predicted) => {
-    const name = `${variant.name} ${state.thresholdCell}`;
+    const name = `${variant.name} ${state[`${group}Cell`]}`;
     clearTimeout(timer);
     if (name === shown) timer = setTimeout(show, REST_MS, variant, predicted);
     else show(variant, predicted);
@@ -162,9 +166,15 @@ function cellOfThresholds() {
   };
 }
 
-fillLater("thresholds", () => {
-  const select = byId("threshold-variant", HTMLSelectElement);
-  const showImages = cellOfThresholds();
+/**
+ * Fill the section of a group of variants.
+ *
+ * @param {ThresholdGroup} group
+ */
+function fillThresholds({ name: group, section, variants: choices }) {
+  const [variantKey, cellKey] = [`${group}Variant`, `${group}Cell`];
+  const select = byId(`${group}-variant`, HTMLSelectElement);
+  const showImages = cellOfThresholds(group);
   /** @type {ThresholdVariant | undefined} */
   let shown;
   /** @type {ReturnType<typeof confusionMatrix>} */
@@ -178,10 +188,10 @@ fillLater("thresholds", () => {
   function showVariant(variant) {
     shown = variant;
     select.value = variant.name;
-    showMatrix = confusionMatrix(byId("threshold-matrix"), variant,
+    showMatrix = confusionMatrix(byId(`${group}-matrix`), variant,
       `Confusion matrix of ${variant.name} at these thresholds`,
-      (cell) => takeStep({ thresholdCell: cell, section: "thresholds" }));
-    moveSliders = thresholdSliders(byId("threshold-sliders"), variant);
+      (cell) => takeStep({ [cellKey]: cell, section }));
+    moveSliders = thresholdSliders(byId(`${group}-sliders`), variant);
     showBest(variant);
   }
 
@@ -192,28 +202,27 @@ fillLater("thresholds", () => {
   function showResults(variant, predicted) {
     const counts = confusionOf(variant, predicted);
     const { correct, total, classes } = classificationReport(counts);
-    showMatrix(counts, state.thresholdCell);
-    byId("class-report").replaceChildren(classReportTable(variant, classes));
-    byId("threshold-result").textContent = `Accuracy ${percent(correct / total)}: `
+    showMatrix(counts, state[cellKey]);
+    byId(`${group}-report`).replaceChildren(classReportTable(variant, classes));
+    byId(`${group}-result`).textContent = `Accuracy ${percent(correct / total)}: `
       + `${plural(total - correct, "error")} in ${plural(total, "image")}`;
     showImages(variant, predicted);
   }
 
   function redraw() {
-    const variant = thresholdVariantOf(state.thresholdVariant);
+    const variant = ofName(choices, state[variantKey]);
     movePlots = thresholdPlots(variant);
     movePlots(thresholdsOf(variant));
   }
 
   select.addEventListener("change", () =>
-    takeStep({ thresholdVariant: select.value, thresholdCell: "" }));
-  byId("thresholds-reset").addEventListener("click", () => {
-    const variant = thresholdVariantOf(state.thresholdVariant);
+    takeStep({ [variantKey]: select.value, [cellKey]: "" }));
+  byId(`${group}-reset`).addEventListener("click", () => {
+    const variant = ofName(choices, state[variantKey]);
     setThresholds(variant, variant.thresholds);
   });
-  const keys = ["thresholdVariant", "thresholdCell", ...thresholdVariants.map(thresholdsKey)];
-  onChange(keys, (chosen) => {
-    const variant = thresholdVariantOf(chosen.thresholdVariant);
+  onChange([variantKey, cellKey, ...choices.map(thresholdsKey)], (chosen) => {
+    const variant = ofName(choices, chosen[variantKey]);
     const thresholds = thresholdsOf(variant);
     const isNew = shown !== variant;
     if (isNew) showVariant(variant);
@@ -223,6 +232,7 @@ fillLater("thresholds", () => {
     if (isNew) redraw(); // only now is the width of the plots known
     else movePlots(thresholds);
   });
-  onRedraw(redraw, byId("ridges"));
-  onRedraw(redraw, byId("accuracy-curve"));
-});
+  onRedraw(redraw, byId(`${group}-ridges`));
+}
+
+for (const group of THRESHOLD_GROUPS) fillLater(group.section, () => fillThresholds(group));
