@@ -9,24 +9,32 @@ Drineas et al., 2012): xᵀ M⁻¹ x is the variance of xᵀ L⁻ᵀ z, where z 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import repeat
 
 import numpy as np
-from scipy.linalg.blas import ssyrk
 
 from digits.parallel import sum_tuples
 from digits.solvers.losses import floored_curvature
 from digits.solvers.preconditioner import Preconditioner
 from digits.solvers.problem import LogisticProblem, State
 from digits.solvers.rows import BLOCK_ROWS, Applied, Segment
-from digits.solvers.standardized import Weights, chunks, clear_padding, sample_rows, scores
+from digits.solvers.standardized import (
+    Columns,
+    Weights,
+    chunks,
+    clear_padding,
+    scores,
+    with_intercept,
+)
 
-N_PROJECTIONS = 10  # for the leverages
-ROWS_PER_HESSIAN = 3000  # rows drawn for a class, at least
+N_PROJECTIONS = 8  # for the leverages
+ROWS_PER_HESSIAN = 3500  # rows drawn for a class, at least
 ROW_FRACTION = 50  # of many samples, a fiftieth is drawn
 MAX_ROW_FRACTION = 3  # and at most a third
 ROW_GROWTH = 1.05  # so many times the rows the next time
 CURVATURE_SHARE = 0.3  # of a draw that is by curvature alone, compared with leverage
 GRAM_ROWS = 1000  # rows of a product
+MOST_SENT = 20_000  # rows drawn for a class, up to which they are multiplied in one place
 SCALE_STEPS, MAX_SCALE = 100, 1e30
 # The buckets of a histogram: exponent and 3 bits of the fraction of a positive float32.
 BUCKET_SHIFT, N_BUCKETS = 20, 2**11
@@ -60,7 +68,7 @@ class HessianSampler:
             preconditioner: A Hessian nearby, for the leverages.
 
         Yields:
-            The lower triangle, (n_columns, n_columns) float32, for each class.
+            (n_columns, n_columns) float32 for each class.
         """
         X, shape = self._problem.X, (self._problem.n_outputs, self._problem.X.n_columns)
         probes = [
@@ -75,8 +83,13 @@ class HessianSampler:
             shares = 1 / (leverage + 1e-30), CURVATURE_SHARE / (curvature + 1e-30)
             count, total = X.rows.step(_importance, some, shares)
             scale = _probability_scale(count, total, self.n_rows * len(some))
-            seed = int(self._random.integers(2**63))
-            yield from X.rows.step(_sampled_grams, some, self._problem.C, scale, seed)
+            draw = some, self._problem.C, scale, int(self._random.integers(2**63))
+            if self.n_rows > MOST_SENT:
+                yield from X.rows.step(_sampled_grams, *draw)
+            else:
+                drawn = X.rows.step(_sampled_rows, *draw)
+                columns = repeat(X.columns)
+                yield from X.rows.pool.map(_gram_of_parts, columns, drawn)
         self.n_rows = min(int(self.n_rows * ROW_GROWTH), self._max_rows)
 
 
@@ -144,10 +157,10 @@ def _probability_scale(count: np.ndarray, total: np.ndarray, n_drawn: int) -> fl
     return scale
 
 
-def _sampled_grams(
+def _sampled_rows(
     segment: Segment, classes: list[int], C: float, scale: float, seed: int
 ) -> Applied:
-    """Estimate Xᵀ diag(C · curvature) X of each class from rows drawn independently.
+    """Draw rows independently, for each class.
 
     Args:
         segment: The rows, with their importance.
@@ -155,24 +168,50 @@ def _sampled_grams(
         C: Inverse strength of the penalty.
         scale: By what importance is multiplied in the probability of a row.
         seed: Of this draw.
+
+    Returns:
+        With the sums: for each class a list, because lists are added by joining them, with
+        the pixels of the rows, and √(C · curvature / probability) of each, float32.
     """
     state: State = segment.state
     assert state.leverage is not None  # noqa: S101 (computed by the operation before)
-    every, grams = slice(0, segment.n_blocks), []
+    every, drawn = slice(0, segment.n_blocks), []
     for position, c in enumerate(classes):
         p = np.minimum(1, np.float32(scale) * state.leverage[:, position].ravel())
         random = np.random.default_rng([seed, c, segment.number])
         index = np.flatnonzero(random.random(len(p), np.float32) < p)
         w = _curvature(segment, every, [c]).ravel()[index]
         root = np.sqrt(np.float32(C) * w / p[index])
-        n_columns = int(segment.columns.varies.sum()) + 1
-        G = np.zeros((n_columns, n_columns), np.float32, order="F")
-        for start in range(0, len(index), GRAM_ROWS):
-            rows = slice(start, start + GRAM_ROWS)
-            F = sample_rows(segment, index[rows]) * root[rows, None]
-            G = ssyrk(1, F.T, 1, G, lower=1, overwrite_c=1)
-        grams.append(G)
-    return Applied(replace(segment, state=replace(state, leverage=None)), tuple(grams))
+        drawn.append([(segment.pixels[index], root)])
+    return Applied(replace(segment, state=replace(state, leverage=None)), tuple(drawn))
+
+
+def _sampled_grams(
+    segment: Segment, classes: list[int], C: float, scale: float, seed: int
+) -> Applied:
+    """Estimate Xᵀ diag(C · curvature) X of each class from rows drawn as above."""
+    segment, drawn = _sampled_rows(segment, classes, C, scale, seed)
+    grams = tuple(_gram_of_parts(segment.columns, parts) for parts in drawn)
+    return Applied(segment, grams)
+
+
+def _gram_of_parts(
+    columns: Columns, parts: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    """Return FᵀF, where F are standardised rows times `root`.
+
+    Args:
+        columns: How columns are standardised.
+        parts: Pixels and roots.
+    """
+    pixels, root = (np.concatenate(values) for values in zip(*parts, strict=True))
+    n_columns = int(columns.varies.sum()) + 1
+    G = np.zeros((n_columns, n_columns), np.float32)
+    for start in range(0, len(pixels), GRAM_ROWS):
+        rows = slice(start, start + GRAM_ROWS)
+        F = with_intercept(columns, pixels[rows]) * root[rows, None]
+        G += F.T @ F
+    return G
 
 
 def _curvature(segment: Segment, blocks: slice, classes: list[int]) -> np.ndarray:

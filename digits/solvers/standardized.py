@@ -177,10 +177,10 @@ def rmatmul(
     return product.astype(float), r.sum(axis=(0, 2), dtype=float)
 
 
-def sample_rows(segment: Segment, index: np.ndarray) -> np.ndarray:
-    """Return standardised rows with a column of ones, (len(index), n_columns) float32."""
-    U = segment.columns.standardize(segment.pixels[index], np.float32)
-    rows = np.ones((len(index), U.shape[1] + 1), np.float32)
+def with_intercept(columns: Columns, pixels: np.ndarray) -> np.ndarray:
+    """Return standardised rows with a column of ones, (n_rows, n_columns) float32."""
+    U = columns.standardize(pixels, np.float32)
+    rows = np.ones((len(U), U.shape[1] + 1), np.float32)
     rows[:, :-1] = U
     return rows
 

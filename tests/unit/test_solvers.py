@@ -24,9 +24,9 @@ from digits.solvers.rows import BLOCK_ROWS, LocalRows, TreeSum, borders
 from digits.solvers.standardized import (
     StandardizedMatrix,
     rmatmul,
-    sample_rows,
     scores,
     to_blocks,
+    with_intercept,
 )
 from tests.helpers.project import ROOT
 from tests.stress import rounding
@@ -413,7 +413,7 @@ def test_products_are_those_of_the_standardised_matrix(n_samples, dtype):
             np.testing.assert_allclose(Z, A[first:end] @ W.T, atol=atol)
             total.add(segment.number, 1, sums)
             index = np.arange(0, n, 2)
-            found = sample_rows(segment, index)
+            found = with_intercept(segment.columns, segment.pixels[index])
             np.testing.assert_allclose(found, A[first:end][index], atol=1e-4)
         G = matrix.columns.from_raw(*total.total())
         np.testing.assert_allclose(G, R.T @ A, atol=atol * n_samples)
@@ -527,9 +527,22 @@ def test_a_sampled_hessian_is_near_the_exact_one(dtype):
     weights = [p[c] * (1 - p[c]) for c in (0, 2)]
     exact = 0.5 * matrix.gram()
     for gram, weight in zip(grams, weights, strict=True):
-        ratios = eigvalsh(gram, weight * exact)  # of the lower triangles
+        ratios = eigvalsh(gram, weight * exact)
         assert 0.5 < ratios.min() <= ratios.max() < 2
-    assert sampler.n_rows == int(3000 * 1.05)
+    assert sampler.n_rows == int(3500 * 1.05)
+
+
+def test_a_hessian_is_the_same_whether_rows_or_sums_come_together(monkeypatch):
+    X, y = data(n_samples=20_000, n_classes=3)
+    found = []
+    for most_sent in (10**6, 0):
+        monkeypatch.setattr(hessian_sampling, "MOST_SENT", most_sent)
+        matrix, _ = matrix_of(X[:, :5], y)
+        problem = LogisticProblem(matrix, 3, SoftmaxLoss(), 0.5)
+        problem.origin()
+        preconditioner = SharedBlock(cholesky(0.1 * matrix.gram()))
+        found.append(list(HessianSampler(problem).grams([0, 1, 2], preconditioner)))
+    np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-2)
 
 
 def test_about_as_many_rows_are_drawn_as_wanted():
