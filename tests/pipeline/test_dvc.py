@@ -353,7 +353,7 @@ def test_the_confusion_template_puts_each_count_in_its_cell(done):
     assert derived["actual class"] == "toString(datum['actual'])"
     assert derived["predicted class"] == "toString(datum['predicted'])"
     assert derived["images"] == "toNumber(datum.count)"
-    assert spec["facet"]["sort"] == {"op": "min", "field": "place"}  # [] mixes up the titles
+    assert spec["facet"]["sort"] == {"op": "min", "field": "place"}  # not []
     assert spec["resolve"]["scale"] == {"x": "independent", "y": "independent"}
     cell = spec["spec"]
     assert cell["encoding"]["x"]["field"] == "predicted class"

@@ -23,8 +23,8 @@ function inspect(image, opener) {
   inspectorOpener = opener;
   const { left, right, top, bottom } = opener.getBoundingClientRect();
   const isNarrow = matchMedia("(max-width: 700px)").matches;
-  const room = Math.max(top, innerHeight - bottom); // above or below the opener
-  inspector.style.setProperty("--room", `${Math.floor(room) - 4}px`);
+  const space = Math.max(top, innerHeight - bottom); // above or below the opener
+  inspector.style.setProperty("--space", `${Math.floor(space) - 4}px`);
   const isAtEnd = isNarrow ? top + bottom > innerHeight : left + right > innerWidth;
   takeStep({ ...changes, panel: isAtEnd ? "start" : "end" });
   inspector.scrollTo({ top: 0 });
