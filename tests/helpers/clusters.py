@@ -193,10 +193,10 @@ class Stage:
     """
 
     def __init__(self, project: Project, *command: str, scheduler: str = ""):
-        stage, self.name, *options = command
+        self.stage, self.name, *options = command
         self.root = project.root
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"stages.{stage}", self.name, *options],
+            [sys.executable, "-m", f"stages.{self.stage}", self.name, *options],
             cwd=self.root, stderr=subprocess.PIPE, text=True, start_new_session=True,
             env=os.environ | {"DIGITS_SCHEDULER": scheduler},
         )  # fmt: skip
@@ -211,11 +211,15 @@ class Stage:
         return self.process.returncode, said
 
     def results(self, patience: float = 2 * PATIENCE) -> dict[str, bytes]:
-        """Wait for the end, and return the contents of the files of a tuning."""
+        """Wait for the end, and return the contents of the files that the stage wrote."""
         status, said = self.end(patience)
         assert status == 0, said
-        folder = self.root / "tuning"
-        paths = (folder / f"{self.name}.json", *sorted((folder / self.name).iterdir()))
+        if self.stage == "train":
+            curve = self.root / "metrics" / self.name / "training/curve.csv"
+            paths = [self.root / f"data/models/{self.name}.npz", curve]
+        else:
+            folder = self.root / "tuning"
+            paths = [folder / f"{self.name}.json", *sorted((folder / self.name).iterdir())]
         found = {path.name: path.read_bytes() for path in paths}
         for path in paths:
             path.unlink()

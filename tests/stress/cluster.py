@@ -22,7 +22,7 @@ from tests.helpers.clusters import Cluster, Stage, tuned_project
 from tests.helpers.project import Project
 
 # The stages that use a cluster, and their names.
-WORK = (("tune", "fits"), ("tune", "path"))
+WORK = (("tune", "fits"), ("tune", "path"), ("train", "multinomial"))
 N_WORKERS = 2
 PATIENCE = 180  # seconds
 PER_RUN = 3  # kills: Dask gives a task up after four of its workers have ended
