@@ -353,6 +353,8 @@ def test_the_confusion_template_puts_each_count_in_its_cell(done):
     assert derived["actual class"] == "toString(datum['actual'])"
     assert derived["predicted class"] == "toString(datum['predicted'])"
     assert derived["images"] == "toNumber(datum.count)"
+    assert derived["shown"].endswith(": datum.images")  # where there is no difference
+    assert derived["label"].startswith("format(datum.shown,")
     assert spec["facet"]["sort"] == {"op": "min", "field": "place"}  # not []
     assert spec["resolve"]["scale"] == {"x": "independent", "y": "independent"}
     cell = spec["spec"]
@@ -363,7 +365,7 @@ def test_the_confusion_template_puts_each_count_in_its_cell(done):
     for axis in ("x", "y"):  # as in the table, not "10" before "9"
         assert cell["encoding"][axis]["sort"] == {"op": "min", "field": "row"}
     (text,) = (layer for layer in cell["layer"] if "text" in layer["encoding"])
-    assert text["encoding"]["text"]["field"] == "images"
+    assert text["encoding"]["text"]["field"] == "label"
 
 
 def test_the_page_of_plots_needs_no_network(done, tmp_path):

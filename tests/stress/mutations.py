@@ -86,8 +86,8 @@ MUTATIONS = [
     ),
     (
         "digits/solvers/logistic.py",
-        "self.problem.evaluate(round_to(self.best.coef, of_outputs))",
-        "self.problem.evaluate(self.best.coef)",
+        "coef = round_to(self.best.coef, of_outputs)",
+        "coef = self.best.coef",
         "solvers",
     ),
     (
@@ -98,8 +98,8 @@ MUTATIONS = [
     ),
     (
         "digits/solvers/problem.py",
-        "self.C * gradient + self.penalty_mask * point.coef",
-        "self.C * gradient - self.penalty_mask * point.coef",
+        "gradient += self.penalty_mask * coef",
+        "gradient -= self.penalty_mask * coef",
         "solvers",
     ),
     (

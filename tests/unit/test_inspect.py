@@ -91,7 +91,7 @@ def test_git_ignores_the_picture():
     assert "/report" in (ROOT / ".gitignore").read_text().splitlines()
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", list(map(formats.with_its_packages, SMALL)))
 def test_the_proposed_parameters_are_valid_and_read_the_same_data(project, run, name):
     write, expected = formats.FORMATS[name]
     write(project / "data/own/mine")
