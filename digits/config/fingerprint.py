@@ -45,10 +45,11 @@ LIMITS = {"description", "title", "ge", "gt", "le", "lt", "min_length", "max_len
 ERRORS = {"InputError", *(name for name in dir(builtins) if name.endswith("Error"))}
 LOGGED = {"debug", "info", "warning", "error", "exception"}
 
-# Libraries that download, display or check, and change no result.
+# Libraries that download, read, display or check, and change no result. No package of an
+# extra may be recorded: not every environment has it.
 NOT_COMPUTING = {
-    *("distributed", "dvc", "pathspec", "pooch", "pydantic", "pydantic_core", "ruamel"),
-    *("threadpoolctl", "tqdm", "voluptuous"),
+    *("distributed", "dvc", "pathspec", "pooch", "pyarrow", "pydantic", "pydantic_core"),
+    *("ruamel", "threadpoolctl", "tqdm", "voluptuous"),
 }
 # Distributions whose name is not that of their module.
 DISTRIBUTIONS = {

@@ -1,6 +1,7 @@
 """Which stages run again after an edit of the code."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -361,3 +362,13 @@ def test_every_version_of_python_gives_the_same_hashes():
             continue  # a version manager's shim for a version that is not installed
         output = subprocess.check_output([python, "-c", program], cwd=ROOT)
         assert json.loads(output) == expected, python
+
+
+def test_only_packages_of_every_environment_are_recorded():
+    """A package of an extra would make results outdated where it is missing."""
+    lock = (ROOT / "requirements.lock").read_text()
+    pinned = set(re.findall(r"(?m)^([\w.-]+)==", lock))
+    for path in (ROOT / "fingerprints").rglob("*.json"):
+        for library in json.loads(path.read_text())["libraries"]:
+            names = fingerprint.DISTRIBUTIONS.get(library, (library,))
+            assert pinned & set(names), f"{path.name}: {library}"
