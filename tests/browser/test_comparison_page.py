@@ -13,6 +13,8 @@ from tests.helpers.project import read_csv
 MINUS = "\N{MINUS SIGN}"
 VARIANT = "linear_digits"
 
+pytestmark = pytest.mark.slow  # unit/test_comparison.py has the contents
+
 
 @pytest.fixture(scope="module")
 def project(done, tmp_path_factory):

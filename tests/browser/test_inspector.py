@@ -183,6 +183,7 @@ def network(request, chromium, tmp_path_factory):
         assert page.seen == []
 
 
+@pytest.mark.slow
 def test_the_gradient_of_lenet5_is_numpys_in_each_sign(network):
     page, model, images = network
     signs = robustness.gradient_signs(model, images)
@@ -406,6 +407,7 @@ def test_a_drawing_can_be_changed_to_fool_a_model(page):
     assert re.match(rf"With {level} grey levels?, {name} says \d instead of \d\.", said)
 
 
+@pytest.mark.slow
 def test_a_view_of_the_inspector_is_restored_from_its_url(chromium, page, root):
     page.locator("#data .image").nth(12).click()
     page.locator("#fool-variant").select_option("multinomial")
@@ -425,6 +427,7 @@ def test_a_view_of_the_inspector_is_restored_from_its_url(chromium, page, root):
         assert other.seen == []
 
 
+@pytest.mark.slow
 def test_each_part_is_there_only_with_a_model_for_it(chromium, tmp_path):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (12, 9, 7)).astype(np.uint8)

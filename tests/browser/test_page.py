@@ -374,6 +374,7 @@ def test_a_drawing_is_normalised_as_in_python(page, root):
     assert page.evaluate("digits.toImageFormat([0, 0, 0, 0], 2, 2)") is None
 
 
+@pytest.mark.slow
 def test_lines_are_removed_from_a_drawing_as_in_python(chromium, tmp_path):
     split = Split(np.zeros((3, 28, 28), np.uint8), np.arange(3, dtype=np.uint8))
     each = result("softmax", "softmax", (0, 1, 2), split)

@@ -77,6 +77,7 @@ def test_each_section_has_a_question_an_answer_and_an_entry_of_the_contents(page
     assert page.locator("dfn").count() >= 8
 
 
+@pytest.mark.slow
 def test_the_contents_stay_in_sight_on_every_screen(chromium, root):
     for width in (390, 768, 1440):
         with opened(chromium, root, viewport={"width": width, "height": 844}) as page:

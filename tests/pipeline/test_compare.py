@@ -84,6 +84,7 @@ def test_only_one_parameter_and_its_effects_are_shown(changed, tmp_path):
     assert (result.returncode, result.stdout, result.stderr) == (0, THRESHOLD_0, "")
 
 
+@pytest.mark.slow
 def test_a_page_is_written_in_a_clone_without_data(changed, tmp_path):
     changed.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")
@@ -217,6 +218,7 @@ def test_log_losses_are_compared_if_the_cache_has_the_scores(project, tmp_path):
     assert "difference of log loss" not in without.stdout
 
 
+@pytest.mark.slow
 def test_two_variants_are_compared_in_a_clone(changed, tmp_path):
     changed.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
     clone = Project(tmp_path / "clone")

@@ -196,6 +196,7 @@ def test_tables_and_predictions_name_classes_not_indices(three_or_eight):
     assert mean["3"] < 0.49 < mean["8"]
 
 
+@pytest.mark.slow
 def test_commits_are_compared_in_a_clone_without_a_cache(three_or_eight, tmp_path):
     project, _ = three_or_eight
     project.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))
@@ -486,6 +487,7 @@ def test_the_graph_is_drawn(done):
     }
 
 
+@pytest.mark.slow
 def test_a_clone_by_git_for_windows_has_the_same_bytes_and_is_up_to_date(done, tmp_path):
     done.run("git", "clone", "--quiet", "-c", "core.autocrlf=true", ".",
              str(tmp_path / "clone"))  # fmt: skip

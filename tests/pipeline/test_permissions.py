@@ -224,6 +224,7 @@ def test_results_behind_a_link_are_refused(tmp_path, of):
         cli._refuse_links(tmp_path / "project")
 
 
+@pytest.mark.slow
 def test_dvc_stops_at_a_link_before_a_stage_works(fresh, tmp_path):
     project = fresh.copy(tmp_path / "project")
     elsewhere(project.root, "data")

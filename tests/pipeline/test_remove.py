@@ -58,6 +58,7 @@ def stages(project):
     return yaml.safe_load((project.root / "dvc.lock").read_text())["stages"]
 
 
+@pytest.mark.slow
 def test_removing_a_variant_removes_all_its_files_and_no_others(project):
     (project.root / "data/unfinished/linear").mkdir(parents=True)
     (project.root / "data/unfinished/linear/checkpoint").touch()

@@ -218,6 +218,7 @@ def compare_with_base(project, folder, tolerance):
     return result.returncode, summary
 
 
+@pytest.mark.slow
 def test_the_comparison_is_passed_on_and_a_worse_metric_fails(done, tmp_path):
     project = done.copy(tmp_path / "project")
     path = project.root / "metrics/multinomial.json"

@@ -46,6 +46,7 @@ def litter(root):
         (root / folder / ".#dataset.py").symlink_to("somebody@nowhere.1:2")
 
 
+@pytest.mark.slow
 def test_dvc_and_verify_ignore_them_but_see_a_real_change(done, tmp_path):
     project = done.copy(tmp_path / "project")
     litter(project.root)

@@ -192,6 +192,7 @@ def test_the_page_gets_the_weights_without_loss(model, dtypes):
         np.testing.assert_array_equal(arrays[name], values)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_each_blas_kernel_and_number_of_threads_gives_the_same_scores():
     program = (

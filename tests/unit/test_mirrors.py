@@ -659,6 +659,7 @@ TRAPS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "content", "expected"), TRAPS.values(), ids=TRAPS)
 def test_a_file_that_asks_for_too_much_memory_is_refused_in_little(  # noqa: PLR0917 (fixtures)
     tmp_path, monkeypatch, tiny, name, content, expected

@@ -292,6 +292,7 @@ GENERATED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_kernels_and_threads_change_no_byte():
     problems = [*GENERATED.values()]
