@@ -7,6 +7,7 @@ JSON through a WebSocket: https://w3c.github.io/webdriver-bidi/
 import asyncio
 import json
 import subprocess
+import threading
 import time
 from itertools import count
 
@@ -37,8 +38,11 @@ class Firefox:
             time.sleep(0.1)
         server = json.loads(listening.read_text())
         address = f"ws://{server['ws_host']}:{server['ws_port']}"
+        # In a thread, because Playwright may already run a loop in this one.
         self._loop = asyncio.new_event_loop()
-        self._session = self._loop.run_until_complete(self._connect(address))
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._session = self._run(self._connect(address))
         self._ids, self.seen = count(1), []
         self.send("session.new", capabilities={})
         self.send(
@@ -55,8 +59,10 @@ class Firefox:
     def send(self, method, **params):
         """Send a command and return its result; raise `RuntimeError` if it fails."""
         message = {"id": next(self._ids), "method": method, "params": params}
-        answer = asyncio.wait_for(self._answer(message), WAIT)
-        return self._loop.run_until_complete(answer)
+        return self._run(self._answer(message))
+
+    def _run(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(WAIT)
 
     async def _answer(self, message):
         await self._socket.send_json(message)
@@ -126,7 +132,9 @@ class Firefox:
 
     def close(self):
         """End the browser."""
-        self._loop.run_until_complete(self._session.close())
+        self._run(self._session.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
         self._loop.close()
         self._process.terminate()
         self._process.wait(WAIT)
