@@ -6,6 +6,7 @@ splits. Whatever is more than a change of the type or of the axes is said in the
 
 import logging
 import math
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -333,6 +334,29 @@ def _as_integers(labels: np.ndarray, where: str) -> np.ndarray:
     return labels
 
 
+def to_texts(array: np.ndarray, where: str) -> list[str]:
+    """Return the texts of an array.
+
+    NumPy makes invalid texts of invalid code points, and Python raises a `SystemError` where
+    they are used (https://github.com/numpy/numpy/pull/15385).
+
+    Args:
+        array: (n,) texts, or bytes in ASCII.
+        where: What to call a text in the error.
+
+    Raises:
+        InputError: One is not ASCII, or not Unicode.
+    """
+    try:
+        texts = array.astype(np.str_)
+    except UnicodeError as error:
+        raise InputError(f"{where} is not a text in ASCII: {error}") from error
+    if texts.dtype.itemsize and texts.view(np.uint32).max(initial=0) > sys.maxunicode:
+        raise InputError(f"{where} is not a text in Unicode")
+    listed: list[str] = texts.tolist()
+    return listed
+
+
 def _number(
     given: dict[str, np.ndarray], origin: object
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...] | None]:
@@ -345,10 +369,7 @@ def _number(
         given: (n_samples,) of each split, of which at least one is texts.
         origin: Where they are from, for the error.
     """
-    try:
-        texts = {s: a.astype(np.str_).tolist() for s, a in given.items()}
-    except UnicodeError as error:
-        raise InputError(f"{origin}: a label is not a text in ASCII: {error}") from error
+    texts = {s: to_texts(a, f"{origin}: a label") for s, a in given.items()}
     kept = {text: class_name(text) for listed in texts.values() for text in set(listed)}
     names = sorted(set(kept.values()))
     numbers = NUMBERS

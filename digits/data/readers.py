@@ -352,7 +352,7 @@ def _read_npz(path: Path, options: Options) -> Dataset:
                 f"{path}: names must be a one-dimensional array of strings, got "
                 f"{given.dtype}, {given.shape}"
             )
-        names = given.tolist()
+        names = arrays.to_texts(given, f"{path}: a name of a class")
     used = {name: found[member] for name, member in parts.items()}
     return arrays.to_dataset(used, path, names, options)
 

@@ -648,3 +648,18 @@ def test_a_compressed_part_of_hdf5_may_not_unpack_to_more_than_its_size(tmp_path
         bomb.id.write_direct_chunk((0, 0), zlib.compress(bytes(2**20)))
     with pytest.raises(InputError, match="would unpack to too many bytes"):
         readers.read(tmp_path)
+
+
+@pytest.mark.parametrize("array", ["y_train", "names"])
+def test_texts_that_are_not_unicode_are_refused(tmp_path, array):
+    """NumPy reads them, and Python ends in a SystemError where it uses them."""
+    texts = np.array(["cat", "dog"] * 5)
+    broken = np.full(10 * 3, 0x110000, np.uint32).view("U3")
+    images = np.zeros((10, 4, 4), np.uint8)
+    content = {"x_train": images, "y_train": texts, "x_test": images, "y_test": texts}
+    if array == "names":
+        numbers = np.tile([0, 1], 5)
+        content |= {"y_train": numbers, "y_test": numbers}
+    np.savez(tmp_path / "data.npz", **(content | {array: broken}))
+    with pytest.raises(InputError, match="is not a text in Unicode"):
+        readers.read(tmp_path / "data.npz")
