@@ -337,8 +337,8 @@ def _as_integers(labels: np.ndarray, where: str) -> np.ndarray:
 def to_texts(array: np.ndarray, where: str) -> list[str]:
     """Return the texts of an array.
 
-    NumPy makes invalid texts of invalid code points, and Python raises a `SystemError` where
-    they are used (https://github.com/numpy/numpy/pull/15385).
+    NumPy makes invalid texts of invalid code points, and Python raises a `SystemError`
+    where they are used (https://github.com/numpy/numpy/pull/15385).
 
     Args:
         array: (n,) texts, or bytes in ASCII.
