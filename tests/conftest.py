@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 from playwright.sync_api import sync_playwright
 
+from digits import commands
 from digits.data import dataset
 from digits.data.dataset import Dataset
 from digits.data.registry import DATASETS
@@ -83,6 +84,19 @@ def pytest_runtest_makereport(item):
 @pytest.fixture(scope="session")
 def tiny() -> Dataset:
     return generate(300, 120)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command of `digits` here; return its status and what it printed."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["digits", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            commands.main()
+        return exit_.value.code, capsys.readouterr().out
+
+    return run
 
 
 @pytest.fixture

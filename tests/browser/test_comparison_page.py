@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from digits.data import dataset
-from tests.browser.test_page import opened, table
+from tests.helpers.browser import opened, table
 from tests.helpers.project import read_csv
 
 MINUS = "\N{MINUS SIGN}"

@@ -5,20 +5,10 @@ import pytest
 
 from digits.data import dataset
 from digits.models import serialization
-from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.slow
 ARROW_RIGHT = "\ue014"
 VERDICTS = "Array.from(document.querySelectorAll('article .verdict'), (v) => v.textContent)"
-
-
-@pytest.fixture(params=["tiny", pytest.param("mnist", marks=pytest.mark.results)])
-def root(request):
-    """The folder of a project after a run."""
-    if request.param == "tiny":
-        return request.getfixturevalue("done").root
-    assert (ROOT / "report/index.html").is_file(), "run `make repro` first"
-    return ROOT
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from digits.methods import lenet5
 from digits.models import serialization
 from digits.models.decision import Softmax
 from digits.report import robustness
-from tests.browser.test_page import (
+from tests.helpers.browser import (
     MNIST,
     VARIANTS,
     draw,
@@ -26,29 +26,6 @@ from tests.helpers.pages import page_of, result
 from tests.helpers.project import ROOT
 
 TINY = ("tiny", MNIST)
-
-
-@pytest.fixture(scope="module", params=TINY)
-def root(request):
-    """The folder of a project after a run."""
-    return request.getfixturevalue("done").root if request.param == "tiny" else ROOT
-
-
-@pytest.fixture(scope="module")
-def shared(chromium, root):
-    with opened(chromium, root) as page:
-        yield page
-        assert page.seen == []
-
-
-@pytest.fixture
-def page(shared):
-    """Return the shared page in its initial view."""
-    shared.evaluate(
-        "history.replaceState(null, '', location.pathname);"
-        " dispatchEvent(new HashChangeEvent('hashchange'))"
-    )
-    return shared
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import csv
 import re
 from base64 import b64encode
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib import resources
 
@@ -21,90 +20,20 @@ from digits.models import serialization
 from digits.models.decision import Softmax
 from digits.thresholds import best_thresholds
 from stages import evaluate
+from tests.helpers.browser import (
+    MINUS,
+    NONE,
+    VARIANTS,
+    draw,
+    opened,
+    predictions,
+    table,
+    verdict,
+    visit,
+    wait_until,
+)
 from tests.helpers.pages import page_of, result
 from tests.helpers.project import ROOT
-
-MNIST = pytest.param("mnist", marks=pytest.mark.results)
-VARIANTS = (
-    "linear_binary",
-    "logistic_binary",
-    "linear_digits",
-    "one_vs_rest",
-    "multinomial",
-)
-NONE = "\N{EN DASH}"
-MINUS = "\N{MINUS SIGN}"
-
-
-@pytest.fixture(scope="module", params=["tiny", MNIST])
-def root(request):
-    """The folder of a project after a run."""
-    if request.param == "tiny":
-        return request.getfixturevalue("done").root
-    assert (ROOT / "report/index.html").is_file(), "run `make repro` first"
-    return ROOT
-
-
-@contextmanager
-def opened(chromium, root, fragment="", name="index.html", **context):
-    """Open the page without a network; its requests and errors are in `page.seen`."""
-    context = {"viewport": {"width": 1280, "height": 900}, **context}
-    window = chromium.new_context(offline=True, reduced_motion="reduce", **context)
-    page = window.new_page()
-    page.seen = []
-    page.on("console", lambda message: page.seen.append(message.text))
-    page.on("pageerror", lambda error: page.seen.append(str(error)))
-    page.on("request", lambda request: page.seen.append(request.url))
-    address = (root / "report" / name).as_uri()
-    page.goto(address + fragment)
-    page.locator("html[data-ready]").wait_for()
-    page.seen = [
-        text for text in page.seen if text not in (address, address + fragment, "data:,")
-    ]
-    yield page
-    window.close()
-
-
-@pytest.fixture(scope="module")
-def shared(chromium, root):
-    """A page that all tests of the module share; each starts from its initial view."""
-    with opened(chromium, root) as page:
-        yield page
-        assert page.seen == []  # after all tests of the module
-
-
-@pytest.fixture
-def page(shared):
-    """Return the shared page in its initial view."""
-    shared.evaluate(
-        "history.replaceState(null, '', location.pathname);"
-        " dispatchEvent(new HashChangeEvent('hashchange'))"
-    )
-    return shared
-
-
-def wait_until(page, expression):
-    """Wait until an expression is true; the page's policy forbids `wait_for_function`."""
-    for _ in range(150):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(20)
-    raise AssertionError(expression)
-
-
-def visit(page, fragment):
-    """Change the address as a reader does, and wait until the page has read it."""
-    page.evaluate(f"location.hash = '{fragment}'")
-    wait_until(page, "history.state === 'written'")
-
-
-def table(path):
-    """Return the counts of a confusion.csv by (actual, predicted)."""
-    with path.open(newline="") as file:
-        return {
-            f"{row['actual']}-{row['predicted']}": int(row["count"])
-            for row in csv.DictReader(file)
-        }
 
 
 def shown(page, container):
@@ -118,11 +47,6 @@ def shown(page, container):
 def at_the_start(root):
     """Return the variant that the page shows first, which is the last one."""
     return list(params.load(root / "params.yaml").variants)[-1]
-
-
-def predictions(root, variant):
-    with np.load(root / f"data/predictions/{variant}.npz") as file:
-        return dict(file)
 
 
 def test_the_page_loads_nothing_and_logs_no_error(chromium, root):
@@ -410,26 +334,6 @@ def test_lines_are_removed_from_a_drawing_as_in_python(chromium, tmp_path):
             assert framed == expected.ravel().tolist()
             n_changed += (mnist_format.remove_lines(drawing) != drawing).any()
     assert 20 < n_changed < 70
-
-
-def draw(page, *points):
-    """Draw a line with the mouse through points given as fractions of the area."""
-    canvas = page.locator("#canvas")
-    canvas.scroll_into_view_if_needed()
-    box = canvas.bounding_box()
-    spots = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-    page.mouse.move(*spots[0])
-    page.mouse.down()
-    for spot in spots[1:]:
-        page.mouse.move(*spot, steps=12)
-    page.mouse.up()
-
-
-def verdict(page, variant):
-    card = page.locator(
-        "article", has=page.get_by_role("heading", name=variant, exact=True)
-    )
-    return card.locator(".verdict").inner_text()
 
 
 def test_drawing_clearing_noise_and_a_test_image(page, root):

@@ -10,9 +10,8 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from digits.data.dataset import Split
 from digits.report.story import LEVELS
-from tests.browser.test_page import (
+from tests.helpers.browser import (
     MINUS,
-    MNIST,
     NONE,
     opened,
     predictions,
@@ -20,29 +19,8 @@ from tests.browser.test_page import (
     wait_until,
 )
 from tests.helpers.pages import page_of, result
-from tests.helpers.project import ROOT
 
 PROBABLE = ("logistic_binary", "one_vs_rest", "multinomial")
-
-
-@pytest.fixture(scope="module", params=["tiny", MNIST])
-def root(request):
-    """The folder of a project after a run."""
-    return request.getfixturevalue("done").root if request.param == "tiny" else ROOT
-
-
-@pytest.fixture(scope="module")
-def shared(chromium, root):
-    with opened(chromium, root) as page:
-        yield page
-        assert page.seen == []  # after all tests of the module
-
-
-@pytest.fixture
-def page(shared):
-    """Return the shared page in its initial view."""
-    visit(shared, "section=draw")
-    return shared
 
 
 def number(text):

@@ -2,28 +2,19 @@
 
 import csv
 import gzip
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
 
-from digits import commands
 from digits.config import params
 from digits.data import dataset
 from tests.helpers.project import ROOT
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command; return its status and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["digits", "predict", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            commands.main()
-        return exit_.value.code, capsys.readouterr().out
-
-    return run
+def run(command):
+    return partial(command, "predict")
 
 
 def text_of(split, *, header, labels):

@@ -2,13 +2,12 @@
 
 import re
 import shutil
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from digits import commands
 from digits.commands import inspect
 from digits.config import params
 from digits.data import dataset
@@ -33,16 +32,8 @@ def project(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command; return its status and what it printed."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["digits", "inspect", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            commands.main()
-        return exit_.value.code, capsys.readouterr().out
-
-    return run
+def run(command):
+    return partial(command, "inspect")
 
 
 def files_in(folder):
