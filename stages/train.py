@@ -84,13 +84,16 @@ def refuse_not_finite(
 def _require_memory(folder: Path) -> None:
     """Check that there is memory for the libraries and at least two copies of the images.
 
+    Images that are mapped are not copied: half of their size is enough for the scores.
+
     Raises:
         InputError: There is not.
     """
     path = folder / "images.npy"
     n_bytes = path.stat().st_size if path.exists() else 0
+    n_bytes = n_bytes // 2 if n_bytes >= dataset.MAPPED_FROM else 2 * n_bytes
     solvers = (150 + 40 * memory.threads()) * MIB
-    memory.require("training", solvers + 2 * n_bytes, libraries=170 * MIB)
+    memory.require("training", solvers + n_bytes, libraries=170 * MIB)
 
 
 def main(params: Params, variant: str, root: Path) -> None:

@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 # Phase 1
 LBFGS_MEMORY = 30  # updates that are kept
+MIN_COSINE = 1e-6  # of a step and the change of the gradient, for an update to be used
 MEAN_CURVATURE = 0.05  # stands for p(1 - p), the same for all samples and classes
 PHASE2_GAIN = 1e-4  # relative decrease of f in an iteration, below which phase 2 begins
 PHASE1_ITERATIONS = 40  # after which it begins in any case
@@ -457,13 +458,22 @@ class _LbfgsHistory:
     """
 
     def __init__(self, problem: LogisticProblem) -> None:
-        self._dot = problem.dot
+        self._dot, self._mask = problem.dot, problem.penalty_mask
         self._updates: deque[_LbfgsUpdate] = deque(maxlen=LBFGS_MEMORY)
 
     def append(self, step: np.ndarray, change: np.ndarray) -> None:
-        """Add a step and the change of the gradient, (n_outputs, n_columns) each."""
-        product = np.maximum(self._dot(step, change), 1e-30)
-        self._updates.append(_LbfgsUpdate(step, change, product))
+        """Add a step and the change of the gradient, (n_outputs, n_columns) each.
+
+        An update of a problem that has converged may consist of rounding. The penalty makes
+        f 1-strongly convex, so sᵀy is at least ‖s‖² without the intercept. Where it is not
+        half of that, or hardly positive, the update changes nothing.
+        """
+        product = self._dot(step, change)
+        squares = self._dot(step, step) * self._dot(change, change)
+        least = self._dot(self._mask * step, step) / 2
+        usable = product > np.maximum(least, MIN_COSINE * np.sqrt(squares))
+        update = step * usable, change * usable, np.where(usable, product, 1)
+        self._updates.append(_LbfgsUpdate(*update))
 
     def clear(self) -> None:
         """Forget all updates."""

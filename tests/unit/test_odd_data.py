@@ -76,8 +76,6 @@ def little_memory(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The number of unique classes:UserWarning")
-# With C of 1e6 a Hessian of the line search may overflow; such a fit is refused in the end.
-@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")
 @pytest.mark.parametrize("model", QUICK)
 def test_a_fit_of_odd_data_is_finite_or_refused(model, tmp_path_factory):
     drawn = {

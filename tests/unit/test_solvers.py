@@ -12,7 +12,13 @@ from scipy.special import log_softmax, softmax
 from sklearn.base import clone
 from sklearn.preprocessing import StandardScaler
 
-from digits.solvers import hessian_sampling, least_squares, rows, sklearn_backend
+from digits.solvers import (
+    hessian_sampling,
+    least_squares,
+    logistic,
+    rows,
+    sklearn_backend,
+)
 from digits.solvers.hessian_sampling import HessianSampler
 from digits.solvers.least_squares import LinearRegression
 from digits.solvers.line_search import SubspaceObjective, minimize
@@ -544,6 +550,28 @@ def test_a_hessian_is_the_same_whether_rows_or_sums_come_together(monkeypatch):
         preconditioner = SharedBlock(cholesky(0.1 * matrix.gram()))
         found.append(list(HessianSampler(problem).grams([0, 1, 2], preconditioner)))
     np.testing.assert_allclose(*found, rtol=1e-4, atol=1e-2)
+
+
+def test_an_update_of_rounding_changes_no_search_direction():
+    """A problem that has converged goes on with the others, and its steps are rounding."""
+    X, y = data(n_samples=600, n_classes=3)
+    matrix, _ = matrix_of(X[:, :4], y)
+    problem = LogisticProblem(matrix, 3, LogisticLoss(), 1.0)
+    preconditioner = SharedBlock(cholesky(matrix.gram() + np.eye(matrix.n_columns)))
+    rng = np.random.default_rng(0)
+    gradient, step = rng.normal(size=(2, 3, matrix.n_columns))
+    change = 2 * step
+    step[1], change[1] = 1e-7 * step[1], -1e-9 * step[1]  # not convex
+    change[2] = step[2] / 10  # less curvature than the penalty has
+    history = logistic._LbfgsHistory(problem)
+    history.append(step, change)
+    without, with_update = (
+        each.solve(gradient, preconditioner)
+        for each in (logistic._LbfgsHistory(problem), history)
+    )
+    assert (with_update[1:] == without[1:]).all()
+    assert not np.allclose(with_update[0], without[0])
+    np.testing.assert_allclose(history.solve(change, preconditioner)[0], step[0])
 
 
 def test_about_as_many_rows_are_drawn_as_wanted():
