@@ -4,7 +4,7 @@
     python -m tests.stress.mutations --count 8    eight of them, spread over all
 
 Each is broken in a copy of the project, in which the tests that should notice run until
-the first fails. Status 1 if more than one is not caught, or if a line is no longer found.
+the first fails. Status 1 if more than one is not caught, or if a line is not found once.
 """
 
 import argparse
@@ -69,7 +69,12 @@ MUTATIONS = [
         "scores.argmin(axis=1)",
         "models",
     ),
-    ("digits/models/linear.py", "coef / scale", "coef * scale", "models"),
+    (
+        "digits/models/linear.py",
+        "        weights = coef / scale",
+        "        weights = coef * scale",
+        "models",
+    ),
     (
         "digits/models/linear.py",
         "return round_to(weights, step[:, None]), round_to(offset, step)",
@@ -146,7 +151,7 @@ def caught(root: Path, tests: str) -> bool:
     """Return whether the tests fail in the copy."""
     (path,) = root.glob(f"tests/*/test_{tests}.py")
     command = [sys.executable, "-m", "pytest", "-q", "-x", str(path)]
-    command += ["-p", "no:cacheprovider"]
+    command += ["-p", "no:cacheprovider", "-m", "not hard and not results"]
     try:
         return subprocess.run(
             command, cwd=root, capture_output=True, check=False, timeout=180
@@ -173,9 +178,9 @@ def main() -> None:
         for file, old, new, tests in chosen:
             path = root / file
             text = path.read_text()
-            if old not in text:
-                sys.exit(f"{file}: has no {old!r} any more; name another line here")
-            path.write_text(text.replace(old, new, 1))
+            if text.count(old) != 1:
+                sys.exit(f"{file}: has {old!r} {text.count(old)} times; name another line")
+            path.write_text(text.replace(old, new))
             noticed = caught(root, tests)
             path.write_text(text)
             missed += not noticed
