@@ -57,7 +57,7 @@ def measure(n_workers: int, folder: Path, *, sent: bool) -> tuple[float, float, 
             connected = time.perf_counter()
             on = on_cluster.Cluster(client, folder / "train", split, fold)
             if sent:
-                on.send(on_cluster.NotSeenError("benchmark"))
+                on.send(cluster.NotSeenError("benchmark"))
             store = Store(folder / f"store-{time.time_ns()}", "")
             done = [*on_cluster.run(tasks, on, function, store)]
             end = time.perf_counter()

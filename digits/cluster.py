@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from digits.config import fingerprint
 from digits.data import regular
@@ -152,11 +152,11 @@ def connect(scheduler: str | None = None) -> Iterator[Client | None]:
 def _connected(address: str) -> Iterator[Client]:
     client = _open(address)
     try:
-        info = _ask(client, client.scheduler.identity)
+        info = ask(client, client.scheduler.identity)
         _warn_without_encryption(address, info["address"])
         _wait_for_workers(client, address)
         check(client)
-        n_workers = len(_ask(client, client.nthreads))
+        n_workers = len(ask(client, client.nthreads))
         has_dashboard = "dashboard" in info.get("services", {})
         where = f", dashboard: {client.dashboard_link}" if has_dashboard else ""
         log.info("%s: workers: %d%s", address, n_workers, where)
@@ -243,7 +243,7 @@ def _is_loopback(address: str) -> bool:
     return all(ipaddress.ip_address(ip.partition("%")[0]).is_loopback for ip in found)
 
 
-def _ask(client: Client, method: Callable[..., Any], *arguments: Any) -> Any:
+def ask(client: Client, method: Callable[..., Any], *arguments: Any) -> Any:
     """Call a method of the client, and wait for the answer for a limited time.
 
     Raises:
@@ -391,6 +391,57 @@ def _problem(answer: Any) -> str:
     return f"{said}; {SAME_SETUP}"
 
 
+class File(NamedTuple):
+    """A file, and the SHA-256 of its content."""
+
+    path: str
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Read a file, and return its description."""
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return cls(str(path), path.stat().st_size, sha256)
+
+    def state(self) -> tuple[int, int]:
+        """Return the inode and the time of the last change, on a worker.
+
+        Raises:
+            NotSeenError: This process does not see the file, or another content there.
+        """
+        try:
+            stat = Path(self.path).stat()
+            found = stat.st_ino, stat.st_mtime_ns
+            same = stat.st_size == self.size and _described(self.path, *found) == self
+        except OSError:
+            same = False
+        if not same:
+            raise NotSeenError(f"{_where()} does not see {self.path}")
+        return found
+
+
+@cache
+def _described(path: str, _inode: int, _mtime_ns: int) -> File:
+    """Return a file and its hash, once for each of its states."""
+    return File.of(Path(path))
+
+
+def _where() -> str:
+    """Return the name of this process for a message."""
+    from distributed import get_worker  # noqa: PLC0415 (an extra, imported only if used)
+
+    try:
+        return f"worker {get_worker().address}"
+    except ValueError:
+        return "this process"
+
+
+class NotSeenError(Exception):
+    """A worker does not see a file, or it has another content there."""
+
+
 class StoppedError(Exception):
     """This task was cancelled while it ran; submit it again if its result is wanted."""
 
@@ -501,7 +552,7 @@ class Running:
             try:
                 future = self._ended.get(timeout=PAUSE)
             except Empty:
-                there = _ask(self._client, self._client.nthreads)
+                there = ask(self._client, self._client.nthreads)
                 without = 0.0 if there else without + PAUSE
                 if without >= WORKERS:
                     raise InputError(_no_worker(_address_of(self._client))) from None

@@ -456,6 +456,9 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.output and not arguments.page:
         raise InputError("--output says where to write the page: add --page")
     target = arguments.output or arguments.root / PAGE
+    if target.suffix != ".html":
+        raise InputError(f"{target}: the page needs a name in .html")
+    cli.check_output(target, force=True)
     page = target.absolute() if arguments.page else None
     os.chdir(arguments.root)  # there DVC works on the project of this folder
     refuse_foreign_repository(Path())

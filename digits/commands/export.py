@@ -190,10 +190,7 @@ def target(arguments: argparse.Namespace) -> Path:
     path: Path = arguments.output or default
     if path.suffix != suffix:
         raise InputError(f"{path}: --format {arguments.format} needs a name in {suffix}")
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give another --output")
-    if path.exists() and path != default and not arguments.force:
-        raise InputError(f"{path}: exists; --force replaces it")
+    cli.check_output(path, force=arguments.force or path == default)
     return path
 
 

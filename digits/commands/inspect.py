@@ -309,8 +309,7 @@ def picture_path(place: Place, output: Path | None, *, force: bool) -> Path:
     if output is None and place.root is not None:
         return place.root / "report" / PICTURE  # Git ignores this folder
     path = output or Path(PICTURE)
-    if path.exists() and not force:
-        raise InputError(f"{path}: exists; --force replaces it")
+    cli.check_output(path, force=force)
     return path
 
 

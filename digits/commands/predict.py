@@ -376,8 +376,8 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
         return
     if arguments.paths or arguments.json:
         raise InputError("--csv takes no images and no --json")
-    if output is not None and output.exists() and not arguments.force:
-        raise InputError(f"{output}: exists; --force replaces it")
+    if output is not None:
+        cli.check_output(output, force=arguments.force)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

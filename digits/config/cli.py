@@ -116,6 +116,22 @@ def add_root(parser: argparse.ArgumentParser) -> None:
     complete_with(folder, "DIRECTORY")
 
 
+def check_output(path: Path, *, force: bool) -> None:
+    """Check that a command may write a file where the user asked for it.
+
+    Args:
+        path: The file.
+        force: Whether a file that exists may be replaced; a folder never may.
+
+    Raises:
+        InputError: It may not.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give another --output")
+    if path.exists() and not force:
+        raise InputError(f"{path}: exists; --force replaces it")
+
+
 def add_scheduler(parser: argparse.ArgumentParser) -> None:
     """Add the option `--scheduler ADDRESS|FILE`, for a Dask cluster."""
     scheduler = parser.add_argument(

@@ -19,7 +19,7 @@ from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
 from digits.data import files, regular
-from digits.data.ignore import is_of_system
+from digits.data.ignore import is_hidden
 from digits.errors import InputError, printable
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -50,7 +50,8 @@ def unpacked(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "unpacked")
         shown = _Shown(str(folder), str(path))
-        handlers = list(logging.getLogger().handlers)
+        loggers = (logging.getLogger(), logging.getLogger("digits.data"))
+        handlers = [handler for logger in loggers for handler in logger.handlers]
         for handler in handlers:
             handler.addFilter(shown)
         try:
@@ -92,9 +93,7 @@ def _unpack(path: Path, folder: Path) -> None:
             if place in seen:
                 raise ValueError(f"it has two files {printable(name)}")  # noqa: TRY301
             seen.add(place)
-            if any(
-                part.startswith(".") or is_of_system(Path(part)) for part in place.parts
-            ):
+            if is_hidden(place):
                 continue
             target = folder / place
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,10 +104,6 @@ def _unpack(path: Path, folder: Path) -> None:
         NotImplementedError, RuntimeError,
     ) as error:  # fmt: skip
         raise InputError(f"{path}: cannot be unpacked: {error}") from error
-
-
-def _is_hidden(part: str) -> bool:
-    return part.startswith(".") or is_of_system(Path(part))
 
 
 def _place(name: str) -> PurePosixPath:

@@ -6,7 +6,7 @@ and `digits verify` must leave them out as well.
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pathspec import GitIgnoreSpec
 
@@ -24,6 +24,11 @@ _OF_SYSTEM = {
 def is_of_system(path: Path) -> bool:
     """Tell whether a file or a folder was made by a system, and has no data."""
     return path.name.lower() in _OF_SYSTEM or path.name.startswith("._")
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Tell whether a part of a relative path begins with a dot, or is of a system."""
+    return any(part.startswith(".") or is_of_system(Path(part)) for part in path.parts)
 
 
 class Ignored:

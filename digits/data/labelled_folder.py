@@ -11,12 +11,12 @@ other image has it, and without its ending. The first line may have the columns'
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from digits.data import arrays, csv_table, image_folder, roles
 from digits.data.dataset import Dataset, class_name
-from digits.data.ignore import Ignored, is_of_system
+from digits.data.ignore import Ignored, is_hidden
 from digits.data.options import Options
 from digits.errors import InputError, printable
 from digits.images import image_input
@@ -116,10 +116,8 @@ def read(
 def _images(folder: Path, ignored: Ignored) -> Iterator[Path]:
     """Yield the image files in a folder and the folders in it."""
     for path in ignored.files(folder):
-        if path.suffix.lower() in image_input.SUFFIXES and not any(
-            part.startswith(".") or is_of_system(Path(part))
-            for part in path.relative_to(folder).parts
-        ):
+        is_image = path.suffix.lower() in image_input.SUFFIXES
+        if is_image and not is_hidden(path.relative_to(folder)):
             yield path
 
 
@@ -212,6 +210,9 @@ def _columns(
         for row in (first, second)
     )
     at, has_names = in_first or in_second, not in_first
+    names = first if in_first else second
+    # A label may be the name of an image without its suffix, as 7 of 7.png.
+    at = [i for i in at if _has_suffix(names[i])] or at
     if not at:
         name = second[0] if second else ""
         raise InputError(
@@ -230,6 +231,10 @@ def _columns(
     if not files:
         raise InputError(f"{labelled.table}: has no column with the names of the images")
     return files[0], named[0], has_names
+
+
+def _has_suffix(name: str) -> bool:
+    return PurePath(name.strip()).suffix.lower() in image_input.SUFFIXES
 
 
 def _normal(name: str) -> str:

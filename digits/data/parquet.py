@@ -82,6 +82,10 @@ def read_dataset(
             pictures[split] = content.images
         else:
             read_arrays[f"x_{split}"] = content.images
+    if pictures and len(pictures) < len(contents):
+        raise InputError(
+            f"{origin}: one split has a column of images, and the other columns of pixels"
+        )
     if pictures:
         from digits.data import image_folder  # noqa: PLC0415 (imports Pillow)
 
@@ -213,7 +217,8 @@ def _labels(values: list[Any], path: Path) -> np.ndarray:
         raise InputError(f"{path}: row {values.index(None)} has no label")
     if all(isinstance(value, int | float) for value in values):
         return np.array(values, np.float64)
-    return np.array([str(value)[:LONGEST_LABEL] for value in values])
+    texts = (value.decode() if isinstance(value, bytes) else str(value) for value in values)
+    return np.array([text[:LONGEST_LABEL] for text in texts])
 
 
 def _names(metadata: dict[bytes, bytes], label: list[str]) -> list[str] | None:

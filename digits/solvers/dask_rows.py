@@ -6,20 +6,19 @@ has left it. Dask runs it where that is, and if its worker is lost, computes the
 elsewhere. A part returns the sums of whole groups in the tree of all segments, so how the
 segments are divided changes no bit.
 
-Rows in a file that all workers see are mapped into memory there. Others are sent once,
-through the scheduler, which keeps them in its memory.
+Rows in a file that all workers see, with the same content, are mapped into memory there.
+Others are sent once, through the scheduler, which keeps them in its memory.
 """
 
-import hashlib
-import os
+import logging
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -27,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from digits import cluster
 from digits.errors import InputError
 from digits.solvers.rows import (
-    MappedRows,
+    MAX_SEGMENTS,
     Operation,
     Rows,
     Segment,
@@ -37,10 +36,66 @@ from digits.solvers.rows import (
     quiet,
 )
 
-COMPARED = 2**20  # bytes at both ends of a file by which a worker's copy is recognised
 GATHERED = 8  # parts whose sums are fetched at once, which bounds the client's memory
 
 Node = tuple[int, int, list[Any]]  # of `TreeSum`
+
+log = logging.getLogger(__name__)
+
+
+class MappedRows:
+    """Rows of an array in a file, which is mapped into memory when they are read.
+
+    Args:
+        file: The file, the same on each worker.
+        offset: Where in the file the rows begin, in bytes.
+        shape: (n_rows, n_features).
+        dtype: Their type.
+    """
+
+    def __init__(
+        self, file: cluster.File, offset: int, shape: tuple[int, ...], dtype: np.dtype
+    ) -> None:
+        self.file, self.offset, self.shape, self.dtype = file, offset, shape, dtype
+
+    @classmethod
+    def of(cls, X: np.ndarray) -> Self | None:
+        """Return where X lies in a file, or None if it is not a whole part of one."""
+        root = X
+        while isinstance(root.base, np.memmap):
+            root = root.base
+        if not isinstance(root, np.memmap) or not root.filename or not X.flags.c_contiguous:
+            return None
+        start = X.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        file = cluster.File.of(Path(root.filename).absolute())
+        return cls(file, root.offset + start, X.shape, X.dtype)
+
+    def part(self, first: int, end: int) -> "MappedRows":
+        """Return the rows from `first` to before `end`."""
+        n_features = self.shape[1]
+        offset = self.offset + first * n_features * self.dtype.itemsize
+        return MappedRows(self.file, offset, (end - first, n_features), self.dtype)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.shape[0]
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Return rows, by a slice or by their numbers.
+
+        Raises:
+            cluster.NotSeenError: The file is not there, or has changed.
+        """
+        state = self.file.state()
+        return _mapped(self.file.path, state, self.offset, self.shape, self.dtype)[rows]
+
+
+@lru_cache(maxsize=2 * MAX_SEGMENTS)
+def _mapped(
+    path: str, _state: tuple[int, int], offset: int, shape: tuple[int, ...], dtype: np.dtype
+) -> np.ndarray:
+    """Map a part of a file, once for each state of the file."""
+    return np.memmap(path, dtype, "r", offset, shape)
 
 
 @dataclass(frozen=True)
@@ -86,11 +141,13 @@ class DaskRows(Rows):
         self.client, self.n_trips = client, 0
         self._X, self._y, self._borders = X.reshape(len(X), -1), y, borders(len(X))
         self._file = MappedRows.of(self._X)
-        if self._file and not _is_seen(client, self._file.path):
-            self._file = None
         self._opened: list[Any] = []
         self._parts: list[Any] = []
+        self._is_checked = False
         self._open()
+        if self._file:
+            self._send_if_not_seen()
+        self._is_checked = True
 
     def sum(self, operation: Summation, *arguments: Any) -> list[Any]:
         """Apply an operation to each segment; return the sums."""
@@ -113,6 +170,16 @@ class DaskRows(Rows):
             [cluster.submit(self.client, nodes_of_part, part) for part in self._parts]
         )
 
+    def _send_if_not_seen(self) -> None:
+        """Open the file everywhere; send the rows if a worker does not see it."""
+        try:
+            self.sum(_first_pixels)
+        except cluster.NotSeenError as reason:
+            log.info("%s: the images are sent", reason)
+            self._file = None
+            self._opened = []
+            self._open()
+
     def _open(self) -> None:
         """Begin new chains: of a file, as many as the workers have threads now."""
         if self._file or not self._opened:
@@ -126,7 +193,8 @@ class DaskRows(Rows):
     def _divided(self) -> Iterator[tuple[Any, ...]]:
         """Yield what `open_part` takes, for each part."""
         n_segments = len(self._borders) - 1
-        n_parts = min(max(1, sum(self.client.nthreads().values())), n_segments)
+        n_threads = sum(cluster.ask(self.client, self.client.nthreads).values())
+        n_parts = min(max(1, n_threads), n_segments)
         edges = [i * n_segments // n_parts for i in range(n_parts + 1)]
         for a, b in pairwise(edges):
             ends = self._borders[a : b + 1]
@@ -141,9 +209,17 @@ class DaskRows(Rows):
     def _total(self, futures: list[Any]) -> list[Any]:
         self.n_trips += 1
         total = TreeSum()
-        for nodes in _in_order(self.client, futures):
-            for node in nodes:
-                total.add(*node)
+        try:
+            for nodes in _in_order(self.client, futures):
+                for node in nodes:
+                    total.add(*node)
+        except cluster.NotSeenError as error:
+            if not self._is_checked:
+                raise
+            raise InputError(
+                f"{error}: it has changed, or this worker has joined since. Let all "
+                "workers see the same folder under this path, or none, and run this again"
+            ) from error
         return total.total()
 
 
@@ -156,7 +232,7 @@ def _in_order(client: Any, futures: list[Any]) -> Iterator[list[Node]]:
             running.add(future)
         for future, outcome in running:
             if isinstance(outcome, cluster.StoppedError):  # its worker let go of it
-                future.retry()
+                _retry(client, future)
                 running.add(future)
                 continue
             if isinstance(outcome, Exception):
@@ -164,6 +240,13 @@ def _in_order(client: Any, futures: list[Any]) -> Iterator[list[Node]]:
             found[future.key] = outcome
         for future in some:
             yield found.pop(future.key)
+
+
+def _retry(client: Any, future: Any) -> None:
+    try:
+        future.retry()
+    except (OSError, TimeoutError, CancelledError) as error:
+        raise cluster.gone(client) from error
 
 
 def open_part(
@@ -222,34 +305,6 @@ def _limit_blas() -> None:
     threadpool_limits(1, "blas")
 
 
-def _is_seen(client: Any, path: str) -> bool:
-    """Return whether all workers see a file under its path; false if none does.
-
-    Raises:
-        InputError: Some see it, and others do not, or see another file.
-    """
-    ours = describe_file(path)
-    answers = client.run(describe_file, path)
-    others = [worker for worker, theirs in answers.items() if theirs != ours]
-    if not others:
-        return True
-    if len(others) < len(answers) or any(answers[worker] for worker in others):
-        what = "another file there" if answers[others[0]] else "no such file"
-        raise InputError(
-            f"worker {others[0]}: {path}: {what}, while this machine or other workers have "
-            "the images there. Let all workers see the same folder under this path, or none"
-        )
-    return False
-
-
-def describe_file(path: str) -> str:
-    """Return a hash of a file's size and of both its ends; empty if there is none."""
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(COMPARED)
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - COMPARED, 0))
-            end = file.read(COMPARED)
-    except OSError:
-        return ""
-    return hashlib.sha256(b"%d %b %b" % (size, start, end)).hexdigest()
+def _first_pixels(segment: Segment) -> tuple[Any, ...]:
+    """Read some pixels of a segment, to see whether they are there."""
+    return (int(segment.pixels[:1].size),)

@@ -17,61 +17,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 
 BLOCK_ROWS = 120  # rows of a product: few enough for OpenBLAS's kernels without packing
 SEGMENT_BLOCKS = 128  # blocks of a segment, unless that gives too many or too few segments
 MIN_SEGMENTS, MAX_SEGMENTS = 8, 64  # powers of two; fewer blocks are as many segments
-
-
-class MappedRows:
-    """Rows of an array in a file, which is mapped into memory when they are read.
-
-    Args:
-        path: The file, the same on each worker.
-        offset: Where in the file the rows begin, in bytes.
-        shape: (n_rows, n_features).
-        dtype: Their type.
-    """
-
-    def __init__(
-        self, path: str, offset: int, shape: tuple[int, ...], dtype: np.dtype
-    ) -> None:
-        self.path, self.offset, self.shape, self.dtype = path, offset, shape, dtype
-
-    @classmethod
-    def of(cls, X: np.ndarray) -> Self | None:
-        """Return where X lies in a file, or None if it is not a whole part of one."""
-        root = X
-        while isinstance(root.base, np.memmap):
-            root = root.base
-        if not isinstance(root, np.memmap) or not root.filename or not X.flags.c_contiguous:
-            return None
-        start = X.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-        return cls(str(root.filename), root.offset + start, X.shape, X.dtype)
-
-    def part(self, first: int, end: int) -> "MappedRows":
-        """Return the rows from `first` to before `end`."""
-        n_features = self.shape[1]
-        offset = self.offset + first * n_features * self.dtype.itemsize
-        return MappedRows(self.path, offset, (end - first, n_features), self.dtype)
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        """Return rows, by a slice or by their numbers."""
-        return _mapped(self.path, self.offset, self.shape, self.dtype)[rows]
-
-
-@lru_cache(maxsize=2 * MAX_SEGMENTS)
-def _mapped(path: str, offset: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    return np.memmap(path, dtype, "r", offset, shape)
 
 
 @dataclass(frozen=True)
@@ -83,7 +36,7 @@ class Segment:
 
     Attributes:
         number: Its place among the segments, from 0.
-        pixels: (n_rows, n_features) uint8 or float: an array, or `MappedRows`.
+        pixels: (n_rows, n_features) uint8 or float: an array, or `dask_rows.MappedRows`.
         y: (n_rows, ...), what the rows are to give.
         columns: How columns are standardised (`standardized.Columns`), once it is known.
         state: What an objective keeps of the rows.

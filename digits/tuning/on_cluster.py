@@ -5,12 +5,10 @@ Otherwise they are sent to it, once. A task has the parameters and a fold, its r
 scores, and the client keeps those in the store.
 """
 
-import hashlib
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -30,14 +28,6 @@ Function = Callable[..., Any]
 _ALONE = Lock()  # one fit at a time in a process: each sets the threads of BLAS for all
 
 
-class File(NamedTuple):
-    """A file, and the SHA-256 of its content."""
-
-    path: str
-    size: int
-    sha256: str
-
-
 class Images(NamedTuple):
     """The training images and their folds, without the images.
 
@@ -46,12 +36,8 @@ class Images(NamedTuple):
         fold: (n_samples,) uint8, the fold of each image.
     """
 
-    files: tuple[File, ...]
+    files: tuple[cluster.File, ...]
     fold: np.ndarray
-
-
-class NotSeenError(Exception):
-    """The worker does not see the files, or they have another content."""
 
 
 class Cluster:
@@ -67,7 +53,7 @@ class Cluster:
     def __init__(self, client: Any, folder: Path, split: Split, fold: np.ndarray) -> None:
         self.client, self.split = client, split
         names = (folder / f"{name}.npy" for name in Split._fields)
-        files = tuple(_file(path.absolute()) for path in names)
+        files = tuple(cluster.File.of(path.absolute()) for path in names)
         images = Images(files, fold.astype(np.uint8))
         self.images = cluster.submit(client, _given, images)
         self.sent: Any = None
@@ -93,8 +79,8 @@ class Cluster:
             submit(job)
         for future, outcome in running:
             job = job_of.pop(future.key)
-            if isinstance(outcome, NotSeenError | cluster.StoppedError):
-                if isinstance(outcome, NotSeenError):
+            if isinstance(outcome, cluster.NotSeenError | cluster.StoppedError):
+                if isinstance(outcome, cluster.NotSeenError):
                     self.send(outcome)
                 submit(job)
                 continue
@@ -105,7 +91,7 @@ class Cluster:
                 log.warning("%s", message)
             yield job, result
 
-    def send(self, reason: NotSeenError) -> None:
+    def send(self, reason: cluster.NotSeenError) -> None:
         """Send the images to the cluster, if they are not there yet."""
         if self.sent is not None:
             return
@@ -150,15 +136,14 @@ def compute(
         The function's result, and the warnings that it logged.
 
     Raises:
-        NotSeenError: The worker does not see the files.
+        cluster.NotSeenError: The worker does not see the files.
     """
     from distributed import get_worker  # noqa: PLC0415 (an extra, imported only if used)
 
     worker = get_worker()
     if sent is None:
         for file in images.files:
-            if not _is_seen(file):
-                raise NotSeenError(f"worker {worker.address} does not see {file.path}")
+            file.state()
         sent = Split(*(np.load(path, mmap_mode="r") for path, *_ in images.files))
     folder = Path(worker.local_directory) / "unfinished"
     with _ALONE, _warnings() as messages:
@@ -168,28 +153,6 @@ def compute(
 def _given(value: Any) -> Any:
     """Return what is submitted: Dask keeps it, and gives it again when a worker ends."""
     return value
-
-
-def _file(path: Path) -> File:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return File(str(path), path.stat().st_size, sha256)
-
-
-def _is_seen(file: File) -> bool:
-    """Return whether a file is here, with the same content."""
-    try:
-        stat = Path(file.path).stat()
-        same_size = stat.st_size == file.size
-        return same_size and _hashed(file.path, stat.st_ino, stat.st_mtime_ns) == file
-    except OSError:
-        return False
-
-
-@cache
-def _hashed(path: str, _inode: int, _mtime_ns: int) -> File:
-    """Return a file and its hash, once for each of its states."""
-    return _file(Path(path))
 
 
 @contextmanager

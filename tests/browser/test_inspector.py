@@ -10,10 +10,8 @@ from digits.data import dataset
 from digits.data.dataset import Split
 from digits.methods import lenet5
 from digits.models import serialization
-from digits.models.decision import Softmax
 from digits.report import robustness
 from tests.helpers.browser import (
-    MNIST,
     VARIANTS,
     draw,
     opened,
@@ -22,10 +20,8 @@ from tests.helpers.browser import (
     visit,
     wait_until,
 )
-from tests.helpers.pages import page_of, result
+from tests.helpers.pages import page_of, random_lenet5, result
 from tests.helpers.project import ROOT
-
-TINY = ("tiny", MNIST)
 
 
 @pytest.fixture(scope="module")
@@ -119,21 +115,6 @@ def as_a_short_percentage(share):
     if share in {0, 1}:
         return f"{100 * share:.0f}%"
     return "<0.1%" if share < 0.001 else f"{min(100 * share, 99.9):.1f}%"
-
-
-def random_lenet5(shape, seed=0):
-    rng = np.random.default_rng(seed)
-    n_features = 16 * lenet5.map_side(shape[0]) * lenet5.map_side(shape[1])
-    shapes = {
-        "kernel_1": (5, 5, 1, 6), "kernel_2": (5, 5, 6, 16),
-        "dense_1": (n_features, 120), "dense_2": (120, 84), "dense_3": (84, 3),
-    } | {f"bias_{i + 1}": (n,) for i, n in enumerate((6, 16, 120, 84, 3))}  # fmt: skip
-    return lenet5.LeNet5(
-        classes=np.arange(3, dtype=np.uint8), decision=Softmax(),
-        height=shape[0], width=shape[1],
-        **{name: rng.normal(0, 0.2, each).astype(np.float32)
-           for name, each in shapes.items()},
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=[(28, 28), (8, 9), (41, 22)])

@@ -15,9 +15,7 @@ from digits.data import dataset
 from digits.data.dataset import Split
 from digits.images import mnist_format
 from digits.images.mnist_format import fit_to_frame, to_mnist_format
-from digits.methods import lenet5
 from digits.models import serialization
-from digits.models.decision import Softmax
 from digits.thresholds import best_thresholds
 from stages import evaluate
 from tests.helpers.browser import (
@@ -32,7 +30,7 @@ from tests.helpers.browser import (
     visit,
     wait_until,
 )
-from tests.helpers.pages import page_of, result
+from tests.helpers.pages import page_of, random_lenet5, result
 from tests.helpers.project import ROOT
 
 
@@ -114,6 +112,22 @@ def test_weights_of_any_size_give_the_same_scores_in_the_browser(chromium, tmp_p
         scores, _ = computed(page, "some", images)
         assert (scores == model.scores(images)).all()
         assert page.seen == []
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_most_frequent_mistake_is_named_with_those_as_frequent(page, root, variant):
+    page.locator("#confusion-variant").select_option(variant)
+    counts = table(root / f"metrics/{variant}/confusion.csv")
+    wrong = {cell: count for cell, count in counts.items() if len({*cell.split("-")}) == 2}
+    most = max(wrong.values())
+    said = page.locator("#confusion-answer").inner_text()
+    if not most:
+        assert said.endswith(" makes no mistakes on the test images.")
+        return
+    assert re.search(rf" for \S+: {most} of [0-9,]+ test images? of ", said)
+    n_others = [*wrong.values()].count(most) - 1
+    tie = f"{n_others} other pairs? of classes ha(ve|s) as many mistakes."
+    assert bool(re.search(tie, said)) == (n_others > 0)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -239,17 +253,7 @@ def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size
     images = rng.integers(0, 256, (6, *size)).astype(np.uint8)
     images[0] = 0
     split = Split(images, np.arange(6, dtype=np.uint8) % 3)
-    n_features = 16 * lenet5.map_side(size[0]) * lenet5.map_side(size[1])
-    shapes = {
-        "kernel_1": (5, 5, 1, 6), "kernel_2": (5, 5, 6, 16),
-        "dense_1": (n_features, 120), "dense_2": (120, 84), "dense_3": (84, 3),
-    } | {f"bias_{i + 1}": (n,) for i, n in enumerate((6, 16, 120, 84, 3))}  # fmt: skip
-    model = lenet5.LeNet5(
-        classes=np.arange(3, dtype=np.uint8), decision=Softmax(),
-        height=size[0], width=size[1],
-        **{name: rng.normal(0, 0.2, shape).astype(np.float32)
-           for name, shape in shapes.items()},
-    )  # fmt: skip
+    model = random_lenet5(size)
     assert model.problem() is None
     scores = model.scores(images)
     each = replace(
@@ -274,6 +278,38 @@ def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size
         assert verdict(page, "net") in {"0", "1", "2"}
         assert page.locator("article .verdict").count() == 1
         assert page.seen == []
+
+
+def test_one_of_several_networks_is_chosen_and_kept_in_the_address(chromium, tmp_path):
+    images = np.zeros((3, 8, 8), np.uint8)
+    split = Split(images, np.arange(3, dtype=np.uint8))
+    results = []
+    for seed, name in enumerate(("first", "second")):
+        model = random_lenet5((8, 8), seed)
+        scores = model.scores(images)
+        predicted = scores.argmax(axis=1).astype(np.uint8)
+        results.append(replace(
+            result(name, "softmax", (0, 1, 2), split),
+            model=model, scores=scores, predicted=predicted,
+        ))  # fmt: skip
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/index.html").write_text(page_of(results, split))
+    with opened(chromium, tmp_path) as page:
+        caption = page.locator("#lenet5-layers caption")
+        assert caption.text_content() == "Layers of first"
+        page.locator("#lenet5-variant").select_option("second")
+        assert caption.text_content() == "Layers of second"
+        page.wait_for_url(re.compile("lenet5Variant=second"))
+        page.emulate_media(color_scheme="dark")  # draws the kernels in other colours
+        assert caption.text_content() == "Layers of second"
+        with opened(chromium, tmp_path, page.evaluate("location.hash")) as other:
+            assert other.locator("#lenet5-variant").input_value() == "second"
+            assert (
+                other.locator("#lenet5-layers caption").text_content() == "Layers of second"
+            )
+        page.go_back()
+        page.wait_for_function("!location.hash.includes('second')")
+        assert caption.text_content() == "Layers of first"
 
 
 def test_a_drawing_is_normalised_as_in_python(page, root):

@@ -158,7 +158,7 @@ def test_the_best_threshold_for_costs_is_numpys(page, root, costs):
         says = special.expit(found["scores"][:, 0]) > costs[0] / sum(costs)
         wrong = [
             (says & (found["actual"] == 0)).sum(),
-            (~says & found["actual"] == 1).sum(),
+            (~says & (found["actual"] == 1)).sum(),
         ]
         assert follows[1:3] == wrong
 
@@ -313,7 +313,7 @@ def test_data_with_two_classes_has_only_the_sections_that_fit(
     with opened(chromium, tmp_path) as page:
         ids = page.locator("main > section").evaluate_all("all => all.map(({ id }) => id)")
         assert {"two-classes", "logistic", "costs", "unsure"} <= set(ids)
-        assert not {"thresholds", "scores", "network"} & set(ids)
+        assert not {"thresholds", "scores", "lenet5"} & set(ids)
         assert page.locator("#two-classes h2").inner_text() == question
         for name in ("two-classes", "weights"):
             assert page.locator(f"#{name} .kicker").inner_text() == "Two classes"

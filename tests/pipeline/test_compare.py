@@ -13,7 +13,7 @@ from digits.errors import InputError
 from digits.metrics import METRICS
 from digits.paired import Result
 from digits.revisions import Change, Found
-from tests.helpers.project import Project
+from tests.helpers.project import ROOT, Project
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +137,17 @@ def test_results_on_other_data_are_not_compared_by_image(changed, tmp_path):
     [
         (("--page", "--variants", "a", "b"), "--page compares two commits: leave out --v"),
         (("--output", "x.html"), "--output says where to write the page: add --page"),
+        (("--page", "--output", "x"), "x: the page needs a name in .html"),
+        (("--page", "--output", "x.html"), "x.html: is a folder; give another --output"),
     ],
 )
-def test_a_page_of_nothing_is_refused(done, arguments, message, monkeypatch, caplog):
-    monkeypatch.chdir(done.root)
-    monkeypatch.setattr(sys, "argv", ["digits", "compare", *arguments])
+def test_a_page_of_nothing_or_over_a_folder_is_refused(
+    tmp_path, arguments, message, monkeypatch, caplog
+):
+    (tmp_path / "x.html").mkdir()
+    monkeypatch.chdir(tmp_path)
+    given = ["digits", "compare", *arguments, "--in", str(ROOT)]
+    monkeypatch.setattr(sys, "argv", given)
     with pytest.raises(SystemExit) as exit_:
         commands.main()
     assert exit_.value.code == 2

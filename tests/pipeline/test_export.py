@@ -89,6 +89,11 @@ def test_another_file_is_replaced_only_if_asked_to(run, tmp_path, caplog):
     assert run(*command, "--force")[0] == 0
     assert joblib.load(path).digits_["variant"] == "one_vs_rest"
     assert [*path.parent.iterdir()] == [path]
+    folder = tmp_path / "a.joblib"
+    folder.mkdir()
+    assert run(*command[:-1], folder, "--force") == (1, "")
+    assert f"{folder}: is a folder; give another --output" in caplog.text
+    assert folder.is_dir()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """The solvers on a Dask cluster: the same bytes as on this machine, whatever is lost."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from digits import cluster
 from digits.errors import InputError
-from digits.solvers import rows
+from digits.solvers import dask_rows
 from digits.solvers.least_squares import LinearRegression
 from digits.solvers.logistic import LogisticRegression
 from tests.helpers.clusters import Cluster
@@ -81,7 +83,7 @@ def test_a_killed_worker_changes_no_byte(data, expected, on, nanny, in_memory):
 
 def n_mapped():
     """Return how many parts of files a worker has mapped."""
-    return rows._mapped.cache_info().currsize
+    return dask_rows._mapped.cache_info().currsize
 
 
 def test_a_worker_that_joins_late_gets_rows(data, expected, on):
@@ -96,6 +98,42 @@ def test_a_worker_that_joins_late_gets_rows(data, expected, on):
         mapped = client.run(n_mapped)
         assert len(mapped) == 2
         assert all(mapped.values())
+
+
+def test_a_file_that_was_replaced_is_read_again(data, tmp_path, on):
+    """A worker outlives a fit, and DVC replaces files."""
+    X, y = data
+    path = tmp_path / "images.npy"
+    on.add()
+    with cluster.connect(on.address) as client:
+        for images in (X, 255 - X):
+            np.save(tmp_path / "new.npy", images)
+            (tmp_path / "new.npy").replace(path)
+            there = np.load(path, mmap_mode="r")
+            found = LinearRegression(client=client).fit(there, np.eye(5)[y])
+            assert (found.coef_ == LinearRegression().fit(images, np.eye(5)[y]).coef_).all()
+
+
+def differing(path):
+    """Change a byte in the middle of a file of this worker alone."""
+    dask_rows.cluster._described.cache_clear()
+    real = cluster.File.of
+
+    def of(where):
+        found = real(where)
+        return found._replace(sha256="0" * 64) if where == path else found
+
+    cluster.File.of = of
+
+
+def test_rows_are_sent_if_a_worker_has_another_file(data, expected, on, caplog):
+    X, y = data
+    on.add(2)
+    caplog.set_level("INFO")
+    with cluster.connect(on.address) as client:
+        client.run(differing, Path(X.filename).absolute())
+        assert fits(X, y, client) == expected
+    assert "images.npy: the images are sent" in caplog.text
 
 
 def test_a_file_that_a_worker_does_not_see_is_named(data, tmp_path, on):

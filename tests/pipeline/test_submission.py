@@ -86,6 +86,9 @@ def test_a_file_is_replaced_only_if_told_to(done, table, run, caplog):
     assert output.read_text() == "mine"
     assert run(*given, "--output", output, "--force")[0] == 0
     assert read(output) == predicted(done.root, "multinomial")
+    assert run(*given, "--output", output.parent, "--force") == (2, "")
+    assert f"{output.parent}: is a folder; give another --output" in caplog.text
+    assert output.exists()
 
 
 @pytest.mark.parametrize(

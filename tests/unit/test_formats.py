@@ -581,6 +581,42 @@ def test_without_pyarrow_parquet_is_refused_with_the_remedy(tmp_path, monkeypatc
             readers.read(path)
 
 
+def test_the_label_may_be_the_name_of_an_image_without_its_ending(tmp_path):
+    """In 3.png,7 the 7 is the label, although there is a 7.png."""
+    lines = ["label,file"]
+    for i, (image, label) in enumerate(zip(*TRAIN, strict=True)):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+        lines.append(f"{label},{i}.png")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    data = readers.read(tmp_path, options=Options(test_share=0.25))
+    labels = np.concatenate([data.train.labels, data.test.labels])
+    assert np.bincount(labels).tolist() == np.bincount(TRAIN.labels).tolist()
+
+
+@pytest.mark.hard
+def test_parquet_labels_may_be_bytes(tmp_path):
+    from pyarrow import parquet, table  # noqa: PLC0415 (of requirements-hard.lock)
+
+    columns(tmp_path)
+    for path in tmp_path.iterdir():
+        content = parquet.read_table(path)
+        labels = [NAMES[label].encode() for label in content["label"].to_pylist()]
+        rest = {name: content[name] for name in content.column_names if name != "label"}
+        parquet.write_table(table({"label": labels} | rest), path)
+    assert [*readers.read(tmp_path).names] == NAMES
+
+
+@pytest.mark.hard
+def test_parquet_with_images_in_one_split_alone_is_refused(tmp_path):
+    hugging_face(tmp_path)
+    columns(tmp_path / "data")
+    for path in (tmp_path / "data").glob("train*-of-*"):
+        path.unlink()
+    (tmp_path / "data/test.parquet").unlink()
+    with pytest.raises(InputError, match="one split has a column of images, and the other"):
+        readers.read(tmp_path / "data")
+
+
 def test_messages_about_an_archive_name_it_and_not_the_temporary_folder(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     packed(tmp_path, with_validation)

@@ -152,6 +152,11 @@ def test_a_picture_is_not_written_over_a_file(tmp_path, monkeypatch, run, caplog
     written = (tmp_path / "other.png").read_bytes()
     assert run("own.npz", "--force")[0] == 0
     assert (tmp_path / "samples.png").read_bytes() == written
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/mine").touch()
+    assert run("own.npz", "--output", "folder", "--force") == (1, "")
+    assert "folder: is a folder; give another --output" in caplog.text
+    assert (tmp_path / "folder/mine").exists()
 
 
 def test_a_path_that_does_not_exist_is_named(tmp_path, run, caplog):

@@ -15,7 +15,6 @@ from tests.helpers.project import options
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 6, 5)).astype(np.uint8)
 SPLIT = Split(IMAGES, np.arange(20, dtype=np.uint8) % 3)
-EN = "grey levels?"
 
 
 def flipping_changes(model, image, level, thresholds, rng):

@@ -28,9 +28,13 @@ const cellName = (variant, [i, j]) => `${variant.classes[i]}-${variant.classes[j
 function confusionText(variant) {
   const [i, j] = worstCell(variant);
   if (i === j) return `${variant.name} makes no mistakes on the test images.`;
+  const most = variant.confusion[i][j];
+  const others = sum(variant.confusion.map((row, a) =>
+    row.filter((count, b) => a !== b && count === most).length)) - 1;
+  const tie = others ? ` ${plural(others, "other pair")} of classes ${others === 1 ? "has" : "have"} as many mistakes.` : "";
   return `${variant.name} most often mistakes ${variant.names[i]} for ${variant.names[j]}: `
     + `${formatCount(variant.confusion[i][j])} of ${plural(sum(variant.confusion[i]), "test image")} `
-    + `of ${variant.names[i]}.`;
+    + `of ${variant.names[i]}.${tie}`;
 }
 
 fillLater("confusion", () => {

@@ -74,10 +74,15 @@ function showNetwork(variant) {
 
 fillLater("lenet5", () => {
   const networks = runnable.filter(({ model_type: type }) => type === "lenet5");
-  const select = document.querySelector("#lenet5-variant");
+  const select = document.querySelector("#lenet5-variant"); // there if there are several
+  const show = () => {
+    const network = ofName(networks, state.lenet5Variant);
+    if (select instanceof HTMLSelectElement) select.value = network.name;
+    showNetwork(network);
+  };
   select?.addEventListener("change", () => {
-    if (select instanceof HTMLSelectElement) showNetwork(ofName(networks, select.value));
+    if (select instanceof HTMLSelectElement) takeStep({ lenet5Variant: select.value });
   });
-  showNetwork(networks[0]);
-  onRedraw(() => showNetwork(networks[0]));
+  onChange(["lenet5Variant"], show);
+  onRedraw(show);
 });

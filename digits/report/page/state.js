@@ -56,6 +56,7 @@ function startState() {
     predicted: "",
     logisticVariant: "", // the first one
     costsVariant: "", // the first one
+    lenet5Variant: "", // the first one
     costs: "1 1", // of an error of each kind
     certainty: "0.9", // one of the levels from which a variant answers
     unsureVariant: variants.findLast(({ sureness }) => sureness)?.name ?? "",
