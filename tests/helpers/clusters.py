@@ -44,7 +44,14 @@ class Cluster:
         protocol: `tcp` or `tls`.
         environment: Variables, in addition to those of this process.
         port: Of the scheduler; 0 for any.
+
+    Attributes:
+        faults: What `damage` does to a worker; each as often as it should be chosen.
+        client: A command that runs its arguments where they reach the scheduler.
     """
+
+    faults: tuple[str, ...] = ("SIGKILL", "SIGKILL", "SIGSTOP")
+    client: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -55,6 +62,7 @@ class Cluster:
         port: int = 0,
     ):
         self.folder, self.protocol, self.port = folder, protocol, port
+        self.code = code
         folder.mkdir(parents=True, exist_ok=True)
         self.environment = os.environ | FROZEN | {"PYTHONPATH": str(code)}
         self.environment |= environment or {}
@@ -90,6 +98,7 @@ class Cluster:
         *,
         nanny: bool = False,
         threads: int = 1,
+        memory: str = "0",
         code: Path | None = None,
         **options,
     ) -> None:
@@ -99,22 +108,30 @@ class Cluster:
             n: How many.
             nanny: Whether a process watches each, and starts it again.
             threads: Of each.
+            memory: Of each; 0 for no limit.
             code: The folder with their code, if it is not that of the others.
-            options: For `start`.
+            options: For `start_worker`.
         """
-        if code:
-            options["env"] = self.environment | {"PYTHONPATH": str(code)}
         for _ in range(n):
             number, n_joined = len(self.workers), self.log().count(JOINED)
-            worker = self.start(
-                "worker", self.address, "--nthreads", str(threads), "--no-dashboard",
-                "--name", f"w{number}-{os.urandom(3).hex()}", "--memory-limit", "0",
-                "--host", f"{self.protocol}://127.0.0.1",
-                "--local-directory", str(self.folder / f"w{number}"),
+            worker = self.start_worker(
+                f"w{number}", code or self.code,
+                "--name", f"w{number}-{os.urandom(3).hex()}", "--memory-limit", memory,
+                "--nthreads", str(threads), "--no-dashboard",
                 "--nanny" if nanny else "--no-nanny", "--death-timeout", "30", **options,
             )  # fmt: skip
             self.workers.append(worker)
             wait_until(lambda before=n_joined: self.log().count(JOINED) > before)
+
+    def start_worker(
+        self, name: str, code: Path, *arguments: str, **options
+    ) -> subprocess.Popen:
+        """Start a worker; `arguments` are Dask's, `options` are for `start`."""
+        return self.start(
+            "worker", self.address, "--host", f"{self.protocol}://127.0.0.1",
+            "--local-directory", str(self.folder / name), *arguments,
+            **{"env": self.environment | {"PYTHONPATH": str(code)}, **options},
+        )  # fmt: skip
 
     def log(self) -> str:
         return (self.folder / "log").read_text(errors="replace")
@@ -133,6 +150,10 @@ class Cluster:
                 os.kill(process.pid, how)
         if how == signal.SIGKILL:
             worker.wait(PATIENCE)
+
+    def damage(self, worker: subprocess.Popen, fault: str) -> None:
+        """Do one of `faults` to a worker."""
+        self.kill(worker, signal.Signals[fault])
 
     def kill_child(self, worker: subprocess.Popen) -> None:
         """Kill the worker of a nanny, which starts another one."""
@@ -190,13 +211,20 @@ class Stage:
         project: The project.
         command: The stage and its arguments, such as `tune`, `fits`.
         scheduler: The address of a cluster's scheduler; empty for none.
+        prefix: A command that runs the stage, such as `Cluster.client`.
     """
 
-    def __init__(self, project: Project, *command: str, scheduler: str = ""):
+    def __init__(
+        self,
+        project: Project,
+        *command: str,
+        scheduler: str = "",
+        prefix: Sequence[str] = (),
+    ):
         self.stage, self.name, *options = command
         self.root = project.root
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"stages.{self.stage}", self.name, *options],
+            [*prefix, sys.executable, "-m", f"stages.{self.stage}", self.name, *options],
             cwd=self.root, stderr=subprocess.PIPE, text=True, start_new_session=True,
             env=os.environ | {"DIGITS_SCHEDULER": scheduler},
         )  # fmt: skip

@@ -10,12 +10,12 @@ another end counts as lost, other bytes as wrong, and no end in three minutes as
 
 import argparse
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.helpers.clusters import Cluster, Stage, tuned_project
@@ -37,23 +37,33 @@ class Killing:
         on: the cluster.
         seed: of the random numbers.
         total: the number of kills after which nothing is killed.
+        works: the stages that are run in turn, and their names.
 
     Attributes:
         counts: kills, runs and failures, by name.
     """
 
-    def __init__(self, project: Project, on: Cluster, seed: int, total: int):
+    def __init__(
+        self,
+        project: Project,
+        on: Cluster,
+        seed: int,
+        total: int,
+        works: Sequence[tuple[str, str]] = WORK,
+    ):
         self.project, self.on, self.total = project, on, total
         self.rng = random.Random(seed)
         self.counts: Counter = Counter(kills=0, runs=0, lost=0, wrong=0, hanging=0)
-        self.expected = {work: Stage(project, *work).results() for work in WORK}
+        self.expected = {work: Stage(project, *work).results() for work in works}
+        self.damaged: list[subprocess.Popen] = []
 
     def run(self, work: tuple[str, str]) -> None:
         """Run a stage, kill workers meanwhile, and compare its results."""
         self.replace_workers()
         ended = threading.Event()
         killer = threading.Thread(target=self.kill_until, args=(ended,))
-        stage = Stage(self.project, *work, scheduler=self.on.address)
+        address, prefix = self.on.address, self.on.client
+        stage = Stage(self.project, *work, scheduler=address, prefix=prefix)
         killer.start()
         try:
             if stage.results(PATIENCE) != self.expected[work]:
@@ -76,20 +86,36 @@ class Killing:
         for _ in range(PER_RUN):
             if ended.wait(self.rng.uniform(0.5, 6)) or self.counts["kills"] >= self.total:
                 return
-            worker = self.rng.choice(self.on.running())
-            how = self.rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGSTOP))
-            self.on.kill(worker, how)
+            worker = self.rng.choice(self.undamaged())
+            fault = self.rng.choice(self.on.faults)
+            self.on.damage(worker, fault)
+            self.damaged.append(worker)
             self.counts["kills"] += 1
-            self.counts[how.name] += 1
+            self.counts[fault] += 1
             self.on.add(nanny=self.rng.random() < 1 / 2)
 
+    def undamaged(self) -> list[subprocess.Popen]:
+        return [worker for worker in self.on.running() if worker not in self.damaged]
+
     def replace_workers(self) -> None:
-        """End the workers that were frozen, and start as many as are missing."""
-        for worker in self.on.running()[:-N_WORKERS]:
-            self.on.kill(worker)
+        """End the workers that are damaged or too many, and start those that are missing."""
+        keep = self.undamaged()[-N_WORKERS:]
         for worker in self.on.running():
-            self.on.kill(worker, signal.SIGCONT)
-        self.on.add(N_WORKERS - len(self.on.running()))
+            if worker not in keep:
+                self.on.kill(worker)
+        self.on.add(N_WORKERS - len(keep))
+
+    def repeat(self) -> None:
+        """Run all stages in turn until there were enough kills; print the counts."""
+        while self.counts["kills"] < self.total:
+            for work in self.expected:
+                self.run(work)
+        kinds = ", ".join(f"{self.counts[how]} {how}" for how in sorted({*self.on.faults}))
+        bad = ", ".join(f"{self.counts[what]} {what}" for what in BAD)
+        print(f"{self.counts['kills']} kills ({kinds}) in {self.counts['runs']} runs: {bad}")
+
+    def is_bad(self) -> bool:
+        return any(self.counts[what] for what in BAD)
 
 
 def main() -> None:
@@ -104,14 +130,8 @@ def main() -> None:
         project = tuned_project(Path(name) / "project")
         with Cluster(Path(name) / "cluster", code=project.root) as on:
             killing = Killing(project, on, arguments.seed, arguments.kills)
-            while killing.counts["kills"] < arguments.kills:
-                for work in WORK:
-                    killing.run(work)
-    counts = killing.counts
-    kinds = ", ".join(f"{counts[how]} {how}" for how in ("SIGKILL", "SIGSTOP"))
-    bad = ", ".join(f"{counts[what]} {what}" for what in BAD)
-    print(f"{counts['kills']} kills ({kinds}) in {counts['runs']} runs: {bad}")
-    sys.exit(any(counts[what] for what in BAD))
+            killing.repeat()
+    sys.exit(killing.is_bad())
 
 
 if __name__ == "__main__":
