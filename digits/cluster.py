@@ -11,6 +11,7 @@ import hashlib
 import ipaddress
 import json
 import logging
+import math
 import os
 import re
 import socket
@@ -303,10 +304,24 @@ def state() -> str:
     return hashlib.sha256(json.dumps(installed()).encode()).hexdigest()
 
 
-def _answer_of_worker() -> tuple[dict[str, str], str]:
-    """Return what this worker has loaded, and the hash of the code that is there now."""
+def _answer_of_worker(dask_worker: Any) -> tuple[dict[str, str], str]:
+    """Return what this worker has loaded, and the hash of the code that is there now.
+
+    Args:
+        dask_worker: The worker, which `Client.run` gives to an argument of this name.
+    """
+    _never_pause(dask_worker)
     fingerprint.forget()
     return installed(), fingerprint.everything()["digits"]
+
+
+def _never_pause(worker: Any) -> None:
+    """Let a worker start tasks until its memory is full, when its nanny restarts it.
+
+    Dask's worker pauses at 80 % of its memory limit. Memory that libraries keep does not
+    shrink, and Dask gives the tasks that wait there to nobody else: they would wait for ever.
+    """
+    worker.memory_manager.memory_pause_fraction = math.inf
 
 
 def check(client: Client) -> None:
@@ -480,13 +495,17 @@ def _run(expected: str, function: Callable[..., Any], *arguments: Any) -> Any:
     from distributed import get_worker  # noqa: PLC0415 (an extra, imported only if used)
 
     worker = get_worker()
+    _never_pause(worker)
     try:
         with _stoppable(worker):
             return function(*arguments)
     except _Stop:
         raise StoppedError from None
     except InputError as error:
-        if isinstance(error.__cause__, OSError):  # of this machine
+        cause: BaseException | None = error
+        while isinstance(cause, InputError):
+            cause = cause.__cause__
+        if isinstance(cause, OSError):  # of this machine
             raise InputError(f"worker {worker.address}: {error}") from error
         raise
     except (OSError, MemoryError) as error:

@@ -17,6 +17,7 @@ import psutil
 
 from digits.data import dataset
 from digits.data.dataset import Dataset, Split
+from digits.errors import InputError
 from tests.helpers.project import ROOT, Project, generate, make
 
 PATIENCE = 60  # seconds for a process to start or to end
@@ -265,9 +266,29 @@ def tick(path: str, seconds: float) -> None:
         time.sleep(0.1)
 
 
+TAKEN: list[np.ndarray] = []
+
+
+def take_memory() -> None:
+    """Take 200 MB and keep them; wait until the worker has looked at its memory."""
+    TAKEN.append(np.ones(25_000_000))
+    time.sleep(1)
+
+
 def fill_disk() -> None:
     """Fail as on a full disk."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def fill_disk_in_a_fit() -> None:
+    """Fail as a fit of a tuning does that cannot write its checkpoint."""
+    try:
+        try:
+            fill_disk()
+        except OSError as error:
+            raise InputError(f"cannot be written ({error})") from error
+    except InputError as error:
+        raise InputError(f"the fit: {error}") from error
 
 
 def end_worker() -> None:

@@ -276,14 +276,24 @@ def test_a_full_disk_or_lost_workers_are_one_message(tmp_path):
         on.add(2, nanny=True)
         with cluster.connect(on.address) as client:
             running = cluster.Running(client)
-            running.add(cluster.submit(client, clusters.fill_disk))
-            ((_, outcome),) = running
-            assert isinstance(outcome, InputError)
-            assert "worker tcp://127.0.0.1:" in str(outcome)
-            assert "No space left on device" in str(outcome)
+            for full in (clusters.fill_disk, clusters.fill_disk_in_a_fit):
+                running.add(cluster.submit(client, full))
+                ((_, outcome),) = running
+                assert isinstance(outcome, InputError)
+                assert "worker tcp://127.0.0.1:" in str(outcome)
+                assert "No space left on device" in str(outcome)
             running.add(cluster.submit(client, clusters.end_worker))
             with pytest.raises(InputError, match="4 workers ended while they computed"):
                 list(running)
+
+
+def test_a_worker_with_little_memory_left_starts_its_tasks(tmp_path):
+    with Cluster(tmp_path / "cluster") as on:
+        pause = {"DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "0.1"}
+        on.add(memory="2GB", env=on.environment | pause)
+        with cluster.connect(on.address) as client:
+            tasks = [cluster.submit(client, clusters.take_memory) for _ in range(2)]
+            assert [task.result(20) for task in tasks] == [None, None]
 
 
 def openssl(folder, *arguments):

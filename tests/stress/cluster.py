@@ -112,7 +112,9 @@ class Killing:
                 self.run(work)
         kinds = ", ".join(f"{self.counts[how]} {how}" for how in sorted({*self.on.faults}))
         bad = ", ".join(f"{self.counts[what]} {what}" for what in BAD)
-        print(f"{self.counts['kills']} kills ({kinds}) in {self.counts['runs']} runs: {bad}")
+        print(
+            f"{self.counts['kills']} kills ({kinds}) in {self.counts['runs']} runs: {bad}"
+        )
 
     def is_bad(self) -> bool:
         return any(self.counts[what] for what in BAD)
