@@ -285,7 +285,7 @@ def _wait_for_workers(client: Client, address: str) -> None:
 def _no_worker(address: str) -> str:
     return (
         f"{address}: the scheduler has had no worker for {WORKERS:.0f} s. Start one, for "
-        f"example `dask worker {address}`"
+        f"example `dask worker {address}`; one whose memory is nearly full does not count"
     )
 
 
@@ -319,7 +319,7 @@ def _never_pause(worker: Any) -> None:
     """Let a worker start tasks until its memory is full, when its nanny restarts it.
 
     Dask's worker pauses at 80 % of its memory limit. Memory that libraries keep does not
-    shrink, and Dask gives the tasks that wait there to nobody else: they would wait for ever.
+    shrink, and Dask gives tasks that wait there to nobody else, so they would never end.
     """
     worker.memory_manager.memory_pause_fraction = math.inf
 

@@ -60,7 +60,7 @@ def isolate() -> None:
             raise InputError(f"the program {program} is missing: install {package}")
     command = (sys.executable, *sys.orig_argv[1:])
     unshare = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child")
-    os.execvp("unshare", [*unshare, "--mount-proc", *command])  # noqa: S606, S607
+    os.execvp("unshare", [*unshare, "--mount-proc", *command])  # noqa: S606
 
 
 def ip(*arguments: str) -> None:
@@ -129,7 +129,8 @@ class Machines(Cluster):
         inside = ("sh", "-c", ENTER, machine, str(code), disk)
         shared = {os.path.realpath(sys.base_prefix), sys.prefix}
         environment = {"PYTHONPATH": "/code", "SHARED": " ".join(shared), "HOME": "/"}
-        environment = self.environment | environment | {"TMPDIR": "/tmp"}
+        environment = self.environment | environment
+        environment.pop("TMPDIR", None)
         prefix = (*at(machine), "unshare", "--mount", *inside)
         return self.start(*arguments, prefix=prefix, env=environment, **options)
 

@@ -98,7 +98,7 @@ class Killing:
         return [worker for worker in self.on.running() if worker not in self.damaged]
 
     def replace_workers(self) -> None:
-        """End the workers that are damaged or too many, and start those that are missing."""
+        """End workers that are damaged or too many; start those that are missing."""
         keep = self.undamaged()[-N_WORKERS:]
         for worker in self.on.running():
             if worker not in keep:

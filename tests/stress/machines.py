@@ -2,12 +2,12 @@
 
     python -m tests.stress.machines --kills 100 --seed 0
 
-Needs Linux and root. The scheduler, the workers and the client have a network and folders of
-their own, on one bridge (tests/helpers/machines.py). First each fault occurs once in a
-training or a tuning on generated data, which must end as docs/cluster.md says: with the bytes
-of a run without a cluster, or with one error and no result, in three minutes. Then workers
-are killed, frozen or cut off at random instants, as in tests/stress/cluster.py. With --mnist
-FOLDER only that, in trainings on the images of this folder, such as
+Needs Linux and root. The scheduler, the workers and the client have a network and folders
+of their own, on one bridge (tests/helpers/machines.py). First each fault occurs once in a
+training or a tuning on generated data, which must end as docs/cluster.md says: with the
+bytes of a run without a cluster, or with one error and no result, in three minutes. Then
+workers are killed, frozen or cut off at random instants, as in tests/stress/cluster.py.
+With --mnist FOLDER only that, in trainings on the images of this folder, such as
 `data/subsets/digits/train`.
 """
 
@@ -22,6 +22,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+import psutil
 
 from digits.data import dataset
 from digits.data.dataset import Dataset
@@ -65,9 +67,19 @@ def all_workers_are_replaced(on: Machines) -> None:
     on.add()
 
 
-def one_has_little_memory(on: Machines) -> None:
+def one_has_little_memory(on: Machines, factor: float = 1.1) -> None:
+    """Add a worker without limit, and one that may take little more than it takes idle.
+
+    Dask ends a worker at 95 % of its limit. The libraries alone take more than that.
+    """
     on.add()
-    on.add(nanny=True, memory="125MB")
+    idle = psutil.Process(on.workers[0].pid).memory_info().rss
+    on.add(nanny=True, memory=str(int(idle * factor / 0.95)))
+
+
+def all_have_little_memory(on: Machines) -> None:
+    one_has_little_memory(on, 1.3)  # at 80 % of its limit it would not begin
+    on.kill(on.workers[0])
 
 
 def one_has_other_code(on: Machines) -> None:
@@ -105,6 +117,12 @@ FAULTS = (
         (FITS, TRAIN),
         log="memory budget. Restarting",
         before=one_has_little_memory,
+    ),
+    Fault(
+        "all workers have little memory",
+        (FITS,),
+        "workers ended while they computed the same task",
+        before=all_have_little_memory,
     ),
     Fault(
         "all workers are killed",
@@ -203,7 +221,7 @@ class Damage:
         return errors[0]
 
     def files(self) -> set[Path]:
-        """Return the files of the project, except what a tuning keeps of an unfinished run."""
+        """Return all files of the project but those that a stopped tuning keeps."""
         kept = self.project.root / "data/unfinished"
         found = self.project.root.rglob("*")
         return {path for path in found if not path.is_relative_to(kept)}
