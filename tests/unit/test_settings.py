@@ -77,6 +77,7 @@ def usual(tiny, tmp_path_factory):
     return (folder / "metrics/subsets/binary/first_images.png").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("name", but_the_first_slow(PICTURES))
 def test_settings_of_matplotlib_change_no_figure(folder, usual, name):
