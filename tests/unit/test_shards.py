@@ -11,6 +11,7 @@ import pytest
 
 from digits.data import dataset, large, readers
 from digits.data.dataset import Split
+from digits.data.ignore import Ignored
 from digits.data.options import Options
 from digits.errors import InputError
 from tests.unit.test_formats import BOTH, NAMES, TEST, TRAIN, WHOLE, sharded
@@ -155,3 +156,12 @@ def test_names_with_shorter_numbers_are_not_shards(tmp_path):
         np.save(tmp_path / f"{name}_28.npy", array)
     found = readers.read(tmp_path).train
     np.testing.assert_array_equal(found.images, Split(*TRAIN).images)
+
+
+def test_ignored_files_are_no_shards(tmp_path):
+    sharded(tmp_path)
+    for name in ("x_00001.npy", "._images-00001.npy"):
+        (tmp_path / "train" / name).write_bytes(b"")
+    (tmp_path / ".dvcignore").write_text("x_*\n")
+    found = readers.read(tmp_path, Ignored(tmp_path)).train
+    np.testing.assert_array_equal(found.images, TRAIN.images)
