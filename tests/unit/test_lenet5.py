@@ -116,6 +116,7 @@ def scaled(**factors):
     return dataclasses.replace(model, **arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize(
     "model",
@@ -324,6 +325,7 @@ def epochs(monkeypatch):
     return trained
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_each_epoch_is_measured_on_both_splits(calm):
     _, training_log = calm
