@@ -15,6 +15,7 @@ from tests.helpers.clusters import Cluster, wait_until
 
 HUB = "hub"  # the network namespace of the bridge
 PORT = 8786
+ISOLATED = "TESTS_ISOLATED"  # the environment variable that `isolate` sets
 TOP = Path("/run/machines")  # in a tmpfs that only the program sees
 
 # A machine has the system's programs and the environment, read-only, its code in /code, and
@@ -50,7 +51,7 @@ def isolate() -> None:
     Raises:
         InputError: Not Linux, no root, or a program is missing.
     """
-    if os.getpid() == 1:
+    if os.environ.get(ISOLATED):
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/run"], check=True)
         return
     if sys.platform != "linux" or os.geteuid():
@@ -58,6 +59,7 @@ def isolate() -> None:
     for program, package in ("ip", "iproute2"), ("unshare", "util-linux"):
         if not shutil.which(program):
             raise InputError(f"the program {program} is missing: install {package}")
+    os.environ[ISOLATED] = "1"
     command = (sys.executable, *sys.orig_argv[1:])
     unshare = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child")
     os.execvp("unshare", [*unshare, "--mount-proc", *command])  # noqa: S606

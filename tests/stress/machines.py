@@ -19,7 +19,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -168,7 +168,8 @@ class Damage:
 
     def __init__(self, project: Project, seed: int):
         self.project, self.rng = project, random.Random(seed)
-        self.expected = {work: Stage(project, *work).results() for work in works()}
+        works = {work for fault in FAULTS if not fault.error for work in fault.works}
+        self.expected = {work: Stage(project, *work).results() for work in sorted(works)}
 
     def outcome(self, fault: Fault, work: tuple[str, str]) -> str:
         """Return how a stage ended; it starts with `bad` if it should not end so."""
@@ -227,11 +228,6 @@ class Damage:
         return {path for path in found if not path.is_relative_to(kept)}
 
 
-def works() -> Iterator[tuple[str, str]]:
-    """Return the stages that must end with a result in some fault."""
-    return iter(sorted({work for f in FAULTS if not f.error for work in f.works}))
-
-
 def on_images(folder: Path) -> Project:
     """Return a project whose training images are those in a folder."""
     project = tuned_project(TOP / "project")
@@ -249,7 +245,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10, help="number of kills (10)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (0)")
     parser.add_argument("--mnist", type=Path, metavar="FOLDER", help="images to train on")
-    parser.add_argument("--only", default="", metavar="TEXT", help="faults with this name")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="faults whose names contain this"
+    )
     arguments = parser.parse_args()
     try:
         isolate()
