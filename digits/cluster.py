@@ -362,6 +362,7 @@ def check(client: Client) -> None:
             "until the scheduler gives it up (worker-ttl)"
         )
         if len(silent) == len(answers):
+            ask(client, client.nthreads)  # is it the scheduler that is silent?
             raise InputError(said)
         log.warning("%s. Others run its tasks then", said)
 

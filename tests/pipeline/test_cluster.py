@@ -1,10 +1,12 @@
 """A Dask cluster: the same bytes as on this machine, or one clear error in bounded time."""
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -269,6 +271,19 @@ def test_no_scheduler_and_no_worker_are_one_message(tmp_path, monkeypatch):
             threading.Timer(1, on.stop_scheduler, [signal.SIGSTOP]).start()
             with pytest.raises(InputError, match="has ended, or does not answer"):
                 list(running)
+
+
+@pytest.mark.usefixtures("bounded")
+def test_a_scheduler_that_goes_away_during_the_checks_is_named(tmp_path, monkeypatch):
+    with Cluster(tmp_path / "cluster") as on:
+        on.add()
+        freeze = partial(os.kill, on.scheduler.pid, signal.SIGSTOP)
+        monkeypatch.setattr(cluster, "_answer_of_worker", freeze)
+        with (
+            pytest.raises(InputError, match="the scheduler has ended, or does not answer"),
+            cluster.connect(on.address),
+        ):
+            pass
 
 
 def test_a_full_disk_or_lost_workers_are_one_message(tmp_path):
