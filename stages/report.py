@@ -2,7 +2,8 @@
 
 reads   params.yaml: all of it; dvc.yaml: the graph
         metrics/dataset/summary.json, data/raw/,
-        data/models/<variant>.npz, data/predictions/<variant>.npz
+        data/models/<variant>.npz, data/predictions/<variant>.npz,
+        data/paths/<subset>.npz, if they are there
         digits/report/page/: the page's templates, style sheet and scripts
 writes  report/index.html
 """
@@ -22,6 +23,7 @@ from digits.data.dataset import Split
 from digits.errors import InputError
 from digits.models import serialization
 from digits.report import content, graph, render
+from digits.report.regularisation import RegularisationPath
 from digits.report.result import Result
 
 log = logging.getLogger(__name__)
@@ -117,6 +119,31 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
     return results
 
 
+def load_paths(params: Params, test: Split, root: Path) -> dict[str, RegularisationPath]:
+    """Read the regularisation paths of the subsets that have one, by subset.
+
+    Args:
+        params: All parameters.
+        test: All test images.
+        root: The project's folder.
+
+    Raises:
+        InputError: A file is damaged, or was made from other images.
+    """
+    n_pixels, paths = math.prod(test.images.shape[1:]), {}
+    for subset in params.subsets:
+        path = root / "data/paths" / f"{subset}.npz"
+        if not path.exists():  # published/ has none
+            continue
+        found = RegularisationPath.load(path)
+        n_test = np.isin(test.labels, found.classes).sum()
+        if found.weights.shape[2] != n_pixels or found.sizes[2] != n_test:
+            raise files.unusable(path, "is not of the images in data/raw")
+        if len(found.C) > 1:
+            paths[subset] = found
+    return paths
+
+
 def flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each parameter with its full name, as `dvc params diff` prints it."""
     for key, value in values.items():
@@ -150,7 +177,8 @@ def main(params: Params, root: Path) -> None:
         "n_train": len(raw.train.labels),
         "train_counts": np.bincount(raw.train.labels, minlength=len(raw.names)).tolist(),
     }
-    payload, packed_arrays = content.payload(results, raw.test, described)
+    paths = load_paths(params, raw.test, root)
+    payload, packed_arrays = content.payload(results, raw.test, described, paths)
     page = render.render(
         {
             "payload": payload,

@@ -19,6 +19,7 @@ All scores are exact, and so is the gradient: what goes back through a layer is 
 so few bits that the sums of the next one are exact. So each processor finds the same signs.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -105,6 +106,47 @@ def _of_linear(
     decide: Callable[[np.ndarray], np.ndarray],
     images: np.ndarray,
 ) -> np.ndarray:
+    is_flipped = _linear_test(weights, offset, decide, images)
+    return _try_levels(len(images), is_flipped)
+
+
+def half_level(model: LinearModel, images: np.ndarray) -> int:
+    """Return the smallest change that flips at least half of the answers, or `NEVER`.
+
+    Args:
+        model: A model whose decision has no thresholds.
+        images: (n_samples, height, width) uint8, at least one.
+
+    Returns:
+        In whole grey levels.
+    """
+    decide = model.decision.predict
+    is_flipped = _linear_test(model.weights, model.offset, decide, images)
+    rows = np.arange(len(images))
+
+    def is_enough(level: int) -> bool:
+        return bool(2 * is_flipped(rows, level).sum() >= len(rows))
+
+    return 1 + bisect_left(range(1, NEVER), x=True, key=is_enough)
+
+
+def _linear_test(
+    weights: np.ndarray,
+    offset: np.ndarray,
+    decide: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Return a function that tells which answers a change of some levels flips.
+
+    Args:
+        weights: (n_outputs, n_pixels).
+        offset: (n_outputs,).
+        decide: Turns scores into class indices.
+        images: (n_samples, height, width) uint8.
+
+    Returns:
+        Takes row numbers and a level, and returns a bool for each row.
+    """
     X = flatten(images).astype(np.float64)
     scores = X @ weights.T + offset
     answers = decide(scores)
@@ -127,7 +169,7 @@ def _of_linear(
             flipped[here] = _is_beaten(weights, own, answer, up[here], down[here])
         return flipped
 
-    return _try_levels(len(X), is_flipped)
+    return is_flipped
 
 
 def _is_beaten(

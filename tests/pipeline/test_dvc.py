@@ -484,6 +484,8 @@ def test_the_graph_is_drawn(done):
         ("download", "report"),
         ("train", "report"),
         ("evaluate", "report"),
+        ("filter", "path"),
+        ("path", "report"),
     }
 
 
