@@ -24,6 +24,7 @@ from digits.config import cli
 from digits.config.params import Params
 from digits.data import dataset
 from digits.data.dataset import Split
+from digits.errors import InputError
 from digits.models import logistic
 from digits.models.base import TrainingSet
 from digits.models.decision import Probabilistic, Sigmoid, Softmax
@@ -108,6 +109,12 @@ def main(params: Params, subset: str, root: Path) -> None:  # noqa: ARG001 (a st
     folder = root / "data/subsets" / subset
     train, test = (dataset.load_split(folder / name) for name in ("train", "test"))
     n_classes, n_pixels = len(np.unique(train.labels)), train.images[0].size
+    same_classes = n_classes > 1 and np.isin(test.labels, train.labels).all()
+    if test.images.shape[1:] != train.images.shape[1:] or not same_classes:
+        raise InputError(
+            f"{folder}: the training and the test images do not belong to each other; "
+            "run `dvc repro` to write them again"
+        )
     is_large = n_classes * n_pixels**2 > MOST_WORK
     if is_large:
         log.info("%d classes of %d pixels take too long", n_classes, n_pixels)

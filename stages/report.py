@@ -3,7 +3,7 @@
 reads   params.yaml: all of it; dvc.yaml: the graph
         metrics/dataset/summary.json, data/raw/,
         data/models/<variant>.npz, data/predictions/<variant>.npz,
-        data/paths/<subset>.npz, if they are there
+        data/paths/<subset>.npz
         digits/report/page/: the page's templates, style sheet and scripts
 writes  report/index.html
 """
@@ -120,7 +120,7 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
 
 
 def load_paths(params: Params, test: Split, root: Path) -> dict[str, RegularisationPath]:
-    """Read the regularisation paths of the subsets that have one, by subset.
+    """Read the regularisation path of each subset; those without values are left out.
 
     Args:
         params: All parameters.
@@ -128,13 +128,12 @@ def load_paths(params: Params, test: Split, root: Path) -> dict[str, Regularisat
         root: The project's folder.
 
     Raises:
-        InputError: A file is damaged, or was made from other images.
+        InputError: A file is missing or damaged, or was made from other images.
     """
     n_pixels, paths = math.prod(test.images.shape[1:]), {}
-    for subset in params.subsets:
-        path = root / "data/paths" / f"{subset}.npz"
-        if not path.exists():  # published/ has none
-            continue
+    folder = root / "data/paths"
+    for subset in params.subsets if folder.is_dir() else ():  # published/ has none
+        path = folder / f"{subset}.npz"
         found = RegularisationPath.load(path)
         n_test = np.isin(test.labels, found.classes).sum()
         if found.weights.shape[2] != n_pixels or found.sizes[2] != n_test:

@@ -46,7 +46,7 @@ class RegularisationPath:
         """Read what `save` wrote.
 
         Raises:
-            InputError: The file is damaged.
+            InputError: The file is missing or damaged.
         """
         try:
             found = cls(**files.read_npz(path, [field.name for field in fields(cls)]))
