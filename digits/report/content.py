@@ -29,7 +29,7 @@ MODEL_ARRAYS = {
     "linear": ("weights", "offset", "mean", "scale"),
     "lenet5": (
         *("kernel_1", "bias_1", "kernel_2", "bias_2"),
-        *("dense_1", "bias_3", "dense_2", "bias_4", "dense_3", "bias_5"),
+        *("dense_1", "bias_3", "dense_2", "bias_4", "dense_3", "bias_5", "kernels"),
     ),
 }
 
@@ -292,7 +292,8 @@ def _model_arrays(model: Model) -> dict[str, np.ndarray]:
     """Return the arrays in `MODEL_ARRAYS`; those of the scores in full precision."""
     names = MODEL_ARRAYS[model.model_type]
     if isinstance(model, lenet5.LeNet5):
-        return {name: _exact(model.on_grids[name]) for name in names}
+        known = model.on_grids | {"kernels": model.kernels}
+        return {name: _exact(known[name]) for name in names}
     drawn = ("mean", "scale")  # they are for the weights and the evidence alone
     arrays = {name: getattr(model, name) for name in names}
     return arrays | {name: arrays[name].astype(np.float32) for name in drawn}
