@@ -103,7 +103,7 @@ test-fast: setup  ## run the tests that need neither DVC nor a browser (less tha
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest --numprocesses auto --dist worksteal -m 'not (long or slow or hard or results)'
 
 test-slow: setup  ## run the slow tests on small generated data
-	pytest --numprocesses auto --dist worksteal -m 'slow and not results'
+	pytest --numprocesses auto --dist worksteal -m 'slow and not (hard or results)'
 
 test-results: repro  ## check the results on MNIST, and the numbers in README.md and docs/
 	pytest -m 'results and not hard'

@@ -34,10 +34,18 @@ def wilson(right: int, n: int, level: float = 0.95) -> tuple[float, float]:
     Returns:
         low, high: 0 <= low <= right / n <= high <= 1.
     """
-    from scipy import stats  # noqa: PLC0415 (slow to import)
+    z, share = _quantile(level), right / n
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    margin = z * math.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2) / (1 + z**2 / n)
+    low = middle - margin if right > 0 else 0.0  # so without rounding
+    return low, middle + margin if right < n else 1.0
 
-    interval = stats.binomtest(right, n).proportion_ci(level, method="wilson")
-    return float(interval.low), float(interval.high)
+
+def _quantile(level: float) -> float:
+    """Return z, with which a normal value is between -z and z with this probability."""
+    from scipy import special  # noqa: PLC0415 (slow to import)
+
+    return float(special.ndtri((1 + level) / 2))
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
@@ -55,11 +63,10 @@ def mcnemar(only_a: int, only_b: int) -> float:
     Returns:
         From 0 to 1; 1 if the models differ on no image.
     """
-    from scipy import stats  # noqa: PLC0415 (slow to import)
+    from scipy import special  # noqa: PLC0415 (slow to import)
 
-    if only_a == only_b == 0:
-        return 1.0
-    return float(stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)
+    at_most = special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)
+    return min(1.0, 2 * float(at_most))  # both tails are as probable
 
 
 def difference_interval(
@@ -82,13 +89,11 @@ def difference_interval(
     Returns:
         low, high: from -1 to 1.
     """
-    from scipy import stats  # noqa: PLC0415 (slow to import)
-
     n_added, a, b = n + 2, only_a + 0.5, only_b + 0.5
     difference = (b - a) / n_added
     deviation = math.sqrt((a + b) / n_added - difference**2)
-    low, high = stats.norm.interval(level, difference, deviation / math.sqrt(n_added))
-    return max(float(low), -1.0), min(float(high), 1.0)
+    margin = _quantile(level) * deviation / math.sqrt(n_added)
+    return max(difference - margin, -1.0), min(difference + margin, 1.0)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

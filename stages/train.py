@@ -16,7 +16,7 @@ import numpy as np
 from digits import memory, methods
 from digits.config import cli
 from digits.config.params import Params, Train
-from digits.data import dataset, files
+from digits.data import dataset, files, large
 from digits.data.dataset import Split
 from digits.errors import InputError
 from digits.memory import MIB
@@ -91,7 +91,7 @@ def _require_memory(folder: Path) -> None:
     """
     path = folder / "images.npy"
     n_bytes = path.stat().st_size if path.exists() else 0
-    n_bytes = n_bytes // 2 if n_bytes >= dataset.MAPPED_FROM else 2 * n_bytes
+    n_bytes = n_bytes // 2 if n_bytes >= large.MAPPED_FROM else 2 * n_bytes
     solvers = (150 + 40 * memory.threads()) * MIB
     memory.require("training", solvers + n_bytes, libraries=170 * MIB)
 

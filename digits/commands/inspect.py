@@ -20,7 +20,7 @@ import yaml
 
 from digits.commands.predict import display_width
 from digits.config import cli
-from digits.data import dataset, readers, registry
+from digits.data import dataset, large, readers, registry
 from digits.data.dataset import Dataset
 from digits.data.ignore import NOTHING, Ignored
 from digits.data.options import KEEP
@@ -188,10 +188,11 @@ def _are_dark_on_light(_place: Place, found: Found) -> bool:
     """Return whether the border of nearly all training images is as light as paper."""
     images = found.data.train.images
     along = image_input.border(*images.shape[1:])
-    return (
-        not found.options.get("centre")
-        and np.mean(np.median(images[:, along], axis=1) >= PAPER) > NEARLY_ALL
-    )
+    if found.options.get("centre"):
+        return False
+    blocks = (images[rows][:, along] for rows in large.slices(len(images)))
+    light = np.concatenate([np.median(block, axis=1) >= PAPER for block in blocks])
+    return bool(light.mean() > NEARLY_ALL)
 
 
 # Whether a parameter suits the images, and why.
@@ -296,8 +297,9 @@ def _counts(data: Dataset) -> Iterator[str]:
 
 def repeated(data: Dataset) -> int:
     """Return how many test images equal a training image."""
-    trained = {image.tobytes() for image in data.train.images}
-    return sum(image.tobytes() in trained for image in data.test.images)
+    tested = {image.tobytes() for image in data.test.images}  # the fewer
+    both = tested.intersection(image.tobytes() for image in data.train.images)
+    return sum(image.tobytes() in both for image in data.test.images)
 
 
 def picture_path(place: Place, output: Path | None, *, force: bool) -> Path:

@@ -7,18 +7,17 @@ splits. Whatever is more than a change of the type or of the axes is said in the
 import logging
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from digits.data import dataset
+from digits.data import dataset, large
 from digits.data.dataset import MAX_CLASSES, Dataset, class_name
 from digits.data.options import KEEP, Options
 from digits.errors import InputError
 
 log = logging.getLogger(__name__)
 
-BLOCK_ROWS = 1000  # images that are converted at a time
 WHITE = 255  # grey value
 WHITE_16 = 65535  # grey value, of 16 bits
 DARK = 128  # below it, not even half of the grey values are used
@@ -266,17 +265,20 @@ def _as_bytes(images: np.ndarray, white: int, where: str) -> np.ndarray:
     is_whole = images.dtype.kind in "ui"
     if is_whole and white == WHITE:
         return images
-    result = np.empty(images.shape, np.uint8)
     rounded = False
-    for start in range(0, len(images), BLOCK_ROWS):
-        block = images[start : start + BLOCK_ROWS]
-        if is_whole:
-            result[start : start + BLOCK_ROWS] = block // (WHITE_16 // WHITE)
-            continue
-        values = np.multiply(block, WHITE / white, dtype=np.float64)
-        whole = np.rint(values)
-        rounded |= bool((np.abs(values - whole) > ROUNDING).any())
-        result[start : start + BLOCK_ROWS] = whole
+
+    def scaled() -> Iterator[np.ndarray]:
+        nonlocal rounded
+        for rows in large.slices(len(images)):
+            if is_whole:
+                yield images[rows] // (WHITE_16 // WHITE)
+                continue
+            values = np.multiply(images[rows], WHITE / white, dtype=np.float64)
+            whole = np.rint(values)
+            rounded |= bool((np.abs(values - whole) > ROUNDING).any())
+            yield whole
+
+    result = large.joined(scaled(), images.shape)
     if white != WHITE:
         log.info("%s: %s from 0 to %d, scaled to 0 to 255", where, images.dtype, white)
     if rounded:
@@ -288,11 +290,8 @@ def _without_colours(images: np.ndarray) -> np.ndarray:
     """Return the grey values, (n_samples, height, width), of colours from 0 to 255."""
     from digits.images import image_input  # noqa: PLC0415 (imports Pillow)
 
-    result = np.empty(images.shape[:3], np.uint8)
-    for start in range(0, len(images), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        result[rows] = image_input.to_grey(images[rows])
-    return result
+    grey = (image_input.to_grey(images[rows]) for rows in large.slices(len(images)))
+    return large.joined(grey, images.shape[:3])
 
 
 def _as_vector(labels: np.ndarray, n: int, origin: object, split: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from digits.data import regular
+from digits.data import large, regular
 from digits.data.files import read_npy, replacing, unusable, write_json, write_npy
 from digits.errors import InputError, printable
 
@@ -20,8 +20,6 @@ DIGITS = tuple("0123456789")
 MAX_CLASSES = 100
 MAX_SIDE = 64  # pixels
 MAX_NAME_LENGTH = 100  # characters; tables and pages repeat it for each pair of classes
-
-MAPPED_FROM = 2**30  # bytes of an array from which it is mapped, and not read into memory
 
 ARRAY_NAMES = ("x_train", "y_train", "x_test", "y_test")  # as in Keras's mnist.npz
 
@@ -181,7 +179,9 @@ def as_bytes(array: np.ndarray, ndim: int, highest: int, where: str) -> np.ndarr
             f"{where} must hold values from 0 to {highest}, "
             f"got {array.min()} to {array.max()}"
         )
-    return np.ascontiguousarray(array, dtype=np.uint8)
+    if array.dtype == np.uint8 and array.flags.c_contiguous:
+        return array
+    return large.joined((array[rows] for rows in large.slices(len(array))), array.shape)
 
 
 def _size(split: Split) -> str:
@@ -205,7 +205,7 @@ def checksums(dataset: Dataset) -> dict[str, str]:
 def select(split: Split, labels: Sequence[int]) -> Split:
     """Return the images with those `labels`, in the same order."""
     kept = np.isin(split.labels, labels)
-    return split if kept.all() else Split(split.images[kept], split.labels[kept])
+    return split if kept.all() else Split(*(large.chosen(array, kept) for array in split))
 
 
 def labels_in(labels: np.ndarray) -> list[int]:
@@ -318,7 +318,7 @@ def load_split(folder: Path) -> Split:
     for field in Split._fields:
         path = folder / f"{field}.npy"
         try:
-            array = read_npy(path, MAPPED_FROM)
+            array = read_npy(path, large.MAPPED_FROM)
         except (OSError, ValueError) as error:
             raise unusable(path, f"cannot be read ({error})") from error
         if array.dtype != np.uint8:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from digits.data import large
 from digits.data.dataset import Split, labels_in
 from digits.errors import InputError
 
@@ -41,4 +42,8 @@ class Holdout(NamedTuple):
                 )
             n_test = min(max(round(self.share * len(of_class)), 1), len(of_class) - 1)
             is_test[rng.permutation(of_class)[:n_test]] = True
-        return Split(*(a[~is_test] for a in whole)), Split(*(a[is_test] for a in whole))
+        train, test = (
+            Split(*(large.chosen(array, rows) for array in whole))
+            for rows in (~is_test, is_test)
+        )
+        return train, test

@@ -1,9 +1,11 @@
 """How to read data of your own: the keys of `dataset` in params.yaml that say it."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
+from digits.data import large
 from digits.data.holdout import Holdout
 
 
@@ -55,11 +57,32 @@ class Options(NamedTuple):
         """
         if self.transpose:
             images = images.swapaxes(1, 2)
+        shape = self.size or (images.shape[1], images.shape[2])
+        n_changed = 0
+
+        def prepared() -> Iterator[np.ndarray]:
+            nonlocal n_changed
+            for rows in large.slices(len(images)):
+                block, n = self._prepared(images[rows], shape, rows.start)
+                n_changed += n
+                yield block
+
+        return large.joined(prepared(), (len(images), *shape)), n_changed
+
+    def _prepared(
+        self, images: np.ndarray, shape: tuple[int, int], first: int
+    ) -> tuple[np.ndarray, int]:
+        """Return what `prepare` does, of images that are upright.
+
+        Args:
+            images: (n_samples, height, width) uint8.
+            shape: Height and width of the result.
+            first: The number of the first image, for the error.
+        """
         if self.invert:
             images = ~images
-        shape = self.size or images.shape[1:]
         if not self.centre and images.shape[1:] == shape:
-            return np.ascontiguousarray(images), 0
+            return images, 0
         from digits.images import image_input  # noqa: PLC0415 (imports Pillow)
 
         framed = np.empty((len(images), *shape), np.uint8)
@@ -68,7 +91,9 @@ class Options(NamedTuple):
             grey = image[..., None].astype(np.float64)
             found = image_input.framed(grey, shape, mnist_like=self.centre)
             if found is None and self.centre:
-                raise ValueError(f"in image {i} is no ink to centre, or it is too faint")
+                raise ValueError(
+                    f"in image {first + i} is no ink to centre, or it is too faint"
+                )
             framed[i] = 0 if found is None else found
             n_changed += framed[i].shape != image.shape or (framed[i] != image).any()
         return framed, int(n_changed)

@@ -24,10 +24,12 @@ from digits.data import (
     dataset,
     files,
     hdf5,
+    large,
     matlab,
     parquet,
     regular,
     roles,
+    shards,
 )
 from digits.data.dataset import ARRAY_NAMES, Dataset
 from digits.data.ignore import NOTHING, Ignored, is_of_system
@@ -165,6 +167,7 @@ def _read_folder(path: Path, ignored: Ignored, options: Options) -> Dataset:
     found = sorted(p for p in path.glob("*") if not (ignored(p) or is_of_system(p)))
     folder = _Folder(path, found, ignored)
     for read_as in (
+        _shards,
         _labelled_images,
         _images_of_splits,
         _arrays,
@@ -182,6 +185,15 @@ def _read_folder(path: Path, ignored: Ignored, options: Options) -> Dataset:
         f"{IDX_NAMES['x_train']}[.gz], no archive, and no folder train with a folder of "
         "images for each class"
     )
+
+
+def _shards(folder: _Folder, options: Options) -> Dataset | None:
+    found = shards.find(folder.path, folder.ignored)
+    if not found:
+        return None
+    log.debug("npy files in shards")
+    used = shards.read(_used(found, folder.path))
+    return arrays.to_dataset(used, folder.path, _read_names(folder.path), options)
 
 
 def _labelled_images(folder: _Folder, options: Options) -> Dataset | None:
@@ -284,7 +296,12 @@ def _parts(
             )
         log.debug("npz files, one for each array")
         return parts, _read_only_array
-    if parts := _by_role(path for path in found if path.suffix == ".npy"):
+    npy = [path for path in found if path.suffix == ".npy"]
+    if parts := _by_role(npy):
+        for path in npy:
+            other = parts.get(roles.role(path.stem, of_file=True) or "", path)
+            if other != path:
+                raise shards.is_twice(path, other)
         log.debug("npy files, one for each array")
         return parts, _read_npy
     if parts := _idx_files(folder, ignored):
@@ -426,7 +443,7 @@ def _read_only_array(path: Path) -> np.ndarray:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        return files.read_npy(path)
+        return files.read_npy(path, large.MAPPED_FROM)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as npy: {error}") from error
 

@@ -24,7 +24,7 @@ import numpy as np
 
 BLOCK_ROWS = 120  # rows of a product: few enough for OpenBLAS's kernels without packing
 SEGMENT_BLOCKS = 128  # blocks of a segment, unless that gives too many or too few segments
-MIN_SEGMENTS, MAX_SEGMENTS = 8, 64  # powers of two; fewer blocks are as many segments
+MIN_SEGMENTS, MAX_SEGMENTS = 8, 1024  # powers of two; fewer blocks are as many segments
 
 
 @dataclass(frozen=True)

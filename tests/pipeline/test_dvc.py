@@ -150,6 +150,7 @@ def three_or_eight(done, tmp_path_factory):
     return project, ran
 
 
+@pytest.mark.slow
 def test_other_classes_re_run_their_two_variants(three_or_eight):
     project, ran = three_or_eight
     assert ran[:2] == ["check", "filter@binary"]

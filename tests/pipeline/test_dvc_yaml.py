@@ -115,6 +115,7 @@ def scratch(done, tmp_path_factory):
     return project
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

@@ -19,6 +19,8 @@ from tests.helpers.params import SMALL
 from tests.helpers.project import ROOT, as_arrays
 from tests.helpers.results import results
 
+pytestmark = pytest.mark.slow
+
 # The stages in their order, each with its outputs.
 STAGES = {
     "check": (check.main, [], ["params.schema.json"]),
@@ -105,10 +107,7 @@ def project(disk, tiny):
     return root
 
 
-@pytest.mark.parametrize(
-    "stage",
-    [s if s == "evaluate" else pytest.param(s, marks=pytest.mark.slow) for s in STAGES],
-)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(disk, project, stage):
     expected, _ = written(project)
     refused = 0
@@ -137,7 +136,6 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(disk, project, 
     assert refused
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_full_disk_leaves_the_old_results(disk, project, stage):
     expected, _ = written(project)

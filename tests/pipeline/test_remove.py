@@ -11,6 +11,8 @@ from digits.config import params
 from digits.pipeline import Pipeline
 from tests.helpers.project import ROOT, Project
 
+pytestmark = pytest.mark.slow
+
 REMOVE = ("python", "-m", "digits", "remove")
 
 LINEAR = """\
@@ -58,7 +60,6 @@ def stages(project):
     return yaml.safe_load((project.root / "dvc.lock").read_text())["stages"]
 
 
-@pytest.mark.slow
 def test_removing_a_variant_removes_all_its_files_and_no_others(project):
     (project.root / "data/unfinished/linear").mkdir(parents=True)
     (project.root / "data/unfinished/linear/checkpoint").touch()
@@ -87,7 +88,6 @@ def test_removing_a_variant_removes_all_its_files_and_no_others(project):
     assert {*project.repro()} <= {"check", "report"}
 
 
-@pytest.mark.slow
 def test_two_variants_and_their_subset_go_at_once(project):
     names = ("linear", "linear_binary", "logistic_binary", "binary")
     project.run(*REMOVE, *names)
@@ -101,7 +101,6 @@ def test_two_variants_and_their_subset_go_at_once(project):
     assert {*project.repro()} <= {"check", "report"}
 
 
-@pytest.mark.slow
 def test_leftovers_of_a_variant_removed_by_hand_are_removed(project):
     text = (project.root / "params.yaml").read_text()
     start, end = text.index("  # the same line"), text.index("  # the first of")
@@ -167,7 +166,6 @@ def test_nothing_is_removed_if_the_parameters_would_be_wrong(project):
     assert files_of(project) == before
 
 
-@pytest.mark.slow
 def test_nothing_is_removed_while_dvc_runs(project):
     lock = project.root / ".dvc/tmp/lock"
     lock.parent.mkdir(exist_ok=True)

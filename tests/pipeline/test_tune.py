@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers.project import read_csv
 
+pytestmark = pytest.mark.slow
+
 TUNE = ("python", "-m", "digits", "tune")
 TUNING = """
 tuning:
@@ -34,7 +36,6 @@ def test_a_new_tuning_runs_at_the_first_call(tuned):
     assert (project.root / "tuning/cut/figure.png").stat().st_size > 1000
 
 
-@pytest.mark.slow
 def test_what_is_applied_runs_the_variant_and_not_the_tuning(tuned, tmp_path):
     project = tuned[0].copy(tmp_path / "project")
     text = (project.root / "params.yaml").read_text()

@@ -22,6 +22,8 @@ from tests.helpers.dvc_yaml import TUNING, TUNINGS, declared
 from tests.helpers.processes import left_running
 from tests.helpers.project import Project, read_csv
 
+pytestmark = pytest.mark.slow
+
 TUNE = f"tuning/dvc.yaml:tune@{TUNING}"
 AGAIN = "other tunings than before; DVC has read the old ones"
 
@@ -73,7 +75,6 @@ def test_repro_alone_runs_no_tuning_and_an_applied_choice_makes_none_out_of_date
     assert project.repro("tuning/dvc.yaml") == ["check"]
 
 
-@pytest.mark.slow
 def test_other_folds_run_the_tuning_and_are_in_metrics_diff(project):
     project.edit("folds: 3", "folds: 7")
     assert project.repro("tuning/dvc.yaml") == ["check", TUNE]
@@ -88,7 +89,6 @@ def test_other_folds_run_the_tuning_and_are_in_metrics_diff(project):
     assert "best.accuracy" in json.loads(shown)[f"tuning/{TUNING}.json"]
 
 
-@pytest.mark.slow
 def test_a_new_tuning_runs_when_the_command_is_run_again(project):
     with (project.root / "params.yaml").open("a") as file:
         file.write("  path: {variant: multinomial, folds: 2, grid: {C: [0.1, 1, 10]}}\n")
@@ -179,7 +179,6 @@ NOTE = """    import time
 """
 
 
-@pytest.mark.slow
 def test_killed_at_random_no_fit_is_computed_twice_and_the_result_is_the_same(
     done, tmp_path
 ):

@@ -8,7 +8,7 @@ import pytest
 from scipy import ndimage
 
 from digits.config.params import Augment, Subset
-from digits.data import dataset, files
+from digits.data import dataset, files, large
 from digits.images.augmentation import Variation, alter, copies, variations
 from stages import filter as stage
 
@@ -115,7 +115,7 @@ def test_the_stage_writes_copies_and_shows_them(tmp_path, tiny):
 
 
 def test_a_large_array_is_mapped_and_a_damaged_one_refused(tmp_path, tiny, monkeypatch):
-    monkeypatch.setattr(dataset, "MAPPED_FROM", 10_000)
+    monkeypatch.setattr(large, "MAPPED_FROM", 10_000)
     dataset.save(tmp_path / "subset", tiny)
     split = dataset.load_split(tmp_path / "subset/train")
     assert isinstance(split.images, np.memmap)

@@ -54,6 +54,13 @@ def test_mcnemar_is_the_probability_of_a_split_as_uneven(only_a, only_b, n):
     assert certainty.mcnemar(only_b, only_a) == certainty.mcnemar(only_a, only_b)
 
 
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+@pytest.mark.parametrize(("right", "n"), [(0, 7), (1, 7), (7, 7), (9175, 10000)])
+def test_wilson_equals_scipys(right, n, level):
+    expected = stats.binomtest(right, n).proportion_ci(level, method="wilson")
+    assert certainty.wilson(right, n, level) == pytest.approx(tuple(expected), rel=1e-12)
+
+
 def test_models_that_differ_on_no_image_are_not_different():
     assert certainty.mcnemar(0, 0) == 1.0
 

@@ -268,6 +268,31 @@ def hugging_face(root):
         parquet.write_table(content.replace_schema_metadata(metadata), path)
 
 
+def sharded(root, name="{split}/{kind}-{number:05}.npy", of=BOTH):
+    """Write npy files of eleven rows each."""
+    for array, content in of.items():
+        kind, split_name = ("images", "labels")["xy".index(array[0])], array[2:]
+        for number in range(-(-len(content) // 11)):
+            path = root / name.format(split=split_name, kind=kind, number=number)
+            path.parent.mkdir(exist_ok=True)
+            np.save(path, content[11 * number : 11 * number + 11])
+
+
+def resharded(name, change, *, to=None):
+    """Return a function that writes shards and then changes one, or writes it elsewhere."""
+
+    def write(root):
+        sharded(root)
+        path = root / name
+        array = change(np.load(path))
+        if to is None or array is None:
+            path.unlink()
+        if array is not None:
+            np.save(root / (to or name), array)
+
+    return write
+
+
 def with_validation(root):
     pictures(root)
     pictures(root, "val", None)
@@ -291,6 +316,9 @@ FORMATS = {
     "npz of scikit-learn's `load_digits()`, floats from 0 to 16: no test images": (scikit_learn, "grey values only up to 16 of 255, so they are dark; to change that, multiply them by 15.94"),
     "four npz files, an array without a name in each (KMNIST)": (lambda root: [np.savez(root / f"kmnist-{name}.npz", array) for name, array in zip(("train-imgs", "train-labels", "test-imgs", "test-labels"), BOTH.values(), strict=True)], ""),
     "four npy files: `x_train.npy`, …": (lambda root: [np.save(root / f"{name}.npy", array) for name, array in BOTH.items()], ""),
+    "npy in shards: `train/images-00000.npy`, `train/labels-00000.npy`, `train/images-00001.npy`, … and the same in `test/`": (sharded, ""),
+    "npy in shards: `x_train-00000.npy`, …, or `train_images_00000.npy`, …": (lambda root: sharded(root, "{split}_{kind}_{number:05}.npy"), ""),
+    "npy in shards: only `images-00000.npy`, `labels-00000.npy`, …: no test images": (lambda root: sharded(root, "{kind}-{number:05}.npy", WHOLE), ""),
     # IDX
     "IDX: `train-images-idx3-ubyte`, … (MNIST)": (idx_files, ""),
     "IDX: `train-images-idx3-ubyte.gz`, …": (lambda root: idx_files(root, "{}.gz".format, gzip.compress), ""),
@@ -457,6 +485,16 @@ REFUSED = {
     "npz: two arrays for the same": lambda root: npz(root, "X_train y_train x_test y_test", train_images=TRAIN.images),
     "npz: several files": lambda root: [np.savez(root / f"{name}.npz", **BOTH) for name in "ab"],
     "npz, npy: pickled objects": lambda root: npz(root, of=BOTH | {"y_train": np.array([{}])}),
+    "npy in shards: a number is missing": lambda root: sharded(root) or [(root / f"train/{kind}-00001.npy").unlink() for kind in ("images", "labels")],
+    "npy in shards: images without labels": lambda root: sharded(root) or (root / "train/labels-00002.npy").unlink(),
+    "npy in shards: labels without images": lambda root: sharded(root) or (root / "train/images-00001.npy").unlink(),
+    "npy in shards: other numbers of images and labels": resharded("train/labels-00001.npy", lambda a: a[1:]),
+    "npy in shards: images of another size": resharded("train/images-00001.npy", lambda a: a[:, 1:]),
+    "npy in shards: images of another type": resharded("train/images-00001.npy", lambda a: a / 255),
+    "npy in shards: a number twice": resharded("train/images-00001.npy", lambda a: a, to="train/x_00001.npy"),
+    "npy in shards: a whole array as well": resharded("train/images-00001.npy", lambda a: a, to="x_train.npy"),
+    "npy in shards: a damaged file": lambda root: sharded(root) or (root / "test/images-00001.npy").write_bytes(b"x"),
+    "npy: two arrays for the same": lambda root: [np.save(root / f"{name}.npy", array) for name, array in (BOTH | {"train_images": TRAIN.images}).items()],
     "IDX: two data sets in a folder": lambda root: [idx_files(root, f"emnist-{name}-{{}}".format) for name in ("letters", "digits")],
     "IDX: a file is missing": lambda root: idx_files(root) or (root / IDX_NAMES["y_test"]).unlink(),
     "IDX: another length than the header says": lambda root: idx_files(root, pack=lambda content: content[:-1]),

@@ -118,6 +118,7 @@ def scaled(**factors):
     return dataclasses.replace(model, **arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize(
     "model",
@@ -326,6 +327,7 @@ def epochs(monkeypatch):
     return trained
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_the_first_kernels_of_each_epoch_are_recorded(calm, training):
     model, _ = calm

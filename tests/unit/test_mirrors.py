@@ -692,6 +692,7 @@ def test_a_fifo_is_refused_at_once(tmp_path):
             readers.read(path)
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("form", ["npz", "idx", "idx.gz", "csv", "csv.gz"])
 @given(st.data())

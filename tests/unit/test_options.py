@@ -12,7 +12,7 @@ from PIL import Image
 from digits.commands import predict
 from digits.config import params
 from digits.config.params import Dataset
-from digits.data import arrays, readers
+from digits.data import arrays, large, readers
 from digits.data.options import KEEP, Options
 from digits.errors import InputError
 from digits.images import image_input
@@ -99,7 +99,8 @@ def test_a_folder_of_digits_is_centred_as_an_array_is(tmp_path):
         readers.read(tmp_path, options=options)
 
 
-def test_an_array_with_an_empty_image_is_not_centred():
+def test_an_array_with_an_empty_image_is_not_centred(monkeypatch):
+    monkeypatch.setattr(large, "BLOCK_ROWS", 2)
     images = drawn()
     images[2] = 200
     with pytest.raises(InputError, match="here: x_train: in image 2 is no ink to centre"):

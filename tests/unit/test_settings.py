@@ -11,7 +11,7 @@ import pytest
 
 from digits import memory, start
 from digits.config import cli, params
-from digits.data import dataset
+from digits.data import dataset, large
 from digits.errors import InputError
 from digits.memory import MIB
 from stages import check, train
@@ -77,6 +77,7 @@ def usual(tiny, tmp_path_factory):
     return (folder / "metrics/subsets/binary/first_images.png").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("name", but_the_first_slow(PICTURES))
 def test_settings_of_matplotlib_change_no_figure(folder, usual, name):
@@ -155,13 +156,13 @@ def test_training_checks_the_memory_before_it_starts(folder, tiny):
 def test_mapped_images_need_less_memory_than_their_size(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(memory, "require", lambda _, data, **__: asked.append(data))
-    for n_bytes in (0, dataset.MAPPED_FROM - 1, 8 * dataset.MAPPED_FROM):
+    for n_bytes in (0, large.MAPPED_FROM - 1, 8 * large.MAPPED_FROM):
         with (tmp_path / "images.npy").open("wb") as file:
             file.truncate(n_bytes)  # takes no space
         train._require_memory(tmp_path)
     none, read, mapped = asked
-    assert read - none == 2 * (dataset.MAPPED_FROM - 1)
-    assert mapped - none == 4 * dataset.MAPPED_FROM
+    assert read - none == 2 * (large.MAPPED_FROM - 1)
+    assert mapped - none == 4 * large.MAPPED_FROM
 
 
 def test_without_docstrings_there_is_no_schema(tmp_path, monkeypatch):
