@@ -29,7 +29,7 @@ from digits.models import logistic
 from digits.models.base import TrainingSet
 from digits.models.decision import Probabilistic, Sigmoid, Softmax
 from digits.models.training_log import TrainingLog
-from digits.report import robustness
+from digits.report.linear_robustness import half_level
 from digits.report.regularisation import RegularisationPath, drawn_weights
 
 log = logging.getLogger(__name__)
@@ -86,8 +86,8 @@ def follow(whole: Split, test: Split, values: Sequence[float]) -> Regularisation
             errors.append(int((decision.predict(scores) != actual).sum()))
             loss = metrics.log_loss(decision.log_probabilities(scores), actual)
             losses.append(round(loss, 6))
-        half_level = robustness.half_level(model, changed)
-        points.append((C, *drawn_weights(model), errors, losses, half_level))
+        half = half_level(model, changed)
+        points.append((C, *drawn_weights(model), errors, losses, half))
     C_kept, weights, limits, errors_of, losses_of, half_levels = (
         zip(*points, strict=True) if points else ((),) * 6
     )

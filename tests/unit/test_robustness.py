@@ -9,7 +9,7 @@ import pytest
 from digits.data.dataset import Split
 from digits.methods import lenet5
 from digits.models.decision import Softmax
-from digits.report import robustness
+from digits.report import linear_robustness, robustness
 from tests.helpers.pages import page_of, result
 from tests.helpers.project import options
 
@@ -46,10 +46,10 @@ def test_half_of_the_answers_are_flipped_by_no_smaller_change(decision, monkeypa
     images = IMAGES[np.isin(SPLIT.labels, classes)]
     monkeypatch.setattr(robustness, "LEVELS", range(1, robustness.NEVER))
     levels = robustness.smallest_levels(each.model, images, ())
-    half = robustness.half_level(each.model, images)
+    half = linear_robustness.half_level(each.model, images)
     assert (levels <= half).mean() >= 0.5 > (levels < half).mean()
     same = replace(each.model, coef=np.zeros_like(each.model.coef))
-    assert robustness.half_level(same, images) == robustness.NEVER
+    assert linear_robustness.half_level(same, images) == robustness.NEVER
 
 
 def test_of_equal_scores_the_first_class_wins_in_the_change_as_well():
