@@ -357,7 +357,7 @@ def test_one_of_several_networks_is_chosen_and_kept_in_the_address(chromium, tmp
                 other.locator("#lenet5-layers caption").text_content() == "Layers of second"
             )
         page.go_back()
-        page.wait_for_function("!location.hash.includes('second')")
+        wait_until(page, "!location.hash.includes('second')")
         assert caption.text_content() == "Layers of first"
 
 
