@@ -35,7 +35,7 @@ from digits.report.regularisation import RegularisationPath, drawn_weights
 log = logging.getLogger(__name__)
 
 C_VALUES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
-MOST_TRAINED = 6_000  # images
+MOST_TRAINED = 3_000  # images
 MOST_CHANGED = 1_000  # test images whose answers are to be flipped
 # Of n_classes · n_pixels², with which the time of a fit grows: 26 classes of MNIST's size.
 MOST_WORK = 26 * 784**2
