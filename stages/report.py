@@ -2,7 +2,8 @@
 
 reads   params.yaml: all of it; dvc.yaml: the graph
         metrics/dataset/summary.json, data/raw/,
-        data/models/<variant>.npz, data/predictions/<variant>.npz
+        data/models/<variant>.npz, data/predictions/<variant>.npz,
+        data/paths/<subset>.npz
         digits/report/page/: the page's templates, style sheet and scripts
 writes  report/index.html
 """
@@ -22,6 +23,7 @@ from digits.data.dataset import Split
 from digits.errors import InputError
 from digits.models import serialization
 from digits.report import content, graph, render
+from digits.report.regularisation import RegularisationPath
 from digits.report.result import Result
 
 log = logging.getLogger(__name__)
@@ -117,6 +119,30 @@ def load_results(params: Params, test: Split, root: Path) -> list[Result]:
     return results
 
 
+def load_paths(params: Params, test: Split, root: Path) -> dict[str, RegularisationPath]:
+    """Read the regularisation path of each subset; those without values are left out.
+
+    Args:
+        params: All parameters.
+        test: All test images.
+        root: The project's folder.
+
+    Raises:
+        InputError: A file is missing or damaged, or was made from other images.
+    """
+    n_pixels, paths = math.prod(test.images.shape[1:]), {}
+    folder = root / "data/paths"
+    for subset in params.subsets if folder.is_dir() else ():  # published/ has none
+        path = folder / f"{subset}.npz"
+        found = RegularisationPath.load(path)
+        n_test = np.isin(test.labels, found.classes).sum()
+        if found.weights.shape[2] != n_pixels or found.sizes[2] != n_test:
+            raise files.unusable(path, "is not of the images in data/raw")
+        if len(found.C) > 1:
+            paths[subset] = found
+    return paths
+
+
 def flat(values: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each parameter with its full name, as `dvc params diff` prints it."""
     for key, value in values.items():
@@ -150,7 +176,8 @@ def main(params: Params, root: Path) -> None:
         "n_train": len(raw.train.labels),
         "train_counts": np.bincount(raw.train.labels, minlength=len(raw.names)).tolist(),
     }
-    payload, packed_arrays = content.payload(results, raw.test, described)
+    paths = load_paths(params, raw.test, root)
+    payload, packed_arrays = content.payload(results, raw.test, described, paths)
     page = render.render(
         {
             "payload": payload,

@@ -219,7 +219,8 @@ def _refuse_links(root: Path) -> None:
 
     DVC says so only after the stage has run, which may have taken an hour.
     """
-    for name in ("data", "data/models", "data/predictions", "data/subsets", "report"):
+    of_data = ("models", "paths", "predictions", "subsets")
+    for name in ("data", *(f"data/{folder}" for folder in of_data), "report"):
         if (root / name).is_symlink():
             raise InputError(
                 f"{root / name}: is a symbolic link to a folder, and DVC records no result "

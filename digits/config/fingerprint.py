@@ -29,7 +29,7 @@ from digits.data import regular
 from digits.errors import InputError
 
 FOLDER = Path("fingerprints")
-STAGES = ("download", "filter", "report")
+STAGES = ("download", "filter", "path", "report")
 MODEL_STAGES = ("train", "evaluate", "tune")  # one fingerprint for each model
 
 ROOT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -45,6 +45,7 @@ SIDE = 32  # the paper's, so that the end of a stroke can be at the centre of a 
 PAD = 2  # at least, for the same reason
 KERNEL = 5
 CONV_FILTERS = (6, 16)
+NO_KERNELS = (0, KERNEL, KERNEL, 1, CONV_FILTERS[0])  # of no epoch
 DENSE_UNITS = (120, 84)
 WARM_UP = 0.15  # the share of the steps in which the learning rate rises
 THREADS = 2  # two take 0.7 of the time of one
@@ -111,6 +112,8 @@ class LeNet5(Model):
         bias_4: (84,).
         dense_3: (84, n_classes).
         bias_5: (n_classes,).
+        kernels: (n_epochs + 1, 5, 5, 1, 6), kernel_1 before the training and after each
+            epoch, for the report; none if they were not recorded.
     """
 
     model_type: ClassVar[str] = "lenet5"
@@ -126,6 +129,7 @@ class LeNet5(Model):
     bias_4: np.ndarray
     dense_3: np.ndarray
     bias_5: np.ndarray
+    kernels: np.ndarray = field(default_factory=lambda: np.empty(NO_KERNELS, np.float32))
 
     @property
     def n_pixels(self) -> int:
@@ -173,6 +177,17 @@ class LeNet5(Model):
             "dense_2": DENSE_UNITS,
             "dense_3": (DENSE_UNITS[1], self.n_outputs),
         } | {f"bias_{layer}": (n,) for layer, n in enumerate(outputs, start=1)}
+
+    def problem(self) -> str | None:
+        """Return what is wrong with the arrays, None if nothing is."""
+        problem = super().problem()
+        if problem is None and self.kernels.shape[1:] != self.kernel_1.shape:
+            problem = f"kernels has shape {self.kernels.shape}"
+        if problem is None and self.kernels.dtype != np.float32:
+            problem = f"kernels has values of type {self.kernels.dtype}, expected float32"
+        if problem is None and not np.isfinite(self.kernels).all():
+            problem = "kernels has values that are not finite"
+        return problem
 
 
 MODEL = LeNet5
@@ -337,6 +352,8 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LeNet
     state = [*network.trainable_variables, *optimizer.variables]
     checkpoint = Checkpoint(training_log.checkpoint_dir / "lenet5.npz", data, options)
     n_done = checkpoint.load(state, training_log)
+    if n_done == 0:
+        checkpoint.kernels = [state[0].numpy()]
     epochs = range(n_done, options.epochs)
     with tqdm(epochs, "epochs", options.epochs, initial=n_done, disable=None) as bar:
         for epoch in bar:
@@ -353,15 +370,21 @@ def fit(data: TrainingSet, options: Options, training_log: TrainingLog) -> LeNet
                 *(epoch + 1, options.epochs),
                 *(float(measured["training"][0]), float(measured["validation"][1])),
             )
+            checkpoint.kernels.append(state[0].numpy())
             bar.set_postfix_str(f"validation {float(measured['validation'][1]):.4f}")
             checkpoint.save(state, training_log, epoch + 1)
     checkpoint.remove()
     names = [f.name for f in dataclasses.fields(LeNet5) if f.type is np.ndarray]
-    names.remove("classes")
+    names = [name for name in names if name not in ("classes", "kernels")]
     weights = dict(zip(names, network.get_weights(), strict=True))
     height, width = data.images.shape[1:]
     return LeNet5(
-        classes=data.classes, decision=Softmax(), height=height, width=width, **weights
+        classes=data.classes,
+        decision=Softmax(),
+        height=height,
+        width=width,
+        kernels=np.stack(checkpoint.kernels),
+        **weights,
     )
 
 
@@ -621,10 +644,13 @@ class Checkpoint:
     """The state of a training after an epoch: weights, optimiser and training log.
 
     It is used only for the same images, labels, options, code, libraries and processor.
+
+    Attributes:
+        kernels: The kernels of the first layer before the training, and after each epoch.
     """
 
     def __init__(self, path: Path, data: TrainingSet, options: Options) -> None:
-        self.path = path
+        self.path, self.kernels = path, list[np.ndarray]()
         sha256 = hashlib.sha256(Path(__file__).read_bytes())
         sha256.update(f"{options!r} {data.images.shape} {arithmetic()}".encode())
         sha256.update(np.ascontiguousarray(data.images).data)
@@ -641,6 +667,7 @@ class Checkpoint:
         """
         rows = np.array(training_log.rows, dtype="U32")
         values = {f"v{i}": v.numpy() for i, v in enumerate(state)}
+        values["kernels"] = np.array(self.kernels)
         done = np.array(epoch)
         files.write_npz(self.path, key=self.key, epoch=done, rows=rows, **values)
 
@@ -666,12 +693,13 @@ class Checkpoint:
                     return 0
                 epoch = file["epoch"].item()
                 values = [file[f"v{i}"] for i in range(len(state))]
-                rows = file["rows"].tolist()
+                rows, kernels = file["rows"].tolist(), [*file["kernels"]]
         except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
             log.warning("%s cannot be read (%s): starting again", self.path, error)
             return 0
         for variable, value in zip(state, values, strict=True):
             variable.assign(value)
+        self.kernels = kernels
         training_log.rows[:] = [
             (int(step), measure, split_name, float(value))
             for step, measure, split_name, value in rows

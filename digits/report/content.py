@@ -1,6 +1,7 @@
 """The content of the page: models, predictions and test images in, plain values out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from digits.models.decision import OneVsRest, Probabilistic
 from digits.models.linear import LinearModel
 from digits.report import notebook_results, packed_arrays, robustness, story
 from digits.report.calibration import Reliability, reliability
+from digits.report.regularisation import RegularisationPath
 from digits.report.result import Result
 from digits.thresholds import best_thresholds
 
@@ -27,13 +29,16 @@ MODEL_ARRAYS = {
     "linear": ("weights", "offset", "mean", "scale"),
     "lenet5": (
         *("kernel_1", "bias_1", "kernel_2", "bias_2"),
-        *("dense_1", "bias_3", "dense_2", "bias_4", "dense_3", "bias_5"),
+        *("dense_1", "bias_3", "dense_2", "bias_4", "dense_3", "bias_5", "kernels"),
     ),
 }
 
 
 def payload(
-    results: Sequence[Result], test: Split, described: dict[str, Any]
+    results: Sequence[Result],
+    test: Split,
+    described: dict[str, Any],
+    paths: Mapping[str, RegularisationPath] = MappingProxyType({}),
 ) -> tuple[dict[str, Any], str]:
     """Return the data of the page's scripts, which the template uses as well.
 
@@ -43,12 +48,16 @@ def payload(
         described: The data set: its `name` in params.yaml, `source`, `title`, `names` of
             the classes by label, `n_train` images, and, where known, the `train_counts` of
             the classes, and whether the images are `mnist_like`.
+        paths: The regularisation paths, by subset.
 
     Returns:
         Plain values, as described by `Payload` in page/payload.js, and the text of the
         packed arrays.
     """
+    by_classes = sorted(paths.items(), key=lambda path: -len(path[1].classes))
     arrays = page_arrays(results, test)
+    # A space is in no name of a variant.
+    arrays |= {f"path of/{subset}": path.weights for subset, path in by_classes}
     packed = packed_arrays.pack(arrays)
     height, width = test.images.shape[1:]
     is_mnist = described["name"] == "mnist"
@@ -69,6 +78,7 @@ def payload(
         "levels": list(story.LEVELS),
         "ranking": story.ranking(results),
         "n_wrong_for_all": story.n_wrong_for_all(results),
+        "paths": [path.plain(subset) for subset, path in by_classes],
         "variants": [
             variant(result, is_mnist=is_mnist)
             | {"only_right": story.only_right(result, results)}
@@ -282,7 +292,8 @@ def _model_arrays(model: Model) -> dict[str, np.ndarray]:
     """Return the arrays in `MODEL_ARRAYS`; those of the scores in full precision."""
     names = MODEL_ARRAYS[model.model_type]
     if isinstance(model, lenet5.LeNet5):
-        return {name: _exact(model.on_grids[name]) for name in names}
+        known = model.on_grids | {"kernels": model.kernels}
+        return {name: _exact(known[name]) for name in names}
     drawn = ("mean", "scale")  # they are for the weights and the evidence alone
     arrays = {name: getattr(model, name) for name in names}
     return arrays | {name: arrays[name].astype(np.float32) for name in drawn}

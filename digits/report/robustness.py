@@ -3,12 +3,7 @@
 Each pixel changes by at most ε whole grey levels, and stays between 0 and 255. The page
 computes the same for one image, in perturbation.js, with the same directions and scores.
 
-A linear model: let a be its answer for an image x, and k another class. Of all such
-changes, the one that adds ε · sign(w_k - w_a) to x and clips it gains most for k against a,
-because each pixel contributes on its own. This gain never falls when ε grows. So the answer
-can be flipped by ε exactly if one of these changes, one for each k, flips it. Without
-clipping, that is ε > (s_a - s_k) / Σ|w_k - w_a|. A model with one score is pushed up or
-down.
+Of a linear model, `linear_robustness` has the smallest ε.
 
 LeNet-5 is not linear, so its direction is a guess: the sign of the gradient of its second
 largest logit minus its largest one, as in Goodfellow, Shlens and Szegedy, "Explaining and
@@ -28,11 +23,11 @@ import numpy as np
 from digits import parallel
 from digits.methods import lenet5
 from digits.methods.lenet5 import LeNet5
-from digits.models.base import flatten
 from digits.models.linear import BRIGHTEST, LinearModel
+from digits.report import linear_robustness
+from digits.report.linear_robustness import NEVER
 
 LEVELS = (1, 2, 4, 8, 16, 32)  # the values of ε that are tried
-NEVER = 256  # the level of an image whose answer none of them flips
 MOST_IMAGES = {"linear": 10_000, "lenet5": 1_000}  # about a second
 # Of what goes back through a layer. Its weights have 22 bits, and the longest sum has 400
 # terms: the 5 by 5 places of 16 maps.
@@ -105,57 +100,8 @@ def _of_linear(
     decide: Callable[[np.ndarray], np.ndarray],
     images: np.ndarray,
 ) -> np.ndarray:
-    X = flatten(images).astype(np.float64)
-    scores = X @ weights.T + offset
-    answers = decide(scores)
-
-    def is_flipped(rows: np.ndarray, level: int) -> np.ndarray:
-        up, down = np.minimum(level, BRIGHTEST - X[rows]), np.minimum(level, X[rows])
-        flipped = np.zeros(len(rows), bool)
-        if len(weights) == 1:
-            for sign in (1, -1):  # the score rises or falls by as much as it can
-                rising, falling = (
-                    np.maximum(sign * weights, 0),
-                    np.maximum(-sign * weights, 0),
-                )
-                change = sign * (up @ rising.T + down @ falling.T)
-                flipped |= decide(scores[rows] + change) != answers[rows]
-            return flipped
-        for answer in np.unique(answers[rows]):
-            here = answers[rows] == answer
-            own = scores[rows[here]]
-            flipped[here] = _is_beaten(weights, own, answer, up[here], down[here])
-        return flipped
-
-    return _try_levels(len(X), is_flipped)
-
-
-def _is_beaten(
-    weights: np.ndarray, scores: np.ndarray, answer: int, up: np.ndarray, down: np.ndarray
-) -> np.ndarray:
-    """Tell whether a change makes another class win against the answer.
-
-    Args:
-        weights: (n_classes, n_pixels).
-        scores: (n_samples, n_classes), of images with this answer.
-        answer: The class index.
-        up: (n_samples, n_pixels) by how much each pixel can rise.
-        down: Of the same shape: by how much it can fall.
-
-    Returns:
-        (n_samples,) bool.
-    """
-    signs = np.sign(weights - weights[answer])  # of each class's direction
-    theirs, its = (
-        before + up @ (which * (signs > 0)).T - down @ (which * (signs < 0)).T
-        for before, which in (
-            (scores, weights),
-            (scores[:, [answer]], weights[answer]),
-        )
-    )
-    is_before = np.arange(len(weights)) < answer  # of equal scores the first one wins
-    beaten: np.ndarray = np.where(is_before, theirs >= its, theirs > its).any(axis=1)
-    return beaten
+    is_flipped = linear_robustness.flip_test(weights, offset, decide, images)
+    return _try_levels(len(images), is_flipped)
 
 
 def _of_lenet5(model: LeNet5, images: np.ndarray) -> np.ndarray:

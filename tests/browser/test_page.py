@@ -280,6 +280,54 @@ def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size
         assert page.seen == []
 
 
+def test_the_kernels_of_an_epoch_are_shown(chromium, tmp_path):
+    images = np.zeros((3, 8, 8), np.uint8)
+    split = Split(images, np.arange(3, dtype=np.uint8))
+    model = random_lenet5((8, 8))
+    steps = np.random.default_rng(1).normal(0, 0.3, (3, *model.kernel_1.shape))
+    kernels = np.stack([model.kernel_1 - steps[1] - steps[2], model.kernel_1 - steps[2],
+                        model.kernel_1]).astype(np.float32)  # fmt: skip
+    scores = model.scores(images)
+    each = replace(
+        result("net", "softmax", (0, 1, 2), split),
+        model=replace(model, kernels=kernels),
+        scores=scores,
+        predicted=scores.argmax(axis=1).astype(np.uint8),
+    )
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/index.html").write_text(page_of([each], split))
+    with opened(chromium, tmp_path) as page:
+
+        def is_positive():
+            """Of each value whether its colour is the one for positive values."""
+            shown = page.locator("#lenet5-kernels canvas").evaluate_all(
+                """canvases => canvases.map((canvas) => [...canvas.getContext("2d")
+                  .getImageData(0, 0, 5, 5).data])"""
+            )
+            colours = np.array(shown).reshape(6, 25, 4)
+            return colours[..., 2] >= colours[..., 0]  # blue, or white
+
+        slider = page.locator("#lenet5-epoch")
+        slider.focus()
+        for key, epoch, text in (
+            ("End", 2, "2 of 2"), ("ArrowLeft", 1, "1 of 2"), ("Home", 0, "none")
+        ):  # fmt: skip
+            page.keyboard.press(key)
+            assert slider.get_attribute("aria-valuetext").startswith(text)
+            flat = kernels[epoch].reshape(25, 6).T
+            clear = np.abs(flat) > np.abs(kernels).max() / 50
+            assert (is_positive() == (flat > 0))[clear].all()
+            said = page.locator("#lenet5-change").inner_text()
+            r = np.corrcoef(kernels[epoch].ravel(), kernels[0].ravel())[0, 1]
+            assert f"is {r:.2f}.".replace("-", MINUS) in said if epoch else not said
+        page.wait_for_url(re.compile("epoch=0"))
+        visit(page, "epoch=1")
+        assert slider.input_value() == "1"
+        visit(page, "epoch=99")
+        assert slider.input_value() == "2"
+        assert page.seen == []
+
+
 def test_one_of_several_networks_is_chosen_and_kept_in_the_address(chromium, tmp_path):
     images = np.zeros((3, 8, 8), np.uint8)
     split = Split(images, np.arange(3, dtype=np.uint8))
@@ -295,6 +343,7 @@ def test_one_of_several_networks_is_chosen_and_kept_in_the_address(chromium, tmp
     (tmp_path / "report").mkdir()
     (tmp_path / "report/index.html").write_text(page_of(results, split))
     with opened(chromium, tmp_path) as page:
+        assert page.locator("#lenet5-epoch").is_hidden()  # nothing was recorded
         caption = page.locator("#lenet5-layers caption")
         assert caption.text_content() == "Layers of first"
         page.locator("#lenet5-variant").select_option("second")

@@ -7,7 +7,7 @@ import yaml
 
 from tests.helpers.project import ROOT
 
-STAGES = ("check", "download", "filter", "train", "evaluate", "report")
+STAGES = ("check", "download", "filter", "train", "evaluate", "path", "report")
 SUBSET = "binary"
 VARIANT = "linear_binary"
 TUNING = "threshold"  # of the block below, which the tests' parameters lack
@@ -24,6 +24,7 @@ NAME = {
     "filter": SUBSET,
     "train": VARIANT,
     "evaluate": VARIANT,
+    "path": SUBSET,
     "report": None,
     "tune": TUNING,
 }

@@ -155,11 +155,12 @@ def test_other_classes_re_run_their_two_variants(three_or_eight):
     project, ran = three_or_eight
     assert ran[:2] == ["check", "filter@binary"]
     assert ran[-1] == "report"
-    assert sorted(ran[2:-1]) == [
+    of_variants = [
         f"{stage}@{variant}"
         for stage in ("evaluate", "train")
         for variant in ("linear_binary", "logistic_binary")
     ]
+    assert sorted(ran[2:-1]) == sorted([*of_variants, "path@binary"])
     rows = read_csv(project.root / "metrics/logistic_binary/confusion.csv")
     assert [row["actual"] for row in rows] == ["3", "3", "8", "8"]
 
@@ -485,6 +486,8 @@ def test_the_graph_is_drawn(done):
         ("download", "report"),
         ("train", "report"),
         ("evaluate", "report"),
+        ("filter", "path"),
+        ("path", "report"),
     }
 
 

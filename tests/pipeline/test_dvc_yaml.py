@@ -87,7 +87,7 @@ from digits.config import params
 stage = importlib.import_module("stages.{stage}")
 variants = params.load().variants
 name = next((v for v in variants if variants[v].train.model == {model!r}), None)
-arguments = [name] if name else ["{SUBSET}"] if "{stage}" == "filter" else []
+arguments = [name] if name else ["{SUBSET}"] if "{stage}" in ("filter", "path") else []
 if "{stage}" == "tune":
     from concurrent.futures import ThreadPoolExecutor
     from digits.tuning import tasks
@@ -121,6 +121,7 @@ def scratch(done, tmp_path_factory):
     [
         "download",
         "filter",
+        "path",
         "report",
         "train/linear_regression",
         "train/multinomial_logistic",

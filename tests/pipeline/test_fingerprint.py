@@ -23,6 +23,7 @@ VARIANTS = (
     "multinomial",
 )
 LOGISTIC = ("logistic_binary", "one_vs_rest", "multinomial")
+PATHS = {"path@binary", "path@digits"}
 
 
 def stages(name, variants):
@@ -119,13 +120,13 @@ def test_a_new_model_runs_its_own_variant_and_the_report(project):
             "digits/solvers/logistic.py",
             "LBFGS_MEMORY = ",
             "LBFGS_MEMORY = 1 + ",
-            stages("train", LOGISTIC) | stages("evaluate", LOGISTIC) | {"report"},
+            stages("train", LOGISTIC) | stages("evaluate", LOGISTIC) | PATHS | {"report"},
         ),
         (
             "digits/metrics.py",
             "n_correct / n_samples",
             "(n_correct - 1) / n_samples",
-            stages("evaluate", VARIANTS) | {"report"},
+            stages("evaluate", VARIANTS) | PATHS | {"report"},
         ),
         pytest.param(
             *("digits/methods/lenet5.py", "WARM_UP = 0.15", "WARM_UP = 0.2", {"report"}),

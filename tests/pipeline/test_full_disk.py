@@ -14,6 +14,7 @@ from digits.data import mirrors
 from digits.data.mirrors import NpmMirror
 from digits.errors import InputError
 from stages import check, download, evaluate, filter, report, train  # noqa: A004 (the stage's name)
+from stages import path as path_stage
 from tests.helpers.params import SMALL
 from tests.helpers.project import ROOT, as_arrays
 from tests.helpers.results import results
@@ -31,6 +32,7 @@ STAGES = {
         ["line"],
         ["data/predictions/line.npz", "metrics/line/figures", "metrics/line/scores.csv"],
     ),
+    "path": (path_stage.main, ["binary"], ["data/paths/binary.npz"]),
     "report": (report.main, [], ["report"]),
 }
 

@@ -42,7 +42,7 @@ from digits.methods.lenet5 import AVX2
 from tests.helpers.project import PARAMS, ROOT, Project, generate, make, write_params
 
 DOWNLOADS = ROOT / ".processors_cache"
-# What `train` and `evaluate` import.
+# What `train`, `evaluate` and `path` import.
 LIBRARIES = (
     "matplotlib", "numpy", "pathspec", "pillow", "psutil", "pydantic", "pyyaml",
     "scikit-learn", "scipy", "shtab", "threadpoolctl", "tqdm",
@@ -56,11 +56,14 @@ STAGES = """
 import sys
 from pathlib import Path
 from digits.config import params
-from stages import evaluate, train
+from stages import evaluate, path, train
 
 root = Path()
 checked = params.load(root / "params.yaml")
 for variant in sys.argv[1:]:
+    if variant in checked.subsets:
+        path.main(checked, variant, root)
+        continue
     if not (root / f"data/models/{variant}.npz").exists():
         train.main(checked, variant, root)
     evaluate.main(checked, variant, root)
@@ -99,7 +102,7 @@ class Data:
     Attributes:
         name: the description that is printed.
         project: the project.
-        variants: the names of its variants.
+        variants: the names of its variants, and of a subset with a regularisation path.
         published: whether they are the models of the published table.
     """
 
@@ -298,7 +301,7 @@ def prepare(top: Path, *, short: bool) -> Iterator[Data]:
     blocks = yaml.safe_load(PARAMS.read_text())["variants"]
     generated = generate(500, 200)
     project = make(top / "generated", generated, lenet5=True)
-    yield Data("generated data", project, tuple(blocks))
+    yield Data("generated data", project, (*blocks, "digits"))
     if not short:
         yield published_models(top / "published", generated)
     if short or not (ROOT / "data/raw").is_dir():
@@ -306,14 +309,14 @@ def prepare(top: Path, *, short: bool) -> Iterator[Data]:
     mnist = dataset.load(ROOT / "data/raw")
     train, test = (Split(*(array[:SIZE] for array in s)) for s in mnist.splits.values())
     project = make(top / "mnist", Dataset(train, test), lenet5=True)
-    yield Data(f"{SIZE} images of MNIST", project, tuple(blocks))
+    yield Data(f"{SIZE} images of MNIST", project, (*blocks, "digits"))
     train, test = (dataset.select(split, (0, 1)) for split in mnist.splits.values())
     project = make(top / "binary", Dataset(train, test))
     two_digits = {
         key: block for key, block in blocks.items() if block["subset"] == "binary"
     }
     write_params(project, SOURCE, {"binary": {"classes": [0, 1]}}, two_digits)
-    yield Data("all zeros and ones of MNIST", project, tuple(two_digits))
+    yield Data("all zeros and ones of MNIST", project, (*two_digits, "binary"))
 
 
 def published_models(root: Path, data: Dataset) -> Data:
@@ -439,7 +442,7 @@ def compare_all(chosen: Sequence[Processor], prepared: Sequence[Data], top: Path
         return differ
 
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda data: data.project.repro("evaluate"), prepared))
+        list(pool.map(lambda data: data.project.repro("evaluate", "path"), prepared))
         jobs = [(data, processor) for data in prepared for processor in chosen]
         done = [
             (*job, differ) for job, differ in zip(jobs, pool.map(check, jobs), strict=True)

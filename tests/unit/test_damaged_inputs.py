@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from digits.config import params
 from digits.errors import InputError
 from stages import download, evaluate, filter, report, train  # noqa: A004 (the stage's name)
+from stages import path as path_stage
 from tests.helpers.params import SMALL
 from tests.helpers.project import ROOT, as_arrays
 
@@ -35,11 +36,17 @@ STAGES = {
             "data/subsets/binary/classes.json",
         ],
     ),
+    "path": (
+        path_stage.main,
+        ["binary"],
+        ["data/subsets/binary/train", "data/subsets/binary/test"],
+    ),
     "report": (
         report.main,
         [],
         [
             "data/raw",
+            "data/paths/binary.npz",
             "data/models/line.npz",
             "data/models/softmax.npz",
             "data/predictions/line.npz",
@@ -67,6 +74,7 @@ def sound(tmp_path_factory, tiny):
     download.main(checked, root)
     for subset in checked.subsets:
         filter.main(checked, subset, root)
+        path_stage.main(checked, subset, root)
     for variant in checked.variants:
         train.main(checked, variant, root)
         evaluate.main(checked, variant, root)

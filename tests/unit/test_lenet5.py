@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import json
 import math
 import os
@@ -36,6 +37,7 @@ OPTIONS = Options(
     seed=0,
 )
 ARRAYS = [field.name for field in dataclasses.fields(LeNet5) if field.type is np.ndarray]
+WEIGHTS = [name for name in ARRAYS if name not in ("classes", "kernels")]
 
 
 def drawn(height, width, n_classes):
@@ -57,7 +59,7 @@ def drawn(height, width, n_classes):
 def test_for_28_by_28_images_it_has_61706_weights():
     """As in the paper, but all 6 maps feed each of the 16, and the output is dense."""
     model = drawn(28, 28, 10)
-    assert sum(getattr(model, name).size for name in ARRAYS) - 10 == 61706
+    assert sum(getattr(model, name).size for name in WEIGHTS) == 61706
 
 
 @pytest.mark.parametrize(
@@ -126,8 +128,8 @@ def scaled(**factors):
         scaled(kernel_1=1e-20),  # a bias that decides alone
         scaled(bias_2=1e20, dense_1=1e-20),
         scaled(**dict.fromkeys(("kernel_2", "bias_2", "dense_2", "dense_3"), 0)),
-        scaled(**dict.fromkeys(ARRAYS[1:], 1e20)),
-        scaled(**dict.fromkeys(ARRAYS[1:], 1e-40)),
+        scaled(**dict.fromkeys(WEIGHTS, 1e20)),
+        scaled(**dict.fromkeys(WEIGHTS, 1e-40)),
     ],
     ids=["drawn", "large", "bias", "mixed", "zeros", "huge", "tiny"],
 )
@@ -183,7 +185,7 @@ def test_the_order_of_a_sum_does_not_matter():
     ("model", "dtypes"),
     [
         (drawn(28, 28, 10), {"float32"}),
-        (scaled(**dict.fromkeys(ARRAYS[1:], 1e20)), {"float32", "float64"}),
+        (scaled(**dict.fromkeys(WEIGHTS, 1e20)), {"float32", "float64"}),
     ],
 )
 def test_the_page_gets_the_weights_without_loss(model, dtypes):
@@ -327,6 +329,27 @@ def epochs(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.long
+def test_the_first_kernels_of_each_epoch_are_recorded(calm, training):
+    model, _ = calm
+    assert model.kernels.shape == (OPTIONS.epochs + 1, 5, 5, 1, 6)
+    assert model.kernels.dtype == np.float32
+    assert (model.kernels[-1] == model.kernel_1).all()
+    moved = np.abs(np.diff(model.kernels, axis=0)).max(axis=(1, 2, 3, 4))
+    assert (moved > 0).all()
+    with np.load(io.BytesIO(training[1][1])) as checkpoint:
+        assert (checkpoint["kernels"] == model.kernels[:3]).all()
+        assert (checkpoint["v0"] == model.kernels[2]).all()
+
+
+def test_kernels_of_another_shape_or_not_finite_are_refused():
+    model = drawn(8, 8, 3)
+    kernels = np.zeros((3, *model.kernel_1.shape), np.float32)
+    assert dataclasses.replace(model, kernels=kernels).problem() is None
+    for wrong in (kernels[..., :5], kernels + np.nan, kernels.astype(float)):
+        assert "kernels has" in dataclasses.replace(model, kernels=wrong).problem()
+
+
+@pytest.mark.long
 def test_each_epoch_is_measured_on_both_splits(calm):
     _, training_log = calm
     steps = {(measure, split): [] for _, measure, split, _ in training_log.rows}
@@ -350,7 +373,7 @@ def test_each_epoch_is_measured_on_both_splits(calm):
 def test_scores_are_those_of_keras(calm, tiny):
     model, _ = calm
     network = lenet5.build_network(lenet5.import_keras()[0], (32, 32), 10, seed=0)
-    network.set_weights([getattr(model, name) for name in ARRAYS if name != "classes"])
+    network.set_weights([getattr(model, name) for name in WEIGHTS])
     expected = network.predict(lenet5.pad(tiny.test.images)[..., None], verbose=0)
     np.testing.assert_allclose(model.scores(tiny.test.images), expected, atol=1e-4)
 

@@ -361,7 +361,7 @@ def test_the_graph_is_that_of_dvc_yaml():
     assert set(nodes) == set(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
     assert nodes["check"].after == ()
     assert nodes["evaluate"].after == ("check", "filter", "train")
-    assert nodes["report"].after == ("check", "download", "train", "evaluate")
+    assert nodes["report"].after == ("check", "download", "train", "evaluate", "path")
     assert nodes["train"].each == "variants"
     assert nodes["train"].does == "Fit each variant on the training images of its subset"
     assert not any("\N{HORIZONTAL ELLIPSIS}" in node.does for node in nodes.values())

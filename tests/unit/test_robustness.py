@@ -1,6 +1,7 @@
 """How small a change of all pixels flips an answer."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from digits.data.dataset import Split
 from digits.methods import lenet5
 from digits.models.decision import Softmax
-from digits.report import robustness
+from digits.report import linear_robustness, robustness
 from tests.helpers.pages import page_of, result
 from tests.helpers.project import options
 
@@ -36,6 +37,19 @@ def test_no_smaller_change_of_a_linear_model_flips_an_answer(decision):
         smaller = [other for other in robustness.LEVELS if other < level]
         for other in smaller[-2:]:
             assert not flipping_changes(each.model, image, other, each.thresholds, RNG)
+
+
+@pytest.mark.parametrize("decision", ["sigmoid", "one_vs_rest", "softmax"])
+def test_half_of_the_answers_are_flipped_by_no_smaller_change(decision, monkeypatch):
+    classes = (0, 1) if decision == "sigmoid" else (0, 1, 2)
+    each = result("some", decision, classes, SPLIT)
+    images = IMAGES[np.isin(SPLIT.labels, classes)]
+    monkeypatch.setattr(robustness, "LEVELS", range(1, robustness.NEVER))
+    levels = robustness.smallest_levels(each.model, images, ())
+    half = linear_robustness.half_level(each.model, images)
+    assert (levels <= half).mean() >= 0.5 > (levels < half).mean()
+    same = replace(each.model, coef=np.zeros_like(each.model.coef))
+    assert linear_robustness.half_level(same, images) == robustness.NEVER
 
 
 def test_of_equal_scores_the_first_class_wins_in_the_change_as_well():

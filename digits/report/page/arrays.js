@@ -2,7 +2,7 @@
 
 /**
  * @param {string} name as in the payload's layout
- * @returns {Uint8Array | Uint32Array | Float32Array | Float64Array}
+ * @returns {Int8Array | Uint8Array | Uint32Array | Float32Array | Float64Array}
  */
 function typedArray(name) {
   const [type, start, length] = payload.layout[name];

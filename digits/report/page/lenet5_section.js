@@ -62,27 +62,63 @@ function showNetwork(variant) {
       ([does, output, weights]) => element("tr", {}, element("th", { scope: "row" }, does),
         element("td", { className: "number" }, output),
         element("td", { className: "number" }, weights ? formatCount(weights) : "–")))));
-  const { kernel_1: kernel, bias_1: bias } = variant.arrays;
-  const side = kernelSide(kernel, bias.length);
-  const limit = Math.max(...Array.from(kernel, Math.abs)) || 1;
+}
+
+/**
+ * @param {ArrayLike<number>} a
+ * @param {ArrayLike<number>} b at least as long; what is further is left out
+ */
+function correlationOf(a, b) {
+  const mean = [a, b].map((values) => sum(Array.from(a, (_, i) => values[i])) / a.length);
+  /** @type {(x: ArrayLike<number>, y: ArrayLike<number>, i: number, j: number) => number} */
+  const product = (x, y, i, j) =>
+    sum(Array.from(a, (_, k) => (x[k] - mean[i]) * (y[k] - mean[j])));
+  return product(a, b, 0, 1) / Math.sqrt(product(a, a, 0, 0) * product(b, b, 1, 1));
+}
+
+/**
+ * Show the kernels of the first layer after an epoch, in the colours of all epochs.
+ *
+ * @param {Variant} variant
+ */
+function showKernels({ arrays: { kernel_1: last, bias_1: bias, kernels: all } }) {
+  const recorded = all.length ? all : last;
+  const size = last.length;
+  const epochs = recorded.length / size - 1;
+  const epoch = state.epoch ? Math.min(Number(state.epoch), epochs) : epochs;
+  const kernel = Array.from(recorded.slice(epoch * size, (epoch + 1) * size));
+  const side = kernelSide(last, bias.length);
+  const limit = Math.max(...Array.from(recorded, Math.abs)) || 1;
   byId("lenet5-kernels").replaceChildren(...Array.from(bias, (_, n) => {
-    const values = Array.from(kernel).filter((__, i) => i % bias.length === n);
+    const values = kernel.filter((__, i) => i % bias.length === n);
     return element("figure", { role: "img", "aria-label": `Kernel ${n + 1} of ${side} by ${side}` },
       kernelCanvas(values, side, limit));
   }));
+  const slider = byId("lenet5-epoch", HTMLInputElement);
+  byId("lenet5-epochs").hidden = epochs < 1;
+  [slider.max, slider.value] = [String(epochs), String(epoch)];
+  const text = epoch ? `${epoch} of ${epochs}` : "none: random values";
+  slider.ariaValueText = text;
+  byId("lenet5-epoch-shown").textContent = text;
+  byId("lenet5-change").textContent = epoch
+    ? `The correlation with their random values at the start is ${
+      signed(correlationOf(kernel, recorded))}.` : "";
 }
 
 fillLater("lenet5", () => {
   const networks = runnable.filter(({ model_type: type }) => type === "lenet5");
   const select = document.querySelector("#lenet5-variant"); // there if there are several
+  const chosen = () => ofName(networks, state.lenet5Variant);
   const show = () => {
-    const network = ofName(networks, state.lenet5Variant);
-    if (select instanceof HTMLSelectElement) select.value = network.name;
-    showNetwork(network);
+    if (select instanceof HTMLSelectElement) select.value = chosen().name;
+    showNetwork(chosen());
   };
+  const slider = byId("lenet5-epoch", HTMLInputElement);
+  slider.addEventListener("input", () => setState({ epoch: slider.value, section: "lenet5" }));
   select?.addEventListener("change", () => {
     if (select instanceof HTMLSelectElement) takeStep({ lenet5Variant: select.value });
   });
   onChange(["lenet5Variant"], show);
-  onRedraw(show);
+  onChange(["lenet5Variant", "epoch"], () => showKernels(chosen()));
+  onRedraw(() => showKernels(chosen()));
 });

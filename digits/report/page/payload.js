@@ -14,7 +14,26 @@
  * @property {Record<string, ArrayLayout>} layout where each array is in the block
  * @property {Record<string, string[]>} model_arrays the arrays of each type of model
  * @property {number[]} levels how certain a prediction must be, ascending from 0
+ * @property {RegularisationPath[]} paths those of most classes first
  * @property {PayloadVariant[]} variants in the order of params.yaml
+ */
+
+/**
+ * Logistic regression for several values of C, by digits/report/regularisation.py. Lists are
+ * by C; pairs are of training and test images.
+ *
+ * @typedef {object} RegularisationPath
+ * @property {string} subset
+ * @property {number[]} classes the labels, ascending
+ * @property {number[]} C ascending, at least two
+ * @property {number[]} limits where the colours of the weights stop
+ * @property {[number, number][]} errors the misclassified images
+ * @property {[number, number][]} log_loss
+ * @property {number[]} half_levels the smallest change of each pixel, in grey levels, that
+ *   flips half of the answers; 256: none does
+ * @property {number} n_train the number of images that the models were fitted to
+ * @property {number} n_test
+ * @property {number} n_changed the number of test images whose answers are to be flipped
  */
 
 /**
@@ -95,6 +114,7 @@
  */
 
 const ARRAY_TYPES = {
+  int8: Int8Array,
   uint8: Uint8Array,
   uint32: Uint32Array,
   float32: Float32Array,

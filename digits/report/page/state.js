@@ -57,6 +57,9 @@ function startState() {
     logisticVariant: "", // the first one
     costsVariant: "", // the first one
     lenet5Variant: "", // the first one
+    epoch: "", // after which LeNet-5's kernels are shown; "": the last one
+    penaltySubset: "", // the first one
+    penalty: "", // a C of its path; "": the middle one
     costs: "1 1", // of an error of each kind
     certainty: "0.9", // one of the levels from which a variant answers
     unsureVariant: variants.findLast(({ sureness }) => sureness)?.name ?? "",
@@ -87,6 +90,9 @@ const VALID = {
   panel: (value) => ["", "start", "end"].includes(value),
   fooled: (value) => runnable.some(({ name }) => name === value),
   level: (value) => /^\d{0,3}$/.test(value),
+  epoch: (value) => /^\d{0,6}$/.test(value),
+  penaltySubset: (value) => payload.paths.some(({ subset }) => subset === value),
+  penalty: (value) => payload.paths.some(({ C }) => C.map(String).includes(value)),
   costs: areCosts,
   certainty: (value) => payload.levels.includes(Number(value)) && value !== "",
   cell: isPair,

@@ -5,18 +5,19 @@ const WEIGHTS_QUANTILE = 0.99;
 const WEIGHTS_NOTE = "The colours stop at the 99th percentile.";
 
 /**
- * The weights of each output as images.
+ * Show the weights of each output as images.
  *
- * @param {Variant} variant
+ * @param {HTMLElement} container
+ * @param {Float64Array | Int8Array} coef the weights of all outputs
+ * @param {number} limit where the colours stop
+ * @param {Pick<Variant, "names" | "rule">} variant
  */
-function showWeights(variant) {
-  const { arrays: { weights, offset, scale }, names, rule } = variant;
+function showWeightImages(container, coef, limit, { names, rule }) {
   const size = height * width;
-  const coef = Float64Array.from(weights, (weight, i) => weight * scale[i % size]);
-  const limit = absoluteQuantile(coef, WEIGHTS_QUANTILE);
-  const single = offset.length === 1;
-  byId("weight-images").classList.toggle("fives", offset.length > 3 && offset.length <= 10);
-  byId("weight-images").replaceChildren(...Array.from(offset, (_, output) => {
+  const n = coef.length / size;
+  const single = n === 1;
+  container.classList.toggle("fives", n > 3 && n <= 10);
+  container.replaceChildren(...Array.from({ length: n }, (_, output) => {
     const shown = coef.subarray(output * size, (output + 1) * size);
     const label = single ? `Weights of the score: ${rule.directions(names, 0).join(", ")}`
       : `Weights of class ${names[output]}`;
@@ -24,8 +25,29 @@ function showWeights(variant) {
       divergingCanvas(shown, limit),
       element("figcaption", {}, single ? "score" : names[output]));
   }));
-  const [positive, negative] = single ? rule.directions(names, 0) : ["for", "against"];
-  showColourScale(byId("weight-scale"), limit, [negative, positive], WEIGHTS_NOTE);
+}
+
+/**
+ * What negative and positive weights are evidence for.
+ *
+ * @param {Pick<Variant, "names" | "rule">} variant
+ * @param {number} n the number of outputs
+ * @returns {[negative: string, positive: string]}
+ */
+function weightDirections({ names, rule }, n) {
+  const [positive, negative] = n === 1 ? rule.directions(names, 0) : ["for", "against"];
+  return [negative, positive];
+}
+
+/** @param {Variant} variant */
+function showWeights(variant) {
+  const { arrays: { weights, offset, scale } } = variant;
+  const size = height * width;
+  const coef = Float64Array.from(weights, (weight, i) => weight * scale[i % size]);
+  const limit = absoluteQuantile(coef, WEIGHTS_QUANTILE);
+  showWeightImages(byId("weight-images"), coef, limit, variant);
+  showColourScale(byId("weight-scale"), limit, weightDirections(variant, offset.length),
+    WEIGHTS_NOTE);
 }
 
 /**
