@@ -186,6 +186,7 @@ def layers(model, image):
     return found
 
 
+@pytest.mark.slow
 def test_the_maps_of_lenet5s_layers_are_numpys(network):
     page, model, images = network
     for number in (0, 3, 9):
@@ -205,6 +206,7 @@ def test_the_maps_of_lenet5s_layers_are_numpys(network):
     assert np.abs(np.array(ink) - expected).max() <= 1
 
 
+@pytest.mark.slow
 def test_the_occlusion_map_is_numpys(network):
     page, model, images = network
     for number in (2, 9):

@@ -247,6 +247,7 @@ def test_a_threshold_is_dragged_with_the_mouse(page):
     assert page.locator("#two-cell-images button").count() == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(28, 28), (8, 8), (41, 22)])
 def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size):
     rng = np.random.default_rng(0)
@@ -328,6 +329,7 @@ def test_the_kernels_of_an_epoch_are_shown(chromium, tmp_path):
         assert page.seen == []
 
 
+@pytest.mark.slow
 def test_one_of_several_networks_is_chosen_and_kept_in_the_address(chromium, tmp_path):
     images = np.zeros((3, 8, 8), np.uint8)
     split = Split(images, np.arange(3, dtype=np.uint8))
@@ -498,6 +500,7 @@ def test_probabilities_are_drawn_on_one_scale_and_never_written_as_100(page):
         assert all(width == pytest.approx(scale * share, abs=1) for width, share in bars)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(390, 844), (768, 1024), (512, 384)])
 def test_all_predictions_are_in_sight_while_one_draws(chromium, root, size):
     viewport = {"width": size[0], "height": size[1]}
@@ -558,6 +561,7 @@ def test_one_pointer_draws_and_others_are_ignored(page):
     assert sum(value > 0 for value in dot) > 1
 
 
+@pytest.mark.slow
 def test_a_drawing_is_restored_from_its_url(chromium, page, root):
     page.locator("#clear").click()
     draw(page, (0.28, 0.24), (0.72, 0.24), (0.45, 0.8))
@@ -607,6 +611,7 @@ def test_a_view_is_restored_from_its_url(chromium, page, root):
         assert other.seen == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fragment",
     [
@@ -690,6 +695,7 @@ def test_every_variant_answers_for_one_image(page, root):
     assert page.locator("#image-number").input_value() == str(len(images) - 1)
 
 
+@pytest.mark.slow
 def test_a_chosen_image_is_explained_next_to_it_and_back_undoes_it(chromium, root):
     for size in ((1440, 900), (768, 1024), (390, 844)):
         viewport = {"width": size[0], "height": size[1]}
@@ -863,6 +869,7 @@ def test_a_readers_font_size_scales_the_text(page):
     assert sizes[1] == 2 * sizes[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [320, 390, 768])
 def test_no_table_of_results_is_cut_on_a_small_screen(chromium, root, width):
     with opened(chromium, root, viewport={"width": width, "height": 844}) as page:

@@ -78,6 +78,7 @@ Figures: `metrics/linear_binary/figures/`.
 """
 
 
+@pytest.mark.slow
 def test_only_one_parameter_and_its_effects_are_shown(changed, tmp_path):
     changed.run("git", "clone", "--quiet", ".", str(tmp_path / "clone"))  # has no data
     result = run(Project(tmp_path / "clone"), "HEAD~1", "HEAD")

@@ -212,6 +212,7 @@ def test_commits_are_compared_in_a_clone_without_a_cache(three_or_eight, tmp_pat
     assert {*COMPARISONS} <= plots["data"].keys()
 
 
+@pytest.mark.slow
 def test_a_change_of_your_own_data_is_noticed(project):
     path = project.root / "data/own/tiny.npz"
     path.write_bytes(path.read_bytes() + b"x")
@@ -263,6 +264,7 @@ def refuse(project, old, new):
     return result.stderr, project.stages_run(result)
 
 
+@pytest.mark.slow
 def test_a_mistake_that_no_stage_reads_also_stops_dvc(project):
     message, _ = refuse(project, "dataset:", "seed: 1\ndataset:")
     assert "seed: is not a known key" in message
@@ -430,6 +432,7 @@ def test_a_new_variant_is_in_the_plots_and_a_removed_one_is_not(project):
         assert {name.partition("/")[0] for name in shown} == VARIANTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content",
     [

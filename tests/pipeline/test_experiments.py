@@ -151,6 +151,7 @@ def test_names_are_as_short_as_they_can_be():
     }
 
 
+@pytest.mark.slow
 def test_without_experiments_it_says_how_to_run_one(done):
     said = done.run(*EXPERIMENTS).stdout
     assert said.startswith(

@@ -53,6 +53,7 @@ def stale(project, *edits):
     return set(status) - {"check"}
 
 
+@pytest.mark.slow
 def test_a_docstring_a_comment_or_formatting_runs_nothing(project):
     edits = [
         ("digits/solvers/logistic.py", '"""', '"""Edited. '),
@@ -72,6 +73,7 @@ def test_a_docstring_a_comment_or_formatting_runs_nothing(project):
     assert stale(project, *edits) == set()
 
 
+@pytest.mark.slow
 def test_a_help_text_an_error_or_a_limit_of_a_parameter_runs_nothing(project):
     edits = [
         ("digits/config/cli.py", "the folder with params.yaml", "where params.yaml is"),
@@ -113,6 +115,7 @@ def test_a_new_model_runs_its_own_variant_and_the_report(project):
         project.run(sys.executable, "-m", "stages.check")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "old", "new", "expected"),
     [
@@ -246,6 +249,7 @@ def test_messages_and_limits_are_not_in_a_fingerprint(code):
     assert changed(code, names, *edits) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "limited",
     [
@@ -267,12 +271,14 @@ def test_a_parameters_default_is_in_a_fingerprint_and_its_limit_is_not(code, lim
         old = "    k: int"
 
 
+@pytest.mark.slow
 def test_a_models_summary_is_only_in_the_fingerprint_of_the_page(code):
     names = ["train/lenet5", "evaluate/lenet5", "report"]
     edit = ("digits/methods/lenet5.py", "A convolutional network, LeNet-5", "LeNet-5")
     assert changed(code, names, edit) == {"report"}
 
 
+@pytest.mark.slow
 def test_lenet5s_module_is_in_the_fingerprints_of_lenet5_and_the_page(code):
     edit = ("digits/methods/lenet5.py", "WARM_UP = 0.15", "WARM_UP = 0.2")
     names = fingerprint.names()
@@ -280,17 +286,20 @@ def test_lenet5s_module_is_in_the_fingerprints_of_lenet5_and_the_page(code):
     assert changed(code, names, edit) == of_lenet5 | {"report"}
 
 
+@pytest.mark.slow
 def test_whether_a_model_has_probabilities_is_in_no_fingerprint(code):
     edit = ("digits/methods/lenet5.py", "    has_probabilities = True\n", "")
     assert changed(code, ["train/lenet5", "tune/lenet5", "report"], edit) == set()
 
 
+@pytest.mark.slow
 def test_the_solver_of_paths_is_in_the_fingerprints_of_logistic_tunings(code):
     edit = ("digits/solvers/path.py", "MEMORY = 30", "MEMORY = 20")
     logistic = {f"tune/{name}" for name in methods.NAMES if "logistic" in name}
     assert changed(code, fingerprint.names(), edit) == logistic
 
 
+@pytest.mark.slow
 def test_a_note_in_the_folder_for_the_users_data_runs_nothing(project):
     note = project.root / "data/own/note.md"
     note.write_text("remember")
@@ -349,6 +358,7 @@ def other_pythons():
     ]
 
 
+@pytest.mark.slow
 def test_every_version_of_python_gives_the_same_hashes():
     """The syntax trees of another version have other fields."""
     program = (

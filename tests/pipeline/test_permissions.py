@@ -44,6 +44,7 @@ def run(project, *command):
     return project.run(*AS_ANYONE, *command, check=False)
 
 
+@pytest.mark.slow
 def test_verify_and_predict_work_in_a_read_only_checkout(read_only):
     result = run(read_only, *VERIFY)
     assert "results and the cache match dvc.lock" in result.stdout, result.stderr

@@ -163,6 +163,7 @@ def copy(made, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_setup_works_in_any_path_and_is_done_once(top, made):
     assert whose(made) == str(made / ".venv")
     assert whose(made, "digits") == str(made / "digits.py")
@@ -295,6 +296,7 @@ def test_of_the_settings_of_pip_and_uv_only_the_index_is_kept(top, tmp_path):
     assert found["VIRTUAL_ENV"] == str(folder / ".venv")
 
 
+@pytest.mark.slow
 def test_settings_of_python_pip_and_uv_do_not_change_the_environment(top, made, tmp_path):
     """A copy gets its own environment whatever variables and pip.conf say."""
     folder = tmp_path / "copied"

@@ -39,6 +39,7 @@ def test_an_empty_list_of_locks_is_removed_and_a_valid_one_stays(project, folder
     assert path.read_text()  # as DVC has rewritten it
 
 
+@pytest.mark.slow
 def test_a_lock_that_dvc_is_writing_is_not_repaired(project):
     """DVC holds its lock while it writes, which is not atomic."""
     path = project.root / "dvc.lock"

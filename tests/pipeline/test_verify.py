@@ -58,6 +58,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CASES)
 def test_a_damaged_result_is_found_and_repaired(done, project, path):
     damage(project.root / path)
@@ -165,6 +166,7 @@ def test_a_repair_records_no_old_result_under_new_parameters(project, both):
     )  # at this threshold
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "old", "new", "reason"),
     [
@@ -225,6 +227,7 @@ def exchange(project):
     pipeline.write(path, lock)
 
 
+@pytest.mark.slow
 def test_an_inconsistent_lock_is_reported(project):
     exchange(project)
     for run in (project.root / ".dvc/cache/runs").glob("*/*"):

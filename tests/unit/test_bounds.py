@@ -179,7 +179,7 @@ def test_a_missing_limit_is_found():
     assert list(unlimited(wrong)) == [".properties.C: no maximum or exclusiveMaximum"]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("model", QUICK)
 def test_at_all_corners_of_its_limits_a_fit_is_finite_or_refused(model, data, tmp_path):
     for parameters in ends(model):
@@ -321,7 +321,7 @@ variants:
     assert not (tmp_path / "metrics").exists()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("digits", "thresholds"),
     [

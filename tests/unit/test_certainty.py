@@ -133,6 +133,7 @@ def test_the_log_loss_equals_scipys_paired_bootstrap():
     assert found == pytest.approx(expected, abs=1.1e-6)
 
 
+@pytest.mark.slow
 def test_the_log_loss_depends_on_no_last_bit_and_on_no_batch(monkeypatch):
     losses_a, losses_b = losses(500)
     expected = certainty.log_loss_interval(losses_a, losses_b)

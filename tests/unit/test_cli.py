@@ -61,6 +61,7 @@ def is_tidy(folder):
     return not list(folder.glob(".tmp-*")) and not (folder / "result").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("how", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_stage_removes_its_temporary_files(folder, how, status):
     stage = start(folder, [sys.executable, "stage.py"])
@@ -70,6 +71,7 @@ def test_a_stopped_stage_removes_its_temporary_files(folder, how, status):
     assert is_tidy(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", ["exec {}", "{}; true"], ids=["alone", "in a shell"])
 def test_a_stage_ends_when_its_dvc_is_killed(folder, shell):
     dvc = start(folder, [sys.executable, "-c", DVC, shell])
@@ -80,6 +82,7 @@ def test_a_stage_ends_when_its_dvc_is_killed(folder, shell):
     wait_until(lambda: is_tidy(folder))
 
 
+@pytest.mark.slow
 def test_a_stage_whose_dvc_has_ended_before_it_starts_does_nothing(folder):
     dvc = start(folder, [sys.executable, "-c", DVC, "exec {}"])
     dvc.kill()

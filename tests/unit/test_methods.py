@@ -267,7 +267,7 @@ def test_support_vector_machines_without_a_single_optimum_are_warned_of(data, ca
     assert "another processor may give other hashes" in caplog.text
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="needs long double")
 @pytest.mark.parametrize("name", ["exponential", "sigmoid"])
 def test_no_rounded_exponential_depends_on_its_last_bits(name):

@@ -96,6 +96,7 @@ def exact_sums(X, weights, offset):
     ]
 
 
+@pytest.mark.slow
 @given(
     st.integers(0, 2**32 - 1),
     st.sampled_from([1e-320, 1e-300, 1e-9, 1.0, 1e9, 1e290]),

@@ -89,7 +89,7 @@ def test_settings_of_matplotlib_change_no_figure(folder, usual, name):
     assert (folder / "metrics/subsets/binary/first_images.png").read_bytes() == usual
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("closed", "said_on"),
     but_the_first_slow(
