@@ -22,6 +22,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.helpers.dvc_yaml import STAGES
 from tests.helpers.project import ROOT, Project, generate, make, on_mnist
 
 PYTHON = {
@@ -147,8 +148,7 @@ def run(project: Project, variation: Variation) -> None:
     command = ["dvc", "repro", "--no-run-cache"]
     if variation.reverse:
         listed = project.run("dvc", "stage", "list", "--name-only").stdout.split()
-        kinds = ("check", "download", "filter", "train", "evaluate", "report")
-        for kind in kinds:
+        for kind in STAGES:
             names = [name for name in listed if name.partition("@")[0] == kind]
             command += reversed(names)
         command.insert(2, "--single-item")

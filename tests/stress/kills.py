@@ -43,6 +43,7 @@ import yaml
 
 from digits import locks
 from digits.commands import unlock
+from tests.helpers.dvc_yaml import STAGES
 from tests.helpers.processes import PATIENCE, kill, left_running, processes
 from tests.helpers.project import Project, generate, make, on_mnist
 from tests.helpers.results import UNFINISHED, attributed, results
@@ -374,12 +375,11 @@ def tables(counts: Counter, hits: Counter) -> str:
             counts[f"{target} by {how}"] or "" for how in ("SIGKILL", "SIGTERM", "SIGINT")
         ]
         lines.append("| " + " | ".join(map(str, [name, *cells])) + " |")
-    stages = ["check", "download", "filter", "train", "evaluate", "report"]
     lines += [
         "",
-        "| while it ran | " + " | ".join(stages) + " | none, DVC alone |",
-        "|---" * (len(stages) + 2) + "|",
-        "| kills | " + " | ".join(str(hits[name]) for name in [*stages, BETWEEN]) + " |",
+        "| while it ran | " + " | ".join(STAGES) + " | none, DVC alone |",
+        "|---" * (len(STAGES) + 2) + "|",
+        "| kills | " + " | ".join(str(hits[name]) for name in [*STAGES, BETWEEN]) + " |",
         "",
     ]
     below = (f"{shell or 'no SHELL'} {counts[f'below {shell}']}" for shell in SHELLS)
