@@ -353,6 +353,7 @@ def test_the_slider_changes_the_image_and_says_what_is_true(page, root, test_ima
     assert page.locator("#fool-image").inner_text() == "Test image 5"
 
 
+@pytest.mark.slow
 def test_a_drawing_can_be_changed_to_fool_a_model(page):
     page.locator("#clear").click()
     page.locator("#fool-drawing").click()

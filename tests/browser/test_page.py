@@ -98,6 +98,7 @@ def test_lenet5s_scores_computed_in_the_browser_equal_the_pipelines(chromium):
         scores_are_the_pipelines(page, ROOT, "lenet5")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1e-9, 1e9])
 def test_weights_of_any_size_give_the_same_scores_in_the_browser(chromium, tmp_path, size):
     rng = np.random.default_rng(0)
@@ -281,6 +282,7 @@ def test_a_network_predicts_in_the_browser_as_in_python(chromium, tmp_path, size
         assert page.seen == []
 
 
+@pytest.mark.slow
 def test_the_kernels_of_an_epoch_are_shown(chromium, tmp_path):
     images = np.zeros((3, 8, 8), np.uint8)
     split = Split(images, np.arange(3, dtype=np.uint8))
@@ -363,6 +365,7 @@ def test_one_of_several_networks_is_chosen_and_kept_in_the_address(chromium, tmp
         assert caption.text_content() == "Layers of first"
 
 
+@pytest.mark.slow
 def test_a_drawing_is_normalised_as_in_python(page, root):
     shape = dataset.load_split(root / "data/raw/test").images.shape[1:]
     bring = to_mnist_format if root == ROOT else fit_to_frame
@@ -452,6 +455,7 @@ def as_the_page(share):
     return f"{100 * share:.1f}%" if share < 0.9995 else ">99.9%"
 
 
+@pytest.mark.slow
 def test_one_versus_rest_shows_the_answers_of_its_models(page):
     """On noise all say no; on an image of an unknown number some say yes."""
     card = card_of(page, "one_vs_rest")
@@ -583,6 +587,7 @@ def test_a_drawing_is_restored_from_its_url(chromium, page, root):
         assert other.seen == []
 
 
+@pytest.mark.slow
 def test_a_view_is_restored_from_its_url(chromium, page, root):
     page.locator("#confusion-variant").select_option("linear_digits")
     page.locator("#confusion-matrix button[value='3-4']").click()
@@ -730,6 +735,7 @@ def test_a_chosen_image_is_explained_next_to_it_and_back_undoes_it(chromium, roo
             assert page.locator("#image-number").input_value() == number
 
 
+@pytest.mark.slow
 def test_a_filter_that_the_variant_does_not_have_is_removed(chromium, root):
     fragment = "#variant=logistic_binary&actual=4&predicted=1"
     with opened(chromium, root, fragment) as page:
@@ -830,6 +836,7 @@ def test_what_is_said_of_the_weights_is_so(page, root, variant):
     assert (f"{constant} pixel" in said) == (constant > 0)
 
 
+@pytest.mark.slow
 def test_the_slider_the_scores_and_the_curve_have_one_scale(chromium, root):
     for width in (1280, 390):
         with opened(chromium, root, viewport={"width": width, "height": 900}) as page:

@@ -292,6 +292,7 @@ def test_logistic_scores_are_next_to_linear_ones(page):
 RTL = "\u05e9\u05dc\u05d5\u05dd"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "question"),
     [

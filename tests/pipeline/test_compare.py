@@ -385,6 +385,7 @@ def test_a_removed_variant_is_not_worse(project):
     assert "### Mistakes" not in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "content", "message"),
     [

@@ -112,6 +112,7 @@ def test_no_result_is_renamed_after_dvc_has_ended(tmp_path, monkeypatch):
     ended.wait()
 
 
+@pytest.mark.slow
 def test_a_stage_started_by_hand_outlives_its_shell(folder):
     shell = start(folder, ["sh", "-c", f"{sys.executable} stage.py & wait"])
     (stage,) = psutil.Process(shell.pid).children()

@@ -298,7 +298,7 @@ def refused_or_read(path, text):
 steady = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @steady
 @given(st.data())
 def test_no_value_in_any_place_gives_a_traceback(tmp_path, data):

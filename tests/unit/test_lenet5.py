@@ -349,7 +349,7 @@ def test_kernels_of_another_shape_or_not_finite_are_refused():
         assert "kernels has" in dataclasses.replace(model, kernels=wrong).problem()
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_each_epoch_is_measured_on_both_splits(calm):
     _, training_log = calm
     steps = {(measure, split): [] for _, measure, split, _ in training_log.rows}

@@ -93,6 +93,7 @@ def run(root):
     return RegularisationPath.load(root / "data/paths/some.npz")
 
 
+@pytest.mark.slow
 def test_what_would_take_long_has_no_values(root, monkeypatch):
     assert len(run(root).C) == len(path.C_VALUES)
     monkeypatch.setattr(path, "MOST_WORK", 10 * 64**2)

@@ -287,6 +287,7 @@ def test_the_notebooks_results_are_shown_for_its_own_parameters_alone():
     assert find("logistic_binary", other, (0, 1), ()) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "tol", "said"),
     [
