@@ -100,6 +100,7 @@ def project(disk, tiny):
     checked = params.load(root / "params.yaml")
     for subset in checked.subsets:
         filter.main(checked, subset, root)
+        path_stage.main(checked, subset, root)
     for variant in checked.variants:
         train.main(checked, variant, root)
         evaluate.main(checked, variant, root)
