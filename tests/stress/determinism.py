@@ -6,8 +6,9 @@
                           also with another Python (needs uv's cache or a package index)
 
 Other threads, stage orders, paths, languages, time zones, settings of Python and of
-libraries, kernels of OpenBLAS and another Python must give the same bytes. With another
-Python only the fingerprints differ, because requirements.lock has other libraries for it.
+libraries, and another Python must give the same bytes. With another Python only the
+fingerprints differ, because requirements.lock has other libraries for it. `processors.py`
+tries other kernels of OpenBLAS.
 """
 
 import argparse
@@ -64,7 +65,6 @@ TENSORFLOW = {
     "TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit",
     "XLA_FLAGS": "--xla_cpu_enable_fast_math=true",
 }
-KERNELS = ("Nehalem", "Sandybridge", "Haswell", "SkylakeX")
 
 
 @dataclass
@@ -122,9 +122,6 @@ def variations(top: Path) -> Iterator[Variation]:
     (top / ".keras/keras.json").write_text('{"floatx": "float64", "backend": "jax"}')
     home = {"MATPLOTLIBRC": str(top / "matplotlibrc"), "HOME": str(top)}
     yield Variation("settings in files", environment=home)
-    for kernel in KERNELS:
-        environment = {"OPENBLAS_CORETYPE": kernel}
-        yield Variation(f"OpenBLAS for {kernel}", environment=environment)
 
 
 def other_python(name: str, root: Path) -> Variation:
