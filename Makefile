@@ -95,7 +95,7 @@ repro: setup  ## run the pipeline: all stages that changed
 	dvc repro
 	@echo 'The report: open report/index.html in a browser'
 
-test: setup  ## run all quick tests on small generated data (less than 2 minutes)
+test: setup  ## run all quick tests on small generated data (about 2 minutes)
 	pytest --numprocesses auto --dist worksteal
 
 # pytest starts a process for each processor, so one thread in each process is enough.
