@@ -12,7 +12,6 @@ from digits.methods import lenet5
 from digits.models import serialization
 from digits.report import robustness
 from tests.helpers.browser import (
-    VARIANTS,
     draw,
     opened,
     predictions,
@@ -20,6 +19,7 @@ from tests.helpers.browser import (
     visit,
     wait_until,
 )
+from tests.helpers.dvc_yaml import VARIANTS
 from tests.helpers.pages import page_of, random_lenet5, result
 from tests.helpers.project import ROOT
 

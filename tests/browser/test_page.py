@@ -21,7 +21,6 @@ from stages import evaluate
 from tests.helpers.browser import (
     MINUS,
     NONE,
-    VARIANTS,
     draw,
     opened,
     predictions,
@@ -30,6 +29,7 @@ from tests.helpers.browser import (
     visit,
     wait_until,
 )
+from tests.helpers.dvc_yaml import VARIANTS
 from tests.helpers.pages import page_of, random_lenet5, result
 from tests.helpers.project import ROOT
 

@@ -7,13 +7,6 @@ import numpy as np
 import pytest
 
 MNIST = pytest.param("mnist", marks=pytest.mark.results)
-VARIANTS = (
-    "linear_binary",
-    "logistic_binary",
-    "linear_digits",
-    "one_vs_rest",
-    "multinomial",
-)
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 

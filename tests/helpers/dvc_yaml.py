@@ -29,13 +29,13 @@ NAME = {
     "tune": TUNING,
 }
 MODEL = "linear_regression"
-VARIANTS = {
+VARIANTS = (
     "linear_binary",
     "logistic_binary",
     "linear_digits",
     "one_vs_rest",
     "multinomial",
-}
+)
 
 COMPARISONS = {
     "Confusion matrices of all variants, in test images": "confusion.csv",

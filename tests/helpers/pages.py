@@ -62,16 +62,18 @@ def stages():
     return graph.nodes(ROOT / "dvc.yaml")
 
 
-def random_lenet5(shape, seed=0):
-    """Return a LeNet-5 of three classes with random weights."""
+def random_lenet5(shape, seed=0, n_classes=3):
+    """Return a LeNet-5 with random weights."""
     rng = np.random.default_rng(seed)
     n_features = 16 * lenet5.map_side(shape[0]) * lenet5.map_side(shape[1])
     shapes = {
         "kernel_1": (5, 5, 1, 6), "kernel_2": (5, 5, 6, 16),
-        "dense_1": (n_features, 120), "dense_2": (120, 84), "dense_3": (84, 3),
-    } | {f"bias_{i + 1}": (n,) for i, n in enumerate((6, 16, 120, 84, 3))}  # fmt: skip
+        "dense_1": (n_features, 120), "dense_2": (120, 84), "dense_3": (84, n_classes),
+    }  # fmt: skip
+    for i, n in enumerate((6, 16, 120, 84, n_classes), start=1):
+        shapes[f"bias_{i}"] = (n,)
     return lenet5.LeNet5(
-        classes=np.arange(3, dtype=np.uint8), decision=Softmax(),
+        classes=np.arange(n_classes, dtype=np.uint8), decision=Softmax(),
         height=shape[0], width=shape[1],
         **{name: rng.normal(0, 0.2, each).astype(np.float32)
            for name, each in shapes.items()},

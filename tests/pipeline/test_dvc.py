@@ -31,8 +31,8 @@ def project(done, tmp_path):
 
 def test_a_run_makes_everything_and_leaves_nothing_untracked(done):
     made = {path.stem for path in (done.root / "metrics").glob("*.json")}
-    assert made == VARIANTS
-    assert {path.stem for path in (done.root / "data/predictions").iterdir()} == VARIANTS
+    assert made == {*VARIANTS}
+    assert {path.stem for path in (done.root / "data/predictions").iterdir()} == {*VARIANTS}
     assert not done.run("git", "status", "--porcelain").stdout
     assert not list(done.root.rglob(".tmp-*"))
 
@@ -424,12 +424,12 @@ def test_a_new_variant_is_in_the_plots_and_a_removed_one_is_not(project):
     assert project.repro() == ["check", "train@other", "evaluate@other", "report"]
     project.run("dvc", "status", "--quiet")
     for shown in compared(project).values():
-        assert {name.partition("/")[0] for name in shown} == VARIANTS | {"other"}
+        assert {name.partition("/")[0] for name in shown} == {*VARIANTS, "other"}
     project.commit("Add a variant")
     project.run("python", "-m", "digits", "remove", "other")
     assert {*project.repro()} <= {"check", "report"}
     for shown in compared(project).values():
-        assert {name.partition("/")[0] for name in shown} == VARIANTS
+        assert {name.partition("/")[0] for name in shown} == {*VARIANTS}
 
 
 @pytest.mark.slow
@@ -473,7 +473,7 @@ def test_the_artifacts_can_be_got_by_their_names(project, tmp_path):
         out = tmp_path / name
         project.run("dvc", "artifacts", "get", ".", name, "--out", str(out))
     assert (tmp_path / "dataset/train/images.npy").is_file()
-    assert {path.stem for path in (tmp_path / "models").iterdir()} == VARIANTS
+    assert {path.stem for path in (tmp_path / "models").iterdir()} == {*VARIANTS}
 
 
 def test_the_graph_is_drawn(done):

@@ -13,15 +13,9 @@ from digits import methods
 from digits.config import fingerprint
 from digits.data import registry
 from stages import download
+from tests.helpers.dvc_yaml import VARIANTS
 from tests.helpers.project import PARAMS, ROOT
 
-VARIANTS = (
-    "linear_binary",
-    "logistic_binary",
-    "linear_digits",
-    "one_vs_rest",
-    "multinomial",
-)
 LOGISTIC = ("logistic_binary", "one_vs_rest", "multinomial")
 PATHS = {"path@binary", "path@digits"}
 

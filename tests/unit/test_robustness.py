@@ -10,7 +10,7 @@ from digits.data.dataset import Split
 from digits.methods import lenet5
 from digits.models.decision import Softmax
 from digits.report import linear_robustness, robustness
-from tests.helpers.pages import page_of, result
+from tests.helpers.pages import page_of, random_lenet5, result
 from tests.helpers.project import options
 
 RNG = np.random.default_rng(0)
@@ -75,21 +75,6 @@ def test_pixels_stay_grey_values():
     assert changed.dtype == np.uint8
 
 
-def random_lenet5(shape):
-    rng = np.random.default_rng(1)
-    n_features = 16 * lenet5.map_side(shape[0]) * lenet5.map_side(shape[1])
-    shapes = {
-        "kernel_1": (5, 5, 1, 6), "kernel_2": (5, 5, 6, 16),
-        "dense_1": (n_features, 120), "dense_2": (120, 84), "dense_3": (84, 4),
-    } | {f"bias_{i + 1}": (n,) for i, n in enumerate((6, 16, 120, 84, 4))}  # fmt: skip
-    return lenet5.LeNet5(
-        classes=np.arange(4, dtype=np.uint8), decision=Softmax(),
-        height=shape[0], width=shape[1],
-        **{name: rng.normal(0, 0.2, each).astype(np.float32)
-           for name, each in shapes.items()},
-    )  # fmt: skip
-
-
 def smooth_logits(model, image):
     """Return the logits of an image of any grey values, without rounding down."""
     weights = model.on_grids
@@ -109,7 +94,7 @@ def smooth_logits(model, image):
 
 @pytest.mark.parametrize("shape", [(28, 28), (9, 33)])
 def test_the_gradient_of_lenet5_is_that_of_finite_differences(shape):
-    model = random_lenet5(shape)
+    model = random_lenet5(shape, seed=1, n_classes=4)
     images = np.random.default_rng(2).integers(1, 255, (2, *shape)).astype(np.uint8)
     for image, signs in zip(images, robustness.gradient_signs(model, images), strict=True):
         logits = smooth_logits(model, image)
@@ -130,7 +115,7 @@ def test_the_gradient_of_lenet5_is_that_of_finite_differences(shape):
 
 
 def test_the_signs_of_the_gradient_do_not_depend_on_the_other_images():
-    model = random_lenet5((28, 28))
+    model = random_lenet5((28, 28), seed=1, n_classes=4)
     images = np.random.default_rng(3).integers(0, 256, (9, 28, 28)).astype(np.uint8)
     together = robustness.gradient_signs(model, images)
     for i in range(9):
