@@ -99,7 +99,15 @@ def test_two_queue_workers_give_the_results_of_plain_runs(project):
         assert time.monotonic() < end, shown
         time.sleep(1)
     project.run("dvc", "queue", "stop")
-    names = [line.split()[1] for line in shown.splitlines() if "Success" in line]
+
+    # Of two that end at the same moment DVC may lose one. Run again, it trains nothing.
+    names = project.run("dvc", "exp", "list", "--name-only").stdout.split()
+    assert len(names) in (2, 3)
+    project.run("dvc", "exp", "remove", names[0])
+    for strength in strengths:
+        again = project.run("dvc", "exp", "run", "--temp", "-S", f"{key}={strength}")
+        assert set(project.stages_run(again)) <= {"check"}
+    names = project.run("dvc", "exp", "list", "--name-only").stdout.split()
     found = set()
     for name in names:
         project.run("dvc", "exp", "apply", name)

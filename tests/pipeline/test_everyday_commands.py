@@ -116,7 +116,7 @@ def test_experiments_are_tried_kept_shared_and_removed(colleague, team):
     assert colleague.stages_run(ran) == TOUCHED
     assert tracked_changes(colleague) == []
     colleague.run("dvc", "exp", "run", "--queue", "--set-param", f"{PENALTY}=0.05,0.1")
-    ran = colleague.run("dvc", "exp", "run", "--run-all", "--jobs", "2")
+    ran = colleague.run("dvc", "exp", "run", "--run-all")
     assert sorted(colleague.stages_run(ran)) == sorted(2 * TOUCHED)
     colleague.run("dvc", "exp", "show")
     shown = colleague.run("python", "-m", "digits", "experiments").stdout
