@@ -315,13 +315,31 @@ def _answer_of_worker(dask_worker: Any) -> tuple[dict[str, str], str]:
     return installed(), fingerprint.everything()["digits"]
 
 
-def _never_pause(worker: Any) -> None:
+def _never_pause(dask_worker: Any) -> None:
     """Let a worker start tasks until its memory is full, when its nanny restarts it.
 
     Dask's worker pauses at 80 % of its memory limit. Memory that libraries keep does not
     shrink, and Dask gives tasks that wait there to nobody else, so they would never end.
+
+    Args:
+        dask_worker: The worker, which `Client.run` gives to an argument of this name.
     """
-    worker.memory_manager.memory_pause_fraction = math.inf
+    dask_worker.memory_manager.memory_pause_fraction = math.inf
+
+
+def _resume_workers(client: Client) -> int:
+    """Return the number of workers; let those that paused before their first task start."""
+    workers = ask(client, client.scheduler.identity)["workers"]
+    paused = [name for name, worker in workers.items() if worker["status"] == "paused"]
+
+    async def resume() -> None:
+        asked = client.run(_never_pause, workers=paused, on_error="ignore")
+        with suppress(TimeoutError):  # one that is slow is asked again
+            await asyncio.wait_for(asked, PAUSE)
+
+    if paused:
+        ask(client, resume)
+    return len(workers)
 
 
 def check(client: Client) -> None:
@@ -572,8 +590,7 @@ class Running:
             try:
                 future = self._ended.get(timeout=PAUSE)
             except Empty:
-                there = ask(self._client, self._client.nthreads)
-                without = 0.0 if there else without + PAUSE
+                without = 0.0 if _resume_workers(self._client) else without + PAUSE
                 if without >= WORKERS:
                     raise InputError(_no_worker(_address_of(self._client))) from None
                 continue

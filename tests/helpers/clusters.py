@@ -266,6 +266,12 @@ def tick(path: str, seconds: float) -> None:
         time.sleep(0.1)
 
 
+def wait_for(path: str) -> None:
+    """Wait until a file is there."""
+    while not Path(path).exists():
+        time.sleep(0.05)
+
+
 TAKEN: list[np.ndarray] = []
 
 

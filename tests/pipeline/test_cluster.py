@@ -311,6 +311,22 @@ def test_a_worker_with_little_memory_left_starts_its_tasks(tmp_path):
             assert [task.result(20) for task in tasks] == [None, None]
 
 
+@pytest.mark.usefixtures("bounded")
+def test_a_late_worker_with_little_memory_left_is_not_idle(tmp_path):
+    with Cluster(tmp_path / "cluster") as on:
+        on.add()
+        with cluster.connect(on.address) as client:
+            running, end = cluster.Running(client), tmp_path / "end"
+            running.add(cluster.submit(client, clusters.wait_for, str(end)))
+            pause = {"DASK_DISTRIBUTED__WORKER__MEMORY__PAUSE": "0.1"}
+            on.add(memory="200MB", env=on.environment | pause)  # it starts with more
+            wait_until(lambda: "Pausing worker" in on.log())
+            on.kill(on.workers[0])
+            end.touch()
+            ((_, outcome),) = running
+            assert not isinstance(outcome, Exception)
+
+
 def openssl(folder, *arguments):
     subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, check=True)
 
