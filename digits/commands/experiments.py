@@ -82,6 +82,29 @@ def dvc(*arguments: str) -> Any:
     return json.loads(result.stdout) if result.stdout.strip() else {}
 
 
+def base_revisions() -> set[str]:
+    """Return HEAD and the commits that experiments started from.
+
+    `dvc exp show --all-commits` reads all commits of the repository, each for a second.
+
+    Raises:
+        InputError: If DVC fails.
+    """
+    from dvc.exceptions import DvcException  # noqa: PLC0415 (slow to import)
+    from dvc.repo import Repo  # noqa: PLC0415
+    from dvc.repo.experiments.utils import exp_refs  # noqa: PLC0415
+
+    try:
+        with Repo() as repo:
+            queue = repo.experiments.celery_queue
+            failed = (done.entry for done in queue.iter_failed())
+            entries = (*queue.iter_active(), *queue.iter_queued(), *failed)
+            stored = {ref.baseline_sha for ref in exp_refs(repo.scm)}
+            return {"HEAD"} | stored | {entry.baseline_rev for entry in entries}
+    except DvcException as error:
+        raise InputError(f"DVC cannot list the experiments: {error}") from error
+
+
 def flat(value: Any, path: str = "") -> Values:
     """Return a nested mapping as a flat one with dotted names."""
     if not isinstance(value, dict) or not value:
@@ -256,7 +279,8 @@ def show(metric: str, variant: str | None, *, everywhere: bool, as_json: bool) -
     if metric not in METRICS:
         raise InputError(f"there is no metric {metric!r}; there are {', '.join(METRICS)}")
     refuse_foreign_repository(Path())
-    bases: Any = dvc("exp", "show", *["--all-commits"] * everywhere)
+    selected = (f"--rev={rev}" for rev in sorted(base_revisions())) if everywhere else ()
+    bases: Any = dvc("exp", "show", *selected)
     found = [*parse(bases)]
     if variant is not None:
         known = {name for base in bases for name in _metrics(base["data"] or {})}

@@ -170,8 +170,11 @@ def test_an_experiment_of_dvc_is_shown(done, tmp_path):
         project.run("dvc", "exp", "run", "--queue", "--name", name, "-S", f"{key}={value}")
     waiting = project.run(*EXPERIMENTS).stdout
     assert waiting.count("(queued)") == 2
+    project.run("git", "commit", "--quiet", "--allow-empty", "--message", "Go on")
+    assert project.run(*EXPERIMENTS).stdout.startswith("no experiments")
+    assert project.run(*EXPERIMENTS, "--all").stdout == waiting
     project.run("dvc", "exp", "run", "--run-all", check=False)
-    rows = project.run(*EXPERIMENTS).stdout.splitlines()
+    rows = project.run(*EXPERIMENTS, "--all").stdout.splitlines()
     assert [row.split()[:3] for row in rows[1:4]] == [
         ["queued-0", "threshold=0.1", "linear_binary"],
         ["at-0", "threshold=0", "linear_binary"],
