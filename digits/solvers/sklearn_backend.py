@@ -82,13 +82,12 @@ class LogisticRegression(Estimator):
         self.classes_ = np.unique(y)
         X = _standardise(self, X)
         if len(self.classes_) == 2:  # noqa: PLR2004
-            models = [self._fit(X, y == self.classes_[1], "newton-cholesky")]
+            fits = [self._fit(X, y == self.classes_[1], "newton-cholesky")]
         elif self.multi_class == "multinomial":
-            models = [self._fit(X, y, "lbfgs")]
+            fits = [self._fit(X, y, "lbfgs")]
         else:
-            models = [
-                self._fit(X, y == label, "newton-cholesky") for label in self.classes_
-            ]
+            fits = [self._fit(X, y == label, "newton-cholesky") for label in self.classes_]
+        models, converged = zip(*fits, strict=True)
         self.coef_ = np.vstack([model.coef_ for model in models])
         self.intercept_ = np.hstack([model.intercept_ for model in models])
         self.n_iter_ = max(model.n_iter_.max() for model in models)
@@ -96,19 +95,26 @@ class LogisticRegression(Estimator):
             log.warning(
                 "not at the optimum after %d iterations; raise max_iter", self.n_iter_
             )
-        elif self.n_iter_ >= NEWTON_STEPS:
+        elif not all(converged):
             log.warning("float64 gets no nearer to the optimum: set a larger tol")
         return self
 
     def _fit(
         self, X: np.ndarray, y: np.ndarray, solver: str
-    ) -> linear_model.LogisticRegression:
+    ) -> tuple[linear_model.LogisticRegression, bool]:
+        """Return a fitted model, and whether it has converged."""
         # Newton's method reaches the optimum in dozens of steps, but scikit-learn's never
         # ends if `tol` is below the rounding of the gradient.
         most = NEWTON_STEPS if solver == "newton-cholesky" else self.max_iter
         model = linear_model.LogisticRegression(
             C=self.C, max_iter=min(most, self.max_iter), tol=self.tol, solver=solver
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # fit logs it
-            return model.fit(X, y)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            model.fit(X, y)
+        others = [w for w in caught if not issubclass(w.category, ConvergenceWarning)]
+        for warning in others:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+        return model, len(others) == len(caught)  # `fit` logs it
