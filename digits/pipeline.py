@@ -49,11 +49,15 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         InputError: The file cannot be read, or does not contain a mapping.
     """
+    text = ""
     try:
-        content = YAML(typ="safe").load(regular.text(path)) or {}
+        text = regular.text(path)
+        content = YAML(typ="safe").load(text) or {}
     except OSError as error:
         raise InputError(f"{path}: cannot be read; {_remedy(path)}") from error
     except (YAMLError, ValueError) as error:
+        if path.name != LOCK and params.CONFLICT.search(text):
+            raise InputError(f"{path}: {params.HAS_CONFLICT}") from error
         cause = " ".join(str(error).split())
         raise InputError(f"{path}: is not YAML ({cause}); {_remedy(path)}") from error
     if not isinstance(content, dict):
@@ -391,7 +395,11 @@ class Pipeline:
         """Return the stages in dvc.lock, and the files, that no stage makes any more.
 
         Files count if dvc.lock names them or their variant.
+
+        Raises:
+            InputError: params.yaml is invalid, so a name that is missing may be a mistake.
         """
+        params.load(self.root / "params.yaml")
         known = set(self.stages)
         stages = [name for name in self.recorded if name not in known]
         paths = [*self._outputs(stages)]

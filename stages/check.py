@@ -37,8 +37,8 @@ def main(checked: Params, root: Path) -> None:
         return  # a project without code depends on the fingerprints of the root project
     if pipeline.write_tunings(root, checked):
         log.info(
-            "%s: other tunings than before; DVC has read the old ones, so to run a tuning, "
-            "run the same command again",
+            "%s: other tunings than before; if this was `dvc repro tuning/dvc.yaml`, run "
+            "it again, because DVC has read the old ones",
             pipeline.TUNINGS,
         )
     with files.replacing(root / fingerprint.FOLDER) as folder:

@@ -169,7 +169,10 @@ def _params(data: dict[str, Any]) -> Values:
 
 def _metrics(data: dict[str, Any]) -> dict[str, Values]:
     files = (data.get("metrics") or {}).items()
-    return {PurePath(name).stem: file["data"] for name, file in files if "data" in file}
+    of_variants = ((PurePath(name), file) for name, file in files if "data" in file)
+    return {
+        path.stem: file["data"] for path, file in of_variants if path.parts[0] == "metrics"
+    }
 
 
 def short_names(names: set[str]) -> dict[str, str]:

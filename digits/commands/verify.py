@@ -359,7 +359,11 @@ def _step(block: Any, key: str) -> Any:
 
 def report_left_over(root: Path) -> None:
     """Print results that nothing needs any more, and how to remove them."""
-    stages, paths = Pipeline(root).left_over()
+    try:
+        stages, paths = Pipeline(root).left_over()
+    except InputError as error:
+        print(f"what is left over is not listed, because of a mistake in\n{error}")
+        return
     if stages or paths:
         print("left over (not in params.yaml or dvc.yaml):")
         if stages:

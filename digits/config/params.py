@@ -437,6 +437,10 @@ for _tag, _pattern in {
     )
 
 
+CONFLICT = re.compile("^<{7} ", re.MULTILINE)  # Git marks the beginning of one so
+HAS_CONFLICT = "has a merge conflict; edit it and `git add` it"
+
+
 def load(path: Path = Path("params.yaml")) -> Params:
     """Read and check all of `path`.
 
@@ -454,8 +458,8 @@ def load(path: Path = Path("params.yaml")) -> Params:
 def _check(text: str, path: Path) -> Params:
     """Check the content of the file `path`; raise `InputError` as `load` does."""
     try:
-        if re.search("^<{7} ", text, re.MULTILINE):
-            raise InputError(f"{path}: has a merge conflict; edit it and `git add` it")
+        if CONFLICT.search(text):
+            raise InputError(f"{path}: {HAS_CONFLICT}")
         content = yaml.load(text, Loader)  # noqa: S506 (it is a SafeLoader)
     except (ValueError, yaml.YAMLError) as error:
         said = str(error).replace('"<unicode string>"', str(path))
@@ -528,7 +532,8 @@ def _describe(error: ErrorDetails) -> list[str]:
     if kind in ("missing", "subset", "dataset", "tuning"):
         got = ""  # it is in the rule
     elif kind == "extra_forbidden":
-        near = difflib.get_close_matches(str(path[-1]), _keys(), n=1)
+        others = [key for key in _keys() if key != path[-1]]  # it is one of another block
+        near = difflib.get_close_matches(str(path[-1]), others, n=1)
         rule = "is not a known key" + (f"; did you mean {near[0]!r}?" if near else "")
         got = ""
     elif kind == "too_short":

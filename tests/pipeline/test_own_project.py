@@ -11,6 +11,7 @@ from tests.helpers import documentation
 from tests.helpers.project import ROOT, Project
 
 PAGE = "docs/your-own-project.md"
+DOCS_TESTS = "tests/unit/test_readme.py"
 
 
 def draw(folder):
@@ -75,6 +76,7 @@ def test_the_commands_of_the_page_make_a_project(tmp_path):
     assert mine.run("git", "status", "--porcelain").stdout == ""
     ignored = mine.run("git", "check-ignore", "report/samples.png").stdout
     assert ignored == "report/samples.png\n"
+    mine.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", DOCS_TESTS)
 
     (tmp_path / "colleague").mkdir()
     other = Project(tmp_path / "colleague")

@@ -101,6 +101,19 @@ def test_two_variants_and_their_subset_go_at_once(project):
     assert {*project.repro()} <= {"check", "report"}
 
 
+def test_nothing_is_left_over_where_params_yaml_is_invalid(project):
+    before = files_of(project)
+    project.edit("\nvariants:", "\nvariant:")
+    said = project.run("python", "-m", "digits", "verify").stdout
+    assert "what is left over is not listed" in said
+    assert "params.yaml: variant: is not a known key" in said
+    for options in ((), ("--dry-run",)):
+        done = project.run(*REMOVE, "--leftovers", *options, check=False)
+        assert done.returncode != 0
+        assert "params.yaml: variant: is not a known key" in done.stderr
+    assert files_of(project) == before
+
+
 def test_leftovers_of_a_variant_removed_by_hand_are_removed(project):
     text = (project.root / "params.yaml").read_text()
     start, end = text.index("  # the same line"), text.index("  # the first of")

@@ -39,6 +39,13 @@ def test_all_mistakes_are_reported_at_once(tmp_path):
     ]
 
 
+def test_a_key_of_another_block_is_not_suggested_for_itself(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(GOOD.replace("\nvariants:", "\nvariant:"))
+    with pytest.raises(InputError, match=r"variant: is not .* did you mean 'variants'\?"):
+        params.load(path)
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.yaml: cannot be read"):
         params.load(tmp_path / "nowhere.yaml")

@@ -294,7 +294,7 @@ def test_the_notebooks_results_are_shown_for_its_own_parameters_alone():
         (0, 1e-9, "makes as\n    many errors as in the notebook"),
         (3, 1e-9, "More errors are possible"),
         (-3, 1e-9, "stops further from the optimum than this run's"),
-        (3, 0.1, "not as many errors as in the notebook"),
+        (3, 0.1, "not the same number of errors as in the notebook"),
     ],
 )
 def test_what_is_said_of_the_notebook_is_so(tiny, monkeypatch, more, tol, said):

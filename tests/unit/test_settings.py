@@ -1,6 +1,7 @@
 """Settings of a user or a scheduler change no result, and no stage fails on them."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -120,7 +121,7 @@ def test_opened_streams_are_inherited_by_child_processes(tmp_path):
     program = (
         "from digits import start; start.open_streams(); import os; os.system('echo x >&2')"
     )
-    command = f'exec {sys.executable} -c "{program}" 2>&-'
+    command = f'exec {shlex.quote(sys.executable)} -c "{program}" 2>&-'
     done = subprocess.run(
         ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
     )
