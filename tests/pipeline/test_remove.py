@@ -102,8 +102,8 @@ def test_two_variants_and_their_subset_go_at_once(project):
 
 
 def test_nothing_is_left_over_where_params_yaml_is_invalid(project):
-    before = files_of(project)
     project.edit("\nvariants:", "\nvariant:")
+    before = files_of(project)
     said = project.run("python", "-m", "digits", "verify").stdout
     assert "what is left over is not listed" in said
     assert "params.yaml: variant: is not a known key" in said
