@@ -44,7 +44,8 @@ function thumbnail(pixels) {
   const picture = element("img", { className: "ink", alt: "", width, height, decoding: "sync" });
   if (sheetContext) {
     const image = sheetContext.createImageData(width, height);
-    pixels.forEach((grey, i) => { image.data[4 * i + 3] = grey; });
+    const { data } = image;
+    for (let i = 0; i < pixels.length; i += 1) data[4 * i + 3] = pixels[i];
     sheetContext.putImageData(image, 0, 0);
     picture.src = sheet.toDataURL();
   }
