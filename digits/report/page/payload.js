@@ -139,8 +139,11 @@ async function inflate(text) {
   const letters = atob(text);
   const packed = new Uint8Array(letters.length);
   for (let i = 0; i < packed.length; i += 1) packed[i] = letters.charCodeAt(i);
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Response(stream).arrayBuffer();
+  const { writable, readable } = new DecompressionStream("deflate");
+  const writer = writable.getWriter();
+  writer.write(packed);
+  writer.close();
+  return new Response(readable).arrayBuffer();
 }
 
 /** @type {Payload} */
