@@ -903,6 +903,33 @@ def test_print_and_forced_colours_lose_no_content(chromium, root):
             assert colour not in {"rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"}
 
 
+# What is on the page when slow work is done; a busy part counts as empty.
+FILLED = """
+["#classes tr", "#two-matrix button", "#many-matrix button", "#confusion-matrix button",
+  "#mistakes-count:not(:empty)", "#answers tr", "#neighbours:not([aria-busy=true]) img",
+  "#evidence canvas", "#fool-live:not([aria-busy=true]) #fool-models td",
+  "#unsure-table td"]
+  .map((part) => document.querySelectorAll(part).length)
+"""
+
+
+def test_printing_fills_all_sections_at_once(chromium, root):
+    with opened(chromium, root) as page:
+        rested = "document.querySelectorAll('[aria-busy=true]').length === 0"
+        wait_until(page, rested)
+        expected = page.evaluate(FILLED)
+    assert min(expected) > 0
+    window = chromium.new_context(offline=True)
+    page = window.new_page()
+    page.add_init_script("window.setTimeout = () => 0")  # nothing is filled later
+    page.goto((root / "report/index.html").as_uri())
+    wait_until(page, "window.digits !== undefined")
+    assert page.evaluate(FILLED)[0] == 0
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(FILLED) == expected
+    window.close()
+
+
 # What a keyboard must reach: every control, or one of a group with arrow keys.
 REACHABLE = """
 [...document.querySelectorAll("a, button, select, input, summary, canvas[tabindex]")]

@@ -60,6 +60,16 @@ function onSubject(keys, show) {
   onChange(["image", ...keys], show);
 }
 
+/**
+ * Functions that finish slow work at once.
+ *
+ * @type {(() => void)[]}
+ */
+const finishWork = [];
+addEventListener("beforeprint", () => {
+  for (const finish of finishWork) finish();
+});
+
 const SLICE = 8; // ms that a step of slow work may take from a frame
 
 /**
@@ -93,7 +103,7 @@ function lazily(container, steps) {
     if (run) timer = setTimeout(go);
   };
   stopWork.push(stop);
-  addEventListener("beforeprint", () => goUntil(Infinity));
+  finishWork.push(() => goUntil(Infinity));
   return (...values) => {
     stop();
     container.ariaBusy = "true";
