@@ -2,7 +2,9 @@
 
 import pytest
 
+from tests.browser.test_page import scores_are_the_pipelines
 from tests.helpers.browser import draw, opened_in_firefox
+from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.slow
 VERDICTS = "Array.from(document.querySelectorAll('article .verdict'), (v) => v.textContent)"
@@ -32,3 +34,9 @@ def test_a_drawing_is_answered_and_restored_from_its_address(page):
 def test_no_section_is_wider_than_a_phone(page):
     page.resize(390, 844)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.results
+def test_lenet5s_scores_are_the_pipelines(firefox):
+    with opened_in_firefox(firefox, ROOT) as page:
+        scores_are_the_pipelines(page, ROOT, "lenet5")

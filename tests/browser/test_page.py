@@ -808,6 +808,23 @@ def test_the_data_are_counted_and_averaged(page, root):
     assert int(first.get_attribute("value")) == np.flatnonzero(labels == 3)[0]
 
 
+def test_a_small_picture_has_the_pixels_of_its_test_image(page, root):
+    images = dataset.load_split(root / "data/raw/test").images
+    shown = page.locator("#data .image").evaluate_all(
+        """buttons => buttons.map((button) => {
+          const picture = button.querySelector("img");
+          const context = document.createElement("canvas").getContext("2d");
+          context.drawImage(picture, 0, 0);
+          const [wide, high] = [picture.naturalWidth, picture.naturalHeight];
+          const { data } = context.getImageData(0, 0, wide, high);
+          return [Number(button.value), [...data].filter((_, i) => i % 4 === 3)];
+        })"""
+    )
+    assert len(shown) > 20
+    for number, pixels in shown:
+        assert pixels == images[number].ravel().tolist()
+
+
 def neighbour_correlation(values):
     """Return the correlation of neighbouring pixels among those that are not all 0."""
     used = (values != 0).any(axis=0)
