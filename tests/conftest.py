@@ -31,7 +31,7 @@ metrics/ and the outputs of `make repro` on MNIST. With another params.yaml it f
 although the code is right. `make test` does not run it.
 """
 # Fixtures that run DVC, open a browser or fill a disk.
-LONG = {"fresh", "fresh_with_lenet5", "done", "chromium", "firefox", "disk"}
+LONG = {"fresh", "fresh_with_lenet5", "done", "chromium", "firefox", "shared", "disk"}
 opened = set()
 
 
@@ -158,10 +158,10 @@ def chromium():
         browser.close()
 
 
-@pytest.fixture
-def firefox(tmp_path):
+@pytest.fixture(scope="session")
+def firefox(tmp_path_factory):
     """Start the installed Firefox."""
     path = installed(("firefox-esr", "firefox"), "package `firefox-esr`")
-    browser = Firefox(path, tmp_path / "profile")
+    browser = Firefox(path, tmp_path_factory.mktemp("firefox") / "profile")
     yield browser
     browser.close()

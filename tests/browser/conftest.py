@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.helpers.browser import MNIST, opened
+from tests.helpers.browser import MNIST, opened, opened_in_firefox
 from tests.helpers.project import ROOT
 
 
@@ -15,10 +15,17 @@ def root(request):
     return ROOT
 
 
-@pytest.fixture(scope="module")
-def shared(chromium, root):
+BROWSERS = ["chromium", pytest.param("firefox", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=BROWSERS)
+def shared(request, root):
     """A page that all tests of the module share; each starts from its initial view."""
-    with opened(chromium, root) as page:
+    if request.param == "firefox":
+        with opened_in_firefox(request.getfixturevalue("firefox"), root) as page:
+            yield page
+        return
+    with opened(request.getfixturevalue("chromium"), root) as page:
         yield page
         assert page.seen == []  # after all tests of the module
 

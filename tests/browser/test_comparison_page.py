@@ -114,8 +114,9 @@ def test_the_pictures_are_the_test_images(project, section):
     images = dataset.load_split(project.root / "data/raw/test").images
     drawn = section.locator(".flips li").evaluate_all(
         """(items) => items.map((item) => {
-          const canvas = item.querySelector("canvas");
-          const data = canvas.getContext("2d").getImageData(0, 0, 8, 8).data;
+          const context = document.createElement("canvas").getContext("2d");
+          context.drawImage(item.querySelector("img"), 0, 0);
+          const data = context.getImageData(0, 0, 8, 8).data;
           return [Number(item.querySelector(".of").lastChild.textContent),
             Array.from(data.filter((_, i) => i % 4 === 3))];
         })"""

@@ -31,6 +31,17 @@ def opened(chromium, root, fragment="", name="index.html", **context):
     window.close()
 
 
+@contextmanager
+def opened_in_firefox(firefox, root):
+    """Open the page in Firefox, which must load nothing and log no error."""
+    firefox.resize()
+    firefox.goto((root / "report/index.html").as_uri())
+    firefox.seen.clear()  # the page itself
+    yield firefox
+    firefox.evaluate("0")  # all that was logged before has arrived
+    assert firefox.seen == []
+
+
 def wait_until(page, expression):
     """Wait until an expression is true; the page's policy forbids `wait_for_function`."""
     for _ in range(150):

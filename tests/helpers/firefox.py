@@ -9,11 +9,20 @@ import json
 import subprocess
 import threading
 import time
+from functools import partialmethod
 from itertools import count
 
 import aiohttp
 
 WAIT = 60  # seconds for an answer
+
+# The standard's names of keys: https://w3c.github.io/webdriver/#keyboard-actions
+KEYS = {
+    "Tab": "\ue004", "Enter": "\ue007", "Shift": "\ue008", "Escape": "\ue00c",
+    "Space": " ", "End": "\ue010", "Home": "\ue011", "ArrowLeft": "\ue012",
+    "ArrowUp": "\ue013", "ArrowRight": "\ue014", "ArrowDown": "\ue015",
+    "Delete": "\ue017",
+}  # fmt: skip
 
 
 class Firefox:
@@ -22,11 +31,9 @@ class Firefox:
     Args:
         path: The program.
         profile: A folder for its profile, which is created.
-        width: Of the page, in pixels.
-        height: Of the page, in pixels.
     """
 
-    def __init__(self, path, profile, width=1280, height=900):
+    def __init__(self, path, profile):
         profile.mkdir()
         command = (path, "--headless", "--remote-debugging-port=0", "--profile", profile)
         silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -48,8 +55,9 @@ class Firefox:
         self.send(
             "session.subscribe", events=["log.entryAdded", "network.beforeRequestSent"]
         )
-        self._page = self.send("browsingContext.getTree")["contexts"][0]["context"]
-        self.resize(width, height)
+        # The first window has no focus.
+        self._page = self.send("browsingContext.create", type="window")["context"]
+        self.resize()
 
     async def _connect(self, address):
         session = aiohttp.ClientSession()
@@ -70,13 +78,14 @@ class Firefox:
             answer = json.loads(await self._socket.receive_str())
             if answer.get("type") == "event":
                 text = answer["params"].get("text") or answer["params"]["request"]["url"]
-                self.seen.append(text)
+                if not text.startswith("data:"):
+                    self.seen.append(text)
             elif answer.get("id") == message["id"]:
                 if answer["type"] == "error":
                     raise RuntimeError(f"{message['method']}: {answer['message']}")
                 return answer["result"]
 
-    def resize(self, width, height):
+    def resize(self, width=1280, height=900):
         """Give the page another size, in pixels."""
         viewport = {"width": width, "height": height}
         self.send("browsingContext.setViewport", context=self._page, viewport=viewport)
@@ -96,45 +105,222 @@ class Firefox:
             time.sleep(0.1)
         raise TimeoutError(expression)
 
-    def evaluate(self, expression):
-        """Return the value of a JavaScript expression, which JSON must be able to hold."""
+    def evaluate(self, expression, argument=None):
+        """Return the value of a JavaScript expression, which JSON must be able to hold.
+
+        A function is called with the argument. Statements may only have a simple value.
+        """
+        program = f"{{ {expression} }}"
+        if ";" not in expression or "=>" in expression:
+            given = json.dumps(argument)
+            program = (
+                f"(async () => {{ const value = ({expression});\n"
+                f"const found = typeof value === 'function' ? value({given}) : value;"
+                "return JSON.stringify(await found) ?? 'null'; })()"
+            )
         answer = self.send(
             "script.evaluate",
-            expression=f"(async () => JSON.stringify(await ({expression})) ?? 'null')()",
+            expression=program,
             target={"context": self._page},
             awaitPromise=True,
             userActivation=True,
         )
         if answer["type"] == "exception":
             raise RuntimeError(answer["exceptionDetails"]["text"])
-        return json.loads(answer["result"]["value"])
+        value = answer["result"].get("value")
+        return value if program.startswith("{") else json.loads(value)
 
-    def draw(self, points):
-        """Press the mouse at the first point of the page, move through all, release it.
+    def locator(self, selector, **options):
+        """Return what Playwright calls a locator, with the part of it that tests use."""
+        return Locator(self, "[document]").locator(selector, **options)
 
-        Args:
-            points: Pairs of x and y, in pixels from the top left of what is in view.
-        """
-        moves = [{"type": "pointerMove", "x": int(x), "y": int(y)} for x, y in points]
-        down, up = ({"type": f"pointer{name}", "button": 0} for name in ("Down", "Up"))
-        actions = [moves[0], down, *moves[1:], up]
-        self._act({"type": "pointer", "id": "mouse", "actions": actions})
+    def get_by_role(self, role, *, name, exact):
+        """Return the headings with this text."""
+        assert (role, exact) == ("heading", True)
+        return Locator(self, "[document]").locator("h1, h2, h3, h4", text=name)
 
-    def press(self, *keys):
-        """Press and release each key; special keys have code points in the standard."""
-        strokes = (
-            {"type": f"key{way}", "value": k} for k in keys for way in ("Down", "Up")
-        )
-        self._act({"type": "key", "id": "keyboard", "actions": list(strokes)})
+    def get_by_text(self, text, *, exact):
+        """Return the elements that contain this text."""
+        assert not exact
+        return Locator(self, "[document]").locator("*", has_text=text)
+
+    @property
+    def keyboard(self):
+        """Where `press` presses a key, as in Playwright."""
+        return self
+
+    def press(self, key):
+        """Press and release a key, with Playwright's name for it: "a", "Shift+Home"."""
+        *held, last = (KEYS.get(part, part) for part in key.split("+"))
+        strokes = [("Down", each) for each in (*held, last)]
+        strokes += [("Up", each) for each in (last, *reversed(held))]
+        actions = [{"type": f"key{way}", "value": value} for way, value in strokes]
+        self._act({"type": "key", "id": "keyboard", "actions": actions})
+
+    @property
+    def mouse(self):
+        """The mouse, as in Playwright."""
+        return Mouse(self)
+
+    def wait_for_timeout(self, milliseconds):
+        """Wait."""
+        time.sleep(milliseconds / 1000)
+
+    @property
+    def url(self):
+        """The address."""
+        return self.evaluate("location.href")
+
+    def wait_for_url(self, pattern):
+        """Wait until the address has the pattern."""
+        self.until(f"/{pattern.pattern}/.test(location.href)")
+
+    def go_back(self):
+        """Go back in the history."""
+        self.send("browsingContext.traverseHistory", context=self._page, delta=-1)
+
+    def act_with_mouse(self, *actions):
+        """Perform actions of the standard's pointer."""
+        self._act({"type": "pointer", "id": "mouse", "actions": list(actions)})
 
     def _act(self, source):
         self.send("input.performActions", context=self._page, actions=[source])
 
     def close(self):
         """End the browser."""
+        self._run(self._socket.close())
         self._run(self._session.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
         self._process.terminate()
         self._process.wait(WAIT)
+
+
+class Mouse:
+    """Moves and presses."""
+
+    def __init__(self, page):
+        self._page = page
+        self.down = lambda: page.act_with_mouse({"type": "pointerDown", "button": 0})
+        self.up = lambda: page.act_with_mouse({"type": "pointerUp", "button": 0})
+
+    def move(self, x, y, steps=1):
+        """Move to a point of what is in view, in pixels; all steps end there."""
+        move = {"type": "pointerMove", "x": round(x), "y": round(y)}
+        self._page.act_with_mouse(*[move] * steps)
+
+
+class Locator:
+    """Elements of the page, which are looked up again each time.
+
+    Args:
+        page: The browser.
+        found: A JavaScript expression for the array of elements.
+    """
+
+    def __init__(self, page, found):
+        self._page, self._found = page, found
+
+    def locator(self, selector, *, text=None, has_text=None, has=None):
+        """Return those inside that match, and have a text or an element inside."""
+        selectors = selector.replace(":visible", "")
+        tests = ["each.checkVisibility()"] if selectors != selector else []
+        if text is not None:
+            tests.append(f"each.textContent.trim() === {json.dumps(text)}")
+        if has_text is not None:
+            tests.append(f"each.textContent.includes({json.dumps(has_text)})")
+        if has is not None:
+            tests.append(f"({has._found}).some((inner) => each.contains(inner))")
+        inside = f"each.querySelectorAll({json.dumps(selectors)})"
+        found = f"[...new Set(({self._found}).flatMap((each) => [...{inside}]))]"
+        condition = " && ".join(tests) or "true"
+        return Locator(self._page, f"{found}.filter((each) => {condition})")
+
+    def nth(self, index):
+        """Return one of them; from the end if the index is negative."""
+        return Locator(self._page, f"[({self._found}).at({index})].filter(Boolean)")
+
+    first = property(lambda self: self.nth(0))
+    last = property(lambda self: self.nth(-1))
+
+    def all(self):
+        """Return each of them."""
+        return [self.nth(index) for index in range(self.count())]
+
+    def evaluate_all(self, function):
+        """Return what a JavaScript function returns for the array of elements."""
+        return self._page.evaluate(f"({function})({self._found})")
+
+    def evaluate(self, function):
+        """Return what a JavaScript function returns for the only element."""
+        assert self.count() == 1, self._found
+        return self._page.evaluate(f"({function})(({self._found})[0])")
+
+    def count(self):
+        """Return their number."""
+        return self._page.evaluate(f"({self._found}).length")
+
+    def get_attribute(self, name):
+        """Return the value of an attribute."""
+        return self.evaluate(f"(each) => each.getAttribute('{name}')")
+
+    inner_text = partialmethod(evaluate, "(each) => each.innerText")
+    text_content = partialmethod(evaluate, "(each) => each.textContent")
+    input_value = partialmethod(evaluate, "(each) => each.value")
+    is_visible = partialmethod(evaluate, "(each) => each.checkVisibility()")
+    focus = partialmethod(evaluate, "(each) => each.focus()")
+    all_inner_texts = partialmethod(evaluate_all, "(all) => all.map((e) => e.innerText)")
+    all_text_contents = partialmethod(
+        evaluate_all, "(all) => all.map((e) => e.textContent)"
+    )
+    bounding_box = partialmethod(
+        evaluate,
+        """(each) => {
+          const { x, y, width, height } = each.getBoundingClientRect();
+          return { x, y, width, height };
+        }""",
+    )
+    scroll_into_view_if_needed = partialmethod(
+        evaluate,
+        "(each) => each.scrollIntoView({ block: 'center', behavior: 'instant' })",
+    )
+
+    def click(self):
+        """Click in the middle of the only element."""
+        self.scroll_into_view_if_needed()
+        box = self.bounding_box()
+        mouse = self._page.mouse
+        mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        mouse.down()
+        mouse.up()
+
+    check = uncheck = click
+
+    def press(self, key):
+        """Press a key while the only element has the focus."""
+        self.focus()
+        self._page.press(key)
+
+    def fill(self, text):
+        """Type a text instead of the value; move a slider there."""
+        if self.get_attribute("type") == "range":
+            self._set(text)
+            return
+        typed = f"document.execCommand('insertText', false, {json.dumps(text)})"
+        self.evaluate(f"(each) => {{ each.focus(); each.select(); {typed}; }}")
+
+    def select_option(self, value):
+        """Choose an option, by its value."""
+        self._set(value)
+        assert self.input_value() == value
+
+    def _set(self, value):
+        self.evaluate(
+            f"""(each) => {{
+              each.value = {json.dumps(value)};
+              for (const name of ["input", "change"]) {{
+                each.dispatchEvent(new Event(name, {{ bubbles: true }}));
+              }}
+            }}"""
+        )

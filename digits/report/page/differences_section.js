@@ -35,7 +35,7 @@ function flipItem({ classes }, [image, actual, before, after]) {
   const names = classes.map(isolated);
   const aside = actual !== before && actual !== after ? `, is ${names[actual]}` : "";
   return element("li", { className: "image" },
-    ...(isIncluded(image) ? [imageCanvas(pixelsOf(image))] : []),
+    ...(isIncluded(image) ? [thumbnail(pixelsOf(image))] : []),
     element("span", {}, `${names[before]} → ${names[after]}${aside}`),
     element("span", { className: "of" }, element("span", { className: "hidden" }, "test image "), String(image)));
 }

@@ -177,12 +177,12 @@ function onRedraw(draw, sized) {
 }
 
 /**
- * Functions that fill sections further down: they are called one at a time, once the first
- * sections are there.
+ * Functions that fill sections further down, once the first section is there.
  *
  * @type {(() => void)[]}
  */
 const waiting = [];
+const FILL = 100; // ms after which the page is drawn before more sections are filled
 
 /**
  * @param {string} id of a section, which may not be on the page
@@ -192,11 +192,18 @@ function fillLater(id, fill) {
   if (document.getElementById(id)) waiting.push(fill);
 }
 
+/** @param {number} end the time, in ms, after which no section is begun */
+function fillUntil(end) {
+  while (waiting.length && performance.now() < end) waiting.shift()?.();
+}
+
 function fillNext() {
-  waiting.shift()?.();
+  fillUntil(performance.now() + FILL);
   if (waiting.length) setTimeout(fillNext);
   else document.documentElement.dataset.ready = "";
 }
+
+addEventListener("beforeprint", () => fillUntil(Infinity));
 
 /**
  * Scroll to a section, and move the focus to its heading for screen readers.
@@ -207,7 +214,7 @@ function fillNext() {
 function goTo(id, behavior = "auto") {
   const section = document.getElementById(id);
   if (!section?.matches("section")) return;
-  while (waiting.length) waiting.shift()?.(); // or those above would move the section
+  fillUntil(Infinity); // or those above would move the section
   section.scrollIntoView({ behavior });
   section.querySelector("h2")?.focus({ preventScroll: true });
 }

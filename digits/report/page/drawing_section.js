@@ -55,7 +55,8 @@ function classify(pixels, caption, actual) {
 
 function classifyDrawing() {
   const { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
-  const grey = new Uint8Array(data.length / 4).map((_, i) => data[4 * i + 3]);
+  const grey = new Uint8Array(data.length / 4);
+  for (let i = 0; i < grey.length; i += 1) grey[i] = data[4 * i + 3];
   classify(toImageFormat(grey, canvas.height, canvas.width),
     `The input of the models, ${width}\u00a0×\u00a0${height}.`);
 }

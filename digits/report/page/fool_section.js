@@ -128,7 +128,7 @@ class FoolView {
     byId("fool-images").replaceChildren(
       foolFigure("Before", imageCanvas(shown.pixels), `${variant.name} says ${answers[0]}`),
       foolFigure("Difference", divergingCanvas(difference, level || 1),
-        level ? `×\u00a0${Math.round(BRIGHTEST / level)}; blue is brighter, orange darker` : "none"),
+        level ? `×\u00a0${Math.round(BRIGHTEST / level)}; blue is more ink, orange less` : "none"),
       foolFigure("After", imageCanvas(changed), `${variant.name} says ${answers[1]}`));
     byId("fool-result").textContent = foolText(variant, fooling, level, answers);
     byId("fool-models").replaceChildren(...foolable.map((each) =>

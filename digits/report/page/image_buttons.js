@@ -38,7 +38,7 @@ function imageButtons(container) {
     const buttons = images.slice(0, most).map((image) => {
       const { label, caption } = describe(image);
       const button = element("button", { type: "button", className: "image", title: label,
-        value: image, "aria-label": label, ariaPressed: "false" }, imageCanvas(pixelsOf(image)));
+        value: image, "aria-label": label, ariaPressed: "false" }, thumbnail(pixelsOf(image)));
       if (caption) button.append(element("span", {}, caption));
       return button;
     });

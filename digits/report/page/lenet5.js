@@ -40,26 +40,25 @@ function paddedImage(pixels) {
 const kernelSide = (kernel, pairs) => Math.sqrt(kernel.length / pairs);
 
 /**
- * The kernels of all outputs applied at one place, with the bias.
+ * Add the kernels of all outputs, applied at one place, to `sums`.
  *
+ * @param {Float64Array} sums (nOut)
  * @param {Maps} maps
- * @param {number} y
- * @param {number} x
+ * @param {number} corner the index of the place's first value
  * @param {Weights} kernel (side, side, nIn, nOut)
- * @param {Weights} bias (nOut)
- * @returns {Float64Array} (nOut)
+ * @param {number} side
  */
-function convolvedAt({ values, high, wide }, y, x, kernel, bias) {
-  const [nOut, nIn] = [bias.length, values.length / (high * wide)];
-  const side = kernelSide(kernel, nIn * nOut);
-  const sums = Float64Array.from(bias);
-  for (let i = 0; i < side * side * nIn; i += 1) {
-    const at = Math.floor(i / nIn);
-    const row = y + Math.floor(at / side);
-    const value = values[(row * wide + x + (at % side)) * nIn + (i % nIn)];
-    if (value) for (let n = 0; n < nOut; n += 1) sums[n] += value * kernel[i * nOut + n];
+function addConvolved(sums, { values, high, wide }, corner, kernel, side) {
+  const nOut = sums.length;
+  const nIn = values.length / (high * wide);
+  let weight = 0;
+  for (let row = 0; row < side; row += 1) {
+    const start = corner + row * wide * nIn;
+    for (let at = start; at < start + side * nIn; at += 1, weight += nOut) {
+      const value = values[at];
+      if (value) for (let n = 0; n < nOut; n += 1) sums[n] += value * kernel[weight + n];
+    }
   }
-  return sums;
 }
 
 /**
@@ -76,13 +75,13 @@ function convolution(maps, kernel, bias) {
   const side = kernelSide(kernel, nIn * nOut);
   const [rows, columns] = [high - side + 1, wide - side + 1];
   const activated = new Float64Array(rows * columns * nOut);
-  for (let y = 0; y < rows; y += 1) {
-    for (let x = 0; x < columns; x += 1) {
-      const sums = convolvedAt(maps, y, x, kernel, bias);
-      const to = (y * columns + x) * nOut;
-      for (let n = 0; n < nOut; n += 1) {
-        if (sums[n] > 0) activated[to + n] = Math.floor(sums[n]);
-      }
+  const sums = new Float64Array(nOut);
+  for (let place = 0; place < rows * columns; place += 1) {
+    const corner = (Math.floor(place / columns) * wide + (place % columns)) * nIn;
+    sums.set(bias);
+    addConvolved(sums, maps, corner, kernel, side);
+    for (let n = 0; n < nOut; n += 1) {
+      if (sums[n] > 0) activated[place * nOut + n] = Math.floor(sums[n]);
     }
   }
   return { values: activated, high: rows, wide: columns };
@@ -131,7 +130,8 @@ function pooled(maps) {
 function dense(values, weights, bias) {
   const sums = Float64Array.from(bias);
   values.forEach((value, i) => {
-    if (value) bias.forEach((_, n) => { sums[n] += value * weights[i * bias.length + n]; });
+    const start = i * sums.length;
+    if (value) for (let n = 0; n < sums.length; n += 1) sums[n] += value * weights[start + n];
   });
   return sums;
 }

@@ -120,8 +120,6 @@ function connectedParts(rows) {
  */
 function withoutLines(rows) {
   const columns = transposed(rows);
-  const edges = [rows[0], rows[rows.length - 1], columns[0], columns[columns.length - 1]];
-  if (!edges.some((edge) => edge.includes(true))) return rows;
   const left = transposed(withoutThinLines(columns));
   const cleared = withoutThinLines(left);
   const last = [rows.length - 1, rows[0].length - 1];

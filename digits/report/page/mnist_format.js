@@ -5,20 +5,24 @@
 const roundHalfUp = (value) => Math.floor(value + payload.image_format.half);
 
 /**
- * The matrix, a row for each cell, that averages nIn pixels over nOut cells.
+ * The matrix that averages nIn pixels over nOut cells: for each cell the first pixel that it
+ * covers, and the weights of this pixel and those that follow.
  *
  * @param {number} nIn
  * @param {number} nOut
- * @returns {number[][]}
+ * @returns {{ first: number, weights: number[] }[]}
  */
 function averagingMatrix(nIn, nOut) {
   const side = nIn / nOut;
-  return Array.from({ length: nOut }, (_, cell) =>
-    Array.from({ length: nIn }, (__, pixel) => {
-      const low = Math.max(cell * side, pixel);
-      const high = Math.min((cell + 1) * side, pixel + 1);
-      return Math.max(high - low, 0) / side;
-    }));
+  return Array.from({ length: nOut }, (_, cell) => {
+    const [start, end] = [cell * side, (cell + 1) * side];
+    const first = Math.floor(start);
+    const weights = [];
+    for (let pixel = first; pixel < Math.min(end, nIn); pixel += 1) {
+      weights.push((Math.min(end, pixel + 1) - Math.max(start, pixel)) / side);
+    }
+    return { first, weights };
+  });
 }
 
 /**
@@ -37,18 +41,31 @@ function centreOfMass(rows) {
   return [row / mass, column / mass];
 }
 
-/** @param {number[][]} rows */
-const maximum = (rows) => Math.max(...rows.map((row) => Math.max(...row)));
+/** @typedef {number[] | Uint8Array} Row grey values */
+
+/** @param {Row[]} rows */
+function maximum(rows) {
+  let most = 0;
+  for (const row of rows) {
+    for (let x = 0; x < row.length; x += 1) if (row[x] > most) most = row[x];
+  }
+  return most;
+}
 
 /**
  * The drawing without the lines from border to border.
  *
- * @param {number[][]} rows
- * @returns {number[][]}
+ * @param {Row[]} rows
+ * @returns {Row[]}
  */
 function linesRemoved(rows) {
   const least = payload.image_format.ink * maximum(rows);
-  const ink = rows.map((row) => row.map((value) => value > least));
+  /** @param {number} value */
+  const isInk = (value) => value > least;
+  const edges = [rows[0], rows[rows.length - 1],
+    rows.map((row) => row[0]), rows.map((row) => row[row.length - 1])];
+  if (!edges.some((edge) => edge.some(isInk))) return rows; // nothing can be such a line
+  const ink = rows.map((row) => Array.from(row).map(isInk));
   const kept = withoutLines(ink);
   return rows.map((row, y) => row.map((value, x) => (ink[y][x] && !kept[y][x] ? 0 : value)));
 }
@@ -56,22 +73,27 @@ function linesRemoved(rows) {
 /**
  * The smallest part that has all ink.
  *
- * @param {number[][]} rows
- * @returns {number[][]}
+ * @param {Row[]} rows
+ * @returns {Row[]}
  */
 function croppedToInk(rows) {
   const ink = payload.image_format.ink * maximum(rows);
-  /** @param {number} value */
-  const isInk = (value) => value > ink;
-  const top = rows.findIndex((row) => row.some(isInk));
-  const bottom = rows.findLastIndex((row) => row.some(isInk));
-  const left = Math.min(...rows.map((row) => row.findIndex(isInk)).filter((x) => x >= 0));
-  const right = Math.max(...rows.map((row) => row.findLastIndex(isInk)));
+  let [top, bottom, left, right] = [rows.length, 0, rows[0].length, 0];
+  rows.forEach((row, y) => {
+    for (let x = 0; x < row.length; x += 1) {
+      if (row[x] > ink) {
+        top = Math.min(top, y);
+        bottom = y;
+        left = Math.min(left, x);
+        right = Math.max(right, x);
+      }
+    }
+  });
   return rows.slice(top, bottom + 1).map((row) => row.slice(left, right + 1));
 }
 
 /**
- * @param {number[][]} rows
+ * @param {Row[]} rows
  * @param {number} high
  * @param {number} wide
  * @returns {number[][]} the same image, high × wide
@@ -79,10 +101,16 @@ function croppedToInk(rows) {
 function resized(rows, high, wide) {
   const down = averagingMatrix(rows.length, high);
   const across = averagingMatrix(rows[0].length, wide);
-  const half = down.map((weights) =>
-    rows[0].map((_, x) => weights.reduce((total, w, y) => total + (w && w * rows[y][x]), 0)));
-  return half.map((row) =>
-    across.map((weights) => weights.reduce((total, w, x) => total + (w && w * row[x]), 0)));
+  const half = down.map(({ first, weights }) => {
+    const total = new Float64Array(rows[0].length);
+    weights.forEach((weight, i) => {
+      const row = rows[first + i];
+      for (let x = 0; x < row.length; x += 1) total[x] += weight * row[x];
+    });
+    return total;
+  });
+  return half.map((row) => across.map(({ first, weights }) =>
+    weights.reduce((total, weight, i) => total + weight * row[first + i], 0)));
 }
 
 /**
@@ -96,8 +124,7 @@ function resized(rows, high, wide) {
 function toImageFormat(drawing, high, wide) {
   if (!drawing.some((value) => value > 0)) return null;
   const { box, centre_offset: centreOffset, centred } = payload.image_format;
-  const all = Array.from({ length: high }, (_, y) =>
-    Array.from(drawing.subarray(y * wide, (y + 1) * wide)));
+  const all = Array.from({ length: high }, (_, y) => drawing.subarray(y * wide, (y + 1) * wide));
   const ink = centred ? croppedToInk(linesRemoved(all)) : all;
   const sides = [ink.length, ink[0].length];
   const frame = [height, width];

@@ -88,8 +88,9 @@ const linearOf = (name) =>
  */
 function linearScores({ weights, offset }, pixels) {
   return Array.from(offset, (start, output) => {
+    const first = output * pixels.length;
     let score = start;
-    pixels.forEach((pixel, i) => { score += weights[output * pixels.length + i] * pixel; });
+    for (let i = 0; i < pixels.length; i += 1) score += weights[first + i] * pixels[i];
     return score;
   });
 }

@@ -71,7 +71,7 @@ function occlusionFigure(variant, pixels, falls) {
   const limit = Math.max(...falls.map(Math.abs)) || 1;
   return element("figure", {}, outlined(divergingCanvas(falls, limit), pixels),
     element("figcaption", {}, element("strong", {}, "Occlusion"),
-      ` Each patch was covered with black. The deepest blue means that without this patch, ${
+      ` The ink of each patch was removed. The deepest blue means that without this patch, ${
         answer} leads by ${limit.toPrecision(2)} less; orange, that it leads by more.`));
 }
 

@@ -136,9 +136,14 @@ function dataText(id) {
  * @returns {Promise<ArrayBuffer>}
  */
 async function inflate(text) {
-  const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Response(stream).arrayBuffer();
+  const letters = atob(text);
+  const packed = new Uint8Array(letters.length);
+  for (let i = 0; i < packed.length; i += 1) packed[i] = letters.charCodeAt(i);
+  const { writable, readable } = new DecompressionStream("deflate");
+  const writer = writable.getWriter();
+  writer.write(packed);
+  writer.close();
+  return new Response(readable).arrayBuffer();
 }
 
 /** @type {Payload} */

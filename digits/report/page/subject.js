@@ -60,10 +60,20 @@ function onSubject(keys, show) {
   onChange(["image", ...keys], show);
 }
 
+/**
+ * Functions that finish slow work at once.
+ *
+ * @type {(() => void)[]}
+ */
+const finishWork = [];
+addEventListener("beforeprint", () => {
+  for (const finish of finishWork) finish();
+});
+
 const SLICE = 8; // ms that a step of slow work may take from a frame
 
 /**
- * Work that is done while the page has time, in slices. Each call stops the one before.
+ * Work that is done in slices, once all sections are filled. Each call stops the one before.
  *
  * @template {unknown[]} T
  * @param {HTMLElement} container what it fills; it is busy meanwhile
@@ -73,22 +83,31 @@ const SLICE = 8; // ms that a step of slow work may take from a frame
 function lazily(container, steps) {
   /** @type {number | undefined} */
   let timer;
-  const stop = () => clearTimeout(timer);
+  /** @type {Generator<void, void> | null} */
+  let run = null;
+  const stop = () => {
+    clearTimeout(timer);
+    run = null;
+  };
+  /** @param {number} end the time, in ms, after which no step is begun */
+  const goUntil = (end) => {
+    while (run && performance.now() < end) {
+      if (run.next().done) {
+        stop();
+        container.ariaBusy = "false";
+      }
+    }
+  };
+  const go = () => {
+    if (!waiting.length) goUntil(performance.now() + SLICE);
+    if (run) timer = setTimeout(go);
+  };
   stopWork.push(stop);
+  finishWork.push(() => goUntil(Infinity));
   return (...values) => {
     stop();
     container.ariaBusy = "true";
-    const run = steps(...values);
-    const go = () => {
-      const end = performance.now() + SLICE;
-      while (performance.now() < end) {
-        if (run.next().done) {
-          container.ariaBusy = "false";
-          return;
-        }
-      }
-      timer = setTimeout(go);
-    };
+    run = steps(...values);
     timer = setTimeout(go);
   };
 }

@@ -43,7 +43,7 @@ function weightDirections({ names, rule }, n) {
 function showWeights(variant) {
   const { arrays: { weights, offset, scale } } = variant;
   const size = height * width;
-  const coef = Float64Array.from(weights, (weight, i) => weight * scale[i % size]);
+  const coef = new Float64Array(weights).map((weight, i) => weight * scale[i % size]);
   const limit = absoluteQuantile(coef, WEIGHTS_QUANTILE);
   showWeightImages(byId("weight-images"), coef, limit, variant);
   showColourScale(byId("weight-scale"), limit, weightDirections(variant, offset.length),
@@ -96,7 +96,7 @@ function weightsText({ arrays: { weights, offset, scale }, C }) {
   const unused = isUsed.filter((is, pixel) => !is && scale[pixel] === 1).length; // of a constant
   const constant = unused
     ? `${plural(unused, "pixel")} of ${formatCount(size)} never vary in training: their weight is 0. ` : "";
-  const coef = Float64Array.from(weights, (weight, i) => weight * scale[i % size]);
+  const coef = new Float64Array(weights).map((weight, i) => weight * scale[i % size]);
   const ofWeights = neighbourCorrelation(coef, isUsed);
   const ofPixels = neighbourCorrelation(imageBytes.subarray(0, SAMPLE * size), isUsed);
   if (ofWeights === null || ofPixels === null) return constant;
