@@ -18,8 +18,9 @@ faster than separate fits:
 A fit ends when the Newton decrement says that f is about TOLERANCE / √n above its minimum,
 relative to it (one-versus-rest: to the mean of the classes' minima). The standard error of
 an accuracy falls with √n, and what a fit leaves out must stay below it. Everything is
-computed in float64, so the last bits of a score, which depend on the processor, are far
-smaller than what would change an answer. docs/tuning.md has the measured differences.
+computed in float64, but nothing is rounded to a grid, and many iterations amplify rounding
+where C is large: scores may differ a little on another processor. docs/tuning.md has the
+measured differences.
 """
 
 import logging
