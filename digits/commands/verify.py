@@ -1,7 +1,8 @@
-"""Hash every result and every cache object again, and compare with dvc.lock.
+"""Hash every result in dvc.lock and its cache objects again, and compare.
 
 DVC trusts a cache object that is read-only, and a file whose time and size have not
-changed. This command reads every byte.
+changed. This command reads every byte of them. It does not read what only other commits
+use: run it again after `git checkout COMMIT` and `dvc checkout`.
 """
 
 import argparse
