@@ -1,4 +1,4 @@
-"""Hold DVC's locks while a command reads or changes what DVC has recorded.
+"""Open DVC, and hold its locks while a command reads or changes what it has recorded.
 
 DVC holds one lock while it reads and writes its files, and another file lists the results
 that the running stage will write: https://github.com/treeverse/dvc/pull/2584.
@@ -6,6 +6,7 @@ that the running stage will write: https://github.com/treeverse/dvc/pull/2584.
 
 import errno
 import logging
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +16,33 @@ from typing import Any
 from digits.errors import InputError
 
 log = logging.getLogger(__name__)
+
+
+@contextmanager
+def open_repo(root: Path | None = None) -> Iterator[Any]:
+    """Yield DVC's `Repo` of the project at `root`.
+
+    Args:
+        root: A folder of the project; None: the working folder.
+
+    Raises:
+        InputError: If DVC cannot use the database where it notes the hashes of files, as on
+            a full disk.
+    """
+    from dvc.config import Config  # noqa: PLC0415 (slow to import)
+    from dvc.dirs import site_cache_dir  # noqa: PLC0415
+    from dvc.repo import Repo  # noqa: PLC0415
+
+    try:
+        with Repo(root and str(root)) as repo:
+            yield repo
+    except sqlite3.Error as error:
+        settings = Config(Repo.find_dvc_dir(root and str(root)))["core"]
+        raise InputError(
+            f"DVC cannot write to {site_cache_dir(settings.get('site_cache_dir'))} "
+            f"({error}): free some disk space, or set DVC_SITE_CACHE_DIR to a folder on "
+            "another disk"
+        ) from error
 
 
 @contextmanager
@@ -31,11 +59,11 @@ def exclusive(root: Path, *, read_only: bool = False) -> Iterator[Any]:
     """
     from dvc.exceptions import DvcException  # noqa: PLC0415 (slow to import)
     from dvc.lock import make_lock  # noqa: PLC0415
-    from dvc.repo import Repo, lock_repo  # noqa: PLC0415
+    from dvc.repo import lock_repo  # noqa: PLC0415
     from dvc.rwlock import RWLOCK_LOCK, rwlock  # noqa: PLC0415
 
     try:
-        with Repo(str(root)) as repo, ExitStack() as stack:
+        with open_repo(root) as repo, ExitStack() as stack:
             hardlink = repo.config["core"].get("hardlink_lock", False)
             rwlock_path = rwlock_of(root)
             try:

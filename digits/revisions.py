@@ -20,6 +20,7 @@ from typing import Any
 from digits import paired, pipeline
 from digits.data import regular
 from digits.errors import InputError
+from digits.locks import open_repo
 from digits.metrics import METRICS
 from digits.paired import Comparison, Result
 
@@ -112,12 +113,11 @@ def repository() -> Iterator[Any]:
         InputError: If DVC fails.
     """
     from dvc.exceptions import DvcException  # noqa: PLC0415 (slow to import)
-    from dvc.repo import Repo  # noqa: PLC0415
     from dvc.scm import RevError  # noqa: PLC0415
 
     logging.getLogger("dvc").setLevel(logging.ERROR)  # what it warns of is raised here
     try:
-        with Repo() as repo:
+        with open_repo() as repo:
             yield repo
     except (DvcException, RevError) as error:
         raise InputError(" ".join(str(error).split())) from error

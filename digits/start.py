@@ -1,8 +1,22 @@
 """Start a program: `stages` and `digits.commands` call this before importing libraries."""
 
 import os
-import shutil
 import sys
+from types import TracebackType
+
+
+def _report(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """End without a traceback on Ctrl-C, before `cli.reporting` does so."""
+    if issubclass(kind, KeyboardInterrupt):
+        os._exit(130)  # as a shell reports it
+    sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _report
+
+import shutil  # noqa: E402 (slow to import, as the next ones)
 
 # On a full disk Python can leave a file of byte code truncated, and every later start then
 # fails: https://github.com/python/cpython/issues/126606
@@ -12,9 +26,9 @@ if shutil.disk_usage(__file__).free < 16 * 2**20:
 # pydantic searches all packages for plugins, which may change what it checks.
 os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
 
-from digits import memory
-from digits.errors import InputError
-from digits.memory import MIB
+from digits import memory  # noqa: E402
+from digits.errors import InputError  # noqa: E402
+from digits.memory import MIB  # noqa: E402
 
 
 def begin(status: int) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from digits.commands.compare import number
 from digits.errors import InputError, printable
+from digits.locks import open_repo
 from digits.metrics import METRICS
 from digits.pipeline import refuse_foreign_repository
 
@@ -91,11 +92,10 @@ def base_revisions() -> set[str]:
         InputError: If DVC fails.
     """
     from dvc.exceptions import DvcException  # noqa: PLC0415 (slow to import)
-    from dvc.repo import Repo  # noqa: PLC0415
     from dvc.repo.experiments.utils import exp_refs  # noqa: PLC0415
 
     try:
-        with Repo() as repo:
+        with open_repo() as repo:
             queue = repo.experiments.celery_queue
             failed = (done.entry for done in queue.iter_failed())
             entries = (*queue.iter_active(), *queue.iter_queued(), *failed)

@@ -321,8 +321,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cli.complete_with(path, "FILE")
     output = parser.add_argument(
         "--output", type=Path, metavar="FILE",
-        help=f"the picture, a PNG file (default: report/{PICTURE} in a project, otherwise "
-        f"{PICTURE} here)",
+        help=f"the picture, a PNG file (default: report/{PICTURE} in the project that has "
+        f"the data, otherwise in the project here; without a project {PICTURE} here)",
     )  # fmt: skip
     cli.complete_with(output, "FILE")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
@@ -332,7 +332,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Read, draw, print, and return the exit status."""
+    """Read, print, draw, and return the exit status."""
     place = Place.of(arguments.path)
     if not place.path.exists():
         raise InputError(f"{place.path}: does not exist")
@@ -341,11 +341,7 @@ def main(arguments: argparse.Namespace) -> int:
         return 0
     picture = picture_path(place, arguments.output, force=arguments.force)
     found = read(place)
-    from digits.figures import class_samples  # noqa: PLC0415 (slow to import)
-
-    class_samples.draw(picture, found.data)
     print(*report(place, found), sep="\n")
-    print(f"\npicture: {picture}")
     if place.source is None:
         needed = [place.path]
         if place.path.is_file():
@@ -354,5 +350,15 @@ def main(arguments: argparse.Namespace) -> int:
         copy = shlex.join(["cp", "-r", *map(str, needed), f"{OWN}/"])
         print(f"\nTo use this data, put it into {OWN}/ of the project: {copy}")
     print("\nThe whole of params.yaml for this data:\n")
-    print(parameters(place, found), end="")
+    print(parameters(place, found), flush=True)
+    from digits.figures import class_samples  # noqa: PLC0415 (slow to import)
+
+    try:
+        class_samples.draw(picture, found.data)
+    except OSError as error:
+        raise InputError(
+            f"{picture}: cannot be written ({error.strerror}); permit it, or name another "
+            "file with --output"
+        ) from error
+    print(f"picture: {picture}")
     return 0

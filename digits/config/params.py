@@ -492,7 +492,7 @@ def schema() -> dict[str, Any]:
 _RULES = {
     "missing": "is missing",
     "union_tag_not_found": "model is missing",
-    "union_tag_invalid": f"model must be one of {', '.join(methods.NAMES)}",
+    "union_tag_invalid": f"must be one of {', '.join(methods.NAMES)}",
     "model_type": "must be a mapping of keys",
     "model_attributes_type": "must be a mapping of keys",
     "dict_type": "must be a mapping of keys",
@@ -515,6 +515,8 @@ _short.maxstring = _short.maxlong = _short.maxother = 80
 def _describe(error: ErrorDetails) -> list[str]:
     """Return a line for each mistake: the key, the rule and the value."""
     kind, value, loc = error["type"], error["input"], error["loc"]
+    if kind == "union_tag_invalid":
+        value, loc = value.get("model"), (*loc, "model")
     if kind == "variants":
         return error["msg"].splitlines()  # the lines name their keys
     # pydantic adds the chosen model to the path, and "[key]" for a key itself.
@@ -543,6 +545,9 @@ def _describe(error: ErrorDetails) -> list[str]:
         rule = f"{rule.rpartition(' ')[0]} {limit:.12g}"  # without a trailing .0
     elif kind == "too_long":
         rule = f"may have at most {error['ctx']['max_length']} entries"
+    elif kind == "union_tag_invalid":
+        near = difflib.get_close_matches(str(value), methods.NAMES, n=1)
+        got += f"; did you mean {near[0]!r}?" if near else ""
     elif kind in ("float_type", "int_type") and isinstance(value, str):
         got += _hint(value)
     return [f"{'.'.join(map(str, path)) or 'the whole file'}: {rule}{got}"]

@@ -183,7 +183,8 @@ def _read_folder(path: Path, ignored: Ignored, options: Options) -> Dataset:
     raise InputError(
         f"{path}: has no npz, npy, CSV, Parquet, MATLAB or HDF5 file, no "
         f"{IDX_NAMES['x_train']}[.gz], no archive, and no folder train with a folder of "
-        "images for each class"
+        "images for each class; put images into a folder for each class, as in cat/1.png, "
+        "or list them in a labels.csv, as in 1.png,cat"
     )
 
 

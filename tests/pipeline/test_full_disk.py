@@ -183,6 +183,17 @@ def ours(root):
     return {name: content for name, content in held if not name.endswith(".tmp")}
 
 
+@pytest.mark.parametrize("command", ["verify", "compare", "experiments --all"])
+def test_dvc_without_space_for_its_notes_is_one_line(done, disk, monkeypatch, command):
+    disk.leave(0)
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(disk.folder))
+    result = done.run("python", "-m", "digits", *command.split(), check=False)
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"error: DVC cannot write to {disk.folder} (")
+    assert result.stderr.count("\n") == 1
+    assert "free some disk space" in result.stderr
+
+
 @pytest.mark.hard
 def test_dvc_repro_continues_when_there_is_space(fresh, done, disk):
     project = fresh.copy(disk.folder / "project")

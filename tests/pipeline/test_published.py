@@ -415,7 +415,7 @@ def test_damage_is_found_and_repaired(ran):
     assert found.returncode == 1
     assert found.stdout.count("damaged") == 3
     assert "published/data/models/one_hot.npz  (made by train@one_hot)" in found.stdout
-    assert "digits verify --fix --in published" in found.stdout
+    assert "to repair it: `digits verify --fix --in published`\n" in found.stdout
     ran.run("python", "-m", "digits", "verify")  # those of the root are intact
     ran.run(*VERIFY, "--fix")
     assert (model.read_bytes(), metrics.read_bytes()) == whole

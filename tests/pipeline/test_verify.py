@@ -66,6 +66,7 @@ def test_a_damaged_result_is_found_and_repaired(done, project, path):
     assert found.returncode == 1
     assert all(line.startswith("damaged") for line in found.stdout.splitlines()[:-1])
     assert "/".join(path.split("/")[:2]) in found.stdout
+    assert "to repair it: `digits verify --fix`, or `make verify FIX=1`\n" in found.stdout
     assert "repaired" in project.run(*VERIFY, "--fix").stdout
     assert (project.root / path).read_bytes() == (done.root / path).read_bytes()
     assert not project.run("git", "status", "--porcelain").stdout

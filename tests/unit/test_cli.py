@@ -35,6 +35,15 @@ STAGE = textwrap.dedent("""
     cli.run(main, "a stage that never ends")
 """)
 
+IMPORTED = textwrap.dedent("""
+    import signal
+    import time
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # as above
+    print("begun", flush=True)
+    time.sleep(30)
+""")
+
 # What DVC does, as a stage sees it.
 DVC = textwrap.dedent("""
     import json, os, subprocess, sys
@@ -69,6 +78,18 @@ def test_a_stopped_stage_removes_its_temporary_files(folder, how, status):
     stage.communicate(timeout=10)
     assert stage.returncode == status
     assert is_tidy(folder)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["stages.train line", "digits predict x.png"],
+)
+def test_ctrl_c_while_libraries_are_imported_prints_nothing(tmp_path, command):
+    (tmp_path / "numpy.py").write_text(IMPORTED)  # found before the real one
+    process = start(tmp_path, [sys.executable, "-m", *command.split()])
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=10) == ("", "")
+    assert process.returncode == 130
 
 
 @pytest.mark.slow

@@ -531,6 +531,7 @@ REFUSED = {
     "MATLAB, HDF5: a damaged file": lambda root: svhn(root) or (root / "train_32x32.mat").write_bytes((root / "train_32x32.mat").read_bytes()[:300]),
     "MATLAB, HDF5: arrays of other names": lambda root: scipy.io.savemat(root / "own.mat", {"a": TRAIN.images, "b": TRAIN.labels}),
     "nothing that is known": lambda root: (root / "photo.rar").touch(),
+    "images without folders of classes and without `labels.csv`": lambda root: Image.new("L", (4, 4)).save(root / "1.png"),
 }  # fmt: skip
 
 

@@ -57,8 +57,6 @@ warnings:
 read with these parameters of `dataset`:
   test_share: 0.2  # there are no test images, so they are drawn from the training images
 
-picture: report/samples.png
-
 The whole of params.yaml for this data:
 
 dataset: {name: custom, source: data/own/mine, test_share: 0.2}
@@ -71,11 +69,24 @@ def test_it_prints_what_would_be_read_and_writes_only_the_picture(project, run):
     status, out = run("data/own/mine")
     assert status == 0
     assert out.startswith(SHOWN)
+    assert out.endswith("\n\npicture: report/samples.png\n")
     picture = project / "report/samples.png"
     assert files_in(project) == sorted([*before, picture])
     with Image.open(picture) as image:
         assert image.format == "PNG"
     assert run("data/own/mine")[0] == 0  # writes its own picture again
+
+
+def test_without_the_picture_it_prints_the_rest(project, run, caplog):
+    formats.competition(project / "data/own/mine")
+    (project / "report").touch()  # so it cannot be a folder
+    status, out = run("data/own/mine")
+    assert status == 1
+    assert out.startswith(SHOWN)
+    assert "picture" not in out
+    assert "report/samples.png: cannot be written (Not a directory)" in caplog.text
+    assert "or name another file with --output" in caplog.text
+    assert run("data/own/mine", "--output", "mine.png")[0] == 0
 
 
 def test_git_ignores_the_picture():
