@@ -18,7 +18,7 @@ INDEX_SETTINGS := %INDEX %INDEX_URL %INDEX_STRATEGY UV_INDEX_% %FIND_LINKS %ENDP
   %USE_FEATURE %USE_DEPRECATED %LINK_MODE UV_CONCURRENT_%
 unexport $(filter-out PYTHON $(INDEX_SETTINGS),$(filter PYTHON% PIP_% UV_%,$(.VARIABLES)))
 
-.PHONY: help setup environment environment-extra environment-hard repro test test-fast test-slow test-results test-exports test-reproduction \
+.PHONY: help setup environment environment-extra environment-hard repro test test-fast test-slow test-firefox test-results test-exports test-reproduction \
   test-processors test-hard audit check check-js verify format bench lock page screenshots clean
 
 help:  ## list the targets
@@ -103,10 +103,13 @@ test-fast: setup  ## run the tests that need neither DVC nor a browser (less tha
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 pytest --numprocesses auto --dist worksteal -m 'not (long or slow or hard or results)'
 
 test-slow: setup  ## run the slow tests on small generated data
-	pytest --numprocesses auto --dist worksteal -m 'slow and not (hard or results)'
+	pytest --numprocesses auto --dist worksteal -m 'slow and not (firefox or hard or results)'
+
+test-firefox: setup  ## run the tests of the report page in Firefox as well
+	pytest -m 'firefox and not results'
 
 test-results: repro  ## check the results on MNIST, and the numbers in README.md and docs/
-	pytest -m 'results and not hard'
+	pytest -m 'results and not (firefox or hard)'
 
 test-exports: repro environment-hard  ## check exported models on the test images of MNIST
 	pytest -m 'results and hard'

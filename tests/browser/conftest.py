@@ -15,7 +15,7 @@ def root(request):
     return ROOT
 
 
-BROWSERS = ["chromium", pytest.param("firefox", marks=pytest.mark.slow)]
+BROWSERS = ["chromium", pytest.param("firefox", marks=pytest.mark.firefox)]
 
 
 @pytest.fixture(scope="module", params=BROWSERS)

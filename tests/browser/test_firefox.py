@@ -1,4 +1,4 @@
-"""What needs a page of its own in Firefox; other tests share one, in both browsers."""
+"""What Firefox must do in every run of the slow tests; see also the marker `firefox`."""
 
 import pytest
 
@@ -29,6 +29,23 @@ def test_a_drawing_is_answered_and_restored_from_its_address(page):
     assert page.evaluate("digits.modelInput()") == drawn
     assert page.evaluate(VERDICTS) == answers
     page.seen.clear()  # the page itself
+
+
+def test_scores_are_those_of_the_pipeline(page, root):
+    for variant in page.evaluate("digits.variants"):
+        scores_are_the_pipelines(page, root, variant)
+
+
+def test_a_threshold_moves_with_the_keyboard(page):
+    page.evaluate("document.querySelector('#two-threshold-0').focus()")
+    before = page.evaluate("Number(document.querySelector('#two-threshold-0').value)")
+    text = page.locator("#two-result").inner_text()
+    for _ in range(40):
+        page.press("ArrowRight")
+    assert page.locator("#two-result").inner_text() != text
+    assert (
+        page.evaluate("Number(document.querySelector('#two-threshold-0').value)") > before
+    )
 
 
 def test_no_section_is_wider_than_a_phone(page):
