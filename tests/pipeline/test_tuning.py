@@ -25,7 +25,7 @@ from tests.helpers.project import Project, read_csv
 pytestmark = pytest.mark.slow
 
 TUNE = f"tuning/dvc.yaml:tune@{TUNING}"
-AGAIN = "other tunings than before; DVC has read the old ones"
+AGAIN = "other tunings than before; if this was `dvc repro tuning/dvc.yaml`, run it again"
 
 
 @pytest.fixture(scope="module")
