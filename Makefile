@@ -109,7 +109,7 @@ test-firefox: setup  ## run the tests of the report page in Firefox as well
 	pytest -m 'firefox and not results'
 
 test-results: repro  ## check the results on MNIST, and the numbers in README.md and docs/
-	pytest -m 'results and not (firefox or hard)'
+	pytest --numprocesses auto --dist loadfile -m 'results and not (firefox or hard)'
 
 test-exports: repro environment-hard  ## check exported models on the test images of MNIST
 	pytest -m 'results and hard'

@@ -1,4 +1,4 @@
-"""The everyday commands of DVC in three kinds of clones.
+"""The everyday commands of DVC, the most frequent ones in three kinds of clones.
 
 Each command must exit with 0, and only the stages that a change affects may run.
 """
@@ -42,14 +42,12 @@ def clone(team, root, *options):
     return project
 
 
-@pytest.fixture(params=["fresh", "with older results", "with autocrlf"])
+@pytest.fixture
 def colleague(request, team, tmp_path):
-    root = tmp_path / "a/project"
-    if request.param == "with autocrlf":
-        project = clone(team, root, "--config", "core.autocrlf=true")
-    else:
-        project = clone(team, root)
-    if request.param == "with older results":
+    kind = getattr(request, "param", "fresh")
+    options = ["--config", "core.autocrlf=true"] if kind == "with autocrlf" else []
+    project = clone(team, tmp_path / "a/project", *options)
+    if kind == "with older results":
         project.edit("multinomial_logistic, C: 1.0", "multinomial_logistic, C: 0.5")
         project.repro("--pull")
         project.run("git", "checkout", "--quiet", ".")
@@ -57,10 +55,16 @@ def colleague(request, team, tmp_path):
     return project
 
 
+in_each_kind_of_clone = pytest.mark.parametrize(
+    "colleague", ["fresh", "with older results", "with autocrlf"], indirect=True
+)
+
+
 def tracked_changes(project):
     return project.run("git", "status", "--porcelain").stdout.split("\n")[:-1]
 
 
+@in_each_kind_of_clone
 def test_a_clone_that_pulled_has_nothing_to_run_and_every_command_works(colleague):
     assert colleague.repro() == []
     assert tracked_changes(colleague) == []
@@ -81,6 +85,7 @@ def test_a_clone_that_pulled_has_nothing_to_run_and_every_command_works(colleagu
     colleague.run("python", "-m", "digits", "experiments")
 
 
+@in_each_kind_of_clone
 def test_a_value_is_changed_compared_committed_and_reverted(colleague):
     colleague.run("git", "switch", "--quiet", "--create", "cut")
     colleague.edit(*THRESHOLD)

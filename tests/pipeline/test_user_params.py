@@ -118,6 +118,8 @@ def test_the_quick_tests_pass_with_other_parameters(tmp_path, monkeypatch, chang
     project = copy(tmp_path / "copy", change)
     for name in [name for name in os.environ if name.startswith("PYTEST_")]:
         monkeypatch.delenv(name)  # the inner pytest must not see them
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # as in `make test-fast`
+        monkeypatch.setenv(name, "1")
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal"]
     command += ["-m", which, "--basetemp", str(tmp_path / "temporary")]
     result = project.run(*command, check=False)
