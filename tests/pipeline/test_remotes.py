@@ -44,6 +44,8 @@ class Gate:
             except OSError:  # closed at the end of the tests
                 return
             server = socket.create_connection(("127.0.0.1", self.to))
+            for end in (client, server):  # small packets are not kept back
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for pair in ((client, server), (server, client)):
                 threading.Thread(target=self._pass, args=pair, daemon=True).start()
 
