@@ -111,17 +111,17 @@ def test_a_failing_test_of_published_results_says_what_it_checks(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("change", "which"),
-    [(one_variant_more, LONG), (data_of_their_own, FAST)],
+    ("change", "which", "folder"),
+    [(one_variant_more, LONG, "tests/pipeline"), (data_of_their_own, FAST, "tests")],
 )
-def test_the_quick_tests_pass_with_other_parameters(tmp_path, monkeypatch, change, which):
+def test_the_quick_tests_pass_with_other_parameters(
+    tmp_path, monkeypatch, change, which, folder
+):
     project = copy(tmp_path / "copy", change)
     for name in [name for name in os.environ if name.startswith("PYTEST_")]:
         monkeypatch.delenv(name)  # the inner pytest must not see them
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # as in `make test-fast`
-        monkeypatch.setenv(name, "1")
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "worksteal"]
-    command += ["-m", which, "--basetemp", str(tmp_path / "temporary")]
+    command += [folder, "-m", which, "--basetemp", str(tmp_path / "temporary")]
     result = project.run(*command, check=False)
     assert result.returncode == 0, result.stdout[-20_000:]
     assert not project.run("git", "status", "--porcelain").stdout

@@ -26,6 +26,7 @@ import yaml
 from tests.helpers.dvc_yaml import STAGES
 from tests.helpers.project import ROOT, Project, generate, make, on_mnist
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 PYTHON = {
     "COLUMNS": "20",
     "FORCE_COLOR": "1",
@@ -103,25 +104,31 @@ def turkish(top: Path) -> dict[str, str]:
 
 
 def variations(top: Path) -> Iterator[Variation]:
-    """Yield the variations; write the files that some of them need to `top`."""
-    yield Variation("another clone")
-    threads = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    for n in (1, 2):
-        yield Variation(f"threads: {n}", environment=dict.fromkeys(threads, str(n)))
-    yield Variation("stages in another order", reverse=True)
-    yield Variation("a path with spaces, ä and ☃", folder="a path with spaces, ä and ☃")
+    """Yield the variations; write the files that some of them need to `top`.
+
+    Most combine several changes, because each run takes half a minute.
+    """
+    yield Variation("threads: 2", environment=dict.fromkeys(THREADS, "2"))
+    yield Variation(
+        "threads: 1; stages in another order; a path with spaces, ä and ☃",
+        folder="a path with spaces, ä and ☃",
+        environment=dict.fromkeys(THREADS, "1"),
+        reverse=True,
+    )
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     zone = {"TZ": "Pacific/Kiritimati"}
-    yield Variation("only ASCII, another time zone", environment=plain | zone)
-    yield Variation("Turkish", environment=turkish(top))
-    yield Variation("settings of Python", environment=PYTHON)
-    yield Variation("settings of libraries", environment=LIBRARIES)
-    yield Variation("settings of TensorFlow", environment=TENSORFLOW)
+    yield Variation(
+        "only ASCII; another time zone; settings of libraries",
+        environment=plain | zone | LIBRARIES,
+    )
+    yield Variation("Turkish; settings of Python", environment=turkish(top) | PYTHON)
     (top / "matplotlibrc").write_text("text.usetex: True\nfont.size: 20\n")
     (top / ".keras").mkdir()
     (top / ".keras/keras.json").write_text('{"floatx": "float64", "backend": "jax"}')
     home = {"MATPLOTLIBRC": str(top / "matplotlibrc"), "HOME": str(top)}
-    yield Variation("settings in files", environment=home)
+    yield Variation(
+        "settings of TensorFlow; settings in files", environment=TENSORFLOW | home
+    )
 
 
 def other_python(name: str, root: Path) -> Variation:
