@@ -152,7 +152,8 @@ def _experiment(
     }
     deps, other = (data.get("deps") or {} for data in (was, now))
     for path in other:
-        if path in deps and deps[path]["hash"] != other[path]["hash"]:
+        # The commit has no hash if nothing was run there.
+        if path in deps and deps[path]["hash"] not in (None, other[path]["hash"]):
             if PurePath(path).is_relative_to("data/own"):
                 changed["data/own"] = (None, None)
             elif not PurePath(path).is_relative_to("data") and path != "params.yaml":

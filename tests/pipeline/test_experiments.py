@@ -122,6 +122,14 @@ def test_one_variant_is_selected(shown, capsys):
     }
 
 
+def test_a_commit_without_results_has_no_other_code_or_data(shown, capsys):
+    missing = {"hash": None, "size": None}
+    shown[1]["data"]["deps"] = {"digits/models": missing, "data/own": missing}
+    other = {"digits/models": {"hash": "b"}, "data/own": {"hash": "b"}}
+    shown[1]["experiments"] = [experiment("first", data(VARIANTS, METRICS, other))]
+    assert run(capsys).splitlines()[1].split()[:2] == ["first", "nothing"]
+
+
 def test_a_long_change_is_cut_to_the_width_with_a_row_for_each_variant(capsys, shown):
     variants = copy.deepcopy(VARIANTS)
     for variant, block in variants.items():
