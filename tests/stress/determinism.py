@@ -106,7 +106,8 @@ def turkish(top: Path) -> dict[str, str]:
 def variations(top: Path) -> Iterator[Variation]:
     """Yield the variations; write the files that some of them need to `top`.
 
-    Most combine several changes, because each run takes half a minute.
+    Most combine several changes, because each run takes half a minute. No change may hide
+    another one: TensorFlow's variables would hide keras.json.
     """
     yield Variation("threads: 2", environment=dict.fromkeys(THREADS, "2"))
     yield Variation(
@@ -118,8 +119,8 @@ def variations(top: Path) -> Iterator[Variation]:
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     zone = {"TZ": "Pacific/Kiritimati"}
     yield Variation(
-        "only ASCII; another time zone; settings of libraries",
-        environment=plain | zone | LIBRARIES,
+        "only ASCII; another time zone; settings of TensorFlow",
+        environment=plain | zone | TENSORFLOW,
     )
     yield Variation("Turkish; settings of Python", environment=turkish(top) | PYTHON)
     (top / "matplotlibrc").write_text("text.usetex: True\nfont.size: 20\n")
@@ -127,7 +128,7 @@ def variations(top: Path) -> Iterator[Variation]:
     (top / ".keras/keras.json").write_text('{"floatx": "float64", "backend": "jax"}')
     home = {"MATPLOTLIBRC": str(top / "matplotlibrc"), "HOME": str(top)}
     yield Variation(
-        "settings of TensorFlow; settings in files", environment=TENSORFLOW | home
+        "settings of libraries; settings in files", environment=LIBRARIES | home
     )
 
 
