@@ -109,7 +109,8 @@ def test_a_failing_test_of_published_results_says_what_it_checks(tmp_path):
     assert result.stdout.count("results of this repository's own parameters") >= 2
 
 
-# The long tests of pages run no command in this folder, so `note` in conftest.py sees all they read.
+# The long tests of pages run no command in this folder, so `note` in conftest.py sees all
+# that they read.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "which", "folder"),
