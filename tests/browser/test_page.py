@@ -920,6 +920,56 @@ def test_print_and_forced_colours_lose_no_content(chromium, root):
             assert colour not in {"rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"}
 
 
+IS_LAID_OUT = "part => part.checkVisibility({ contentVisibilityAuto: true })"
+
+
+def test_sections_are_laid_out_when_they_are_near(chromium, root):
+    with opened(chromium, root, whole=False) as page:
+        far = page.locator("#unsure-table")
+        assert not far.evaluate(IS_LAID_OUT)
+        assert far.locator("td").count()  # it is filled
+        page.locator("#unsure").evaluate("section => section.scrollIntoView()")
+        wait_until(
+            page,
+            "document.querySelector('#unsure-table')"
+            ".checkVisibility({ contentVisibilityAuto: true })",
+        )
+
+
+@pytest.mark.parametrize("name", ["image", "unsure", "run"])
+def test_a_link_leads_to_its_section_and_it_stays_there(chromium, root, name):
+    with opened(chromium, root, whole=False) as page:
+        page.locator(f"nav a[href='#{name}']").click()
+        page.wait_for_timeout(300)
+        top = page.locator(f"#{name}").bounding_box()["y"]
+        last = page.evaluate("scrollY + innerHeight >= document.body.scrollHeight - 40")
+        assert top == pytest.approx(64, abs=4) or (last and 64 < top < 900)
+
+
+def test_a_page_that_is_loaded_again_shows_the_same_place(chromium, root):
+    with opened(chromium, root, whole=False) as page:
+        for _ in range(10):
+            page.mouse.wheel(0, 700)
+            page.wait_for_timeout(50)
+        section = page.evaluate(
+            "[...document.querySelectorAll('section')]"
+            ".find((part) => part.getBoundingClientRect().bottom > 100).id"
+        )
+        before = page.locator(f"#{section}").bounding_box()["y"]
+        page.reload()
+        page.locator("html[data-ready]").wait_for()
+        page.wait_for_timeout(500)
+        assert page.locator(f"#{section}").bounding_box()["y"] == pytest.approx(before, abs=4)
+
+
+def test_the_inspector_covers_the_window_from_every_section(chromium, root):
+    with opened(chromium, root, whole=False) as page:
+        page.locator("#classes button.image").first.click()
+        box = page.locator("#inspector").bounding_box()
+        assert (box["y"], box["height"]) == (0, 900)
+        assert page.locator("#inspector").evaluate(IS_LAID_OUT)
+
+
 # What is on the page when slow work is done; a busy part counts as empty.
 FILLED = """
 ["#classes tr", "#two-matrix button", "#many-matrix button", "#confusion-matrix button",

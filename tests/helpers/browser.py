@@ -9,11 +9,21 @@ import pytest
 MNIST = pytest.param("mnist", marks=pytest.mark.results)
 NONE = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
+LAY_OUT = "document.documentElement.dataset.whole = ''"
 
 
 @contextmanager
-def opened(chromium, root, fragment="", name="index.html", **context):
-    """Open the page without a network; its requests and errors are in `page.seen`."""
+def opened(chromium, root, fragment="", name="index.html", *, whole=True, **context):
+    """Open the page without a network; its requests and errors are in `page.seen`.
+
+    Args:
+        chromium: The browser.
+        root: The folder of the project.
+        fragment: Of the address.
+        name: Of the file.
+        whole: Whether to lay out all sections: the others have no `innerText`.
+        context: Settings of the browser's window.
+    """
     context = {"viewport": {"width": 1280, "height": 900}, **context}
     window = chromium.new_context(offline=True, reduced_motion="reduce", **context)
     page = window.new_page()
@@ -24,6 +34,8 @@ def opened(chromium, root, fragment="", name="index.html", **context):
     address = (root / "report" / name).as_uri()
     page.goto(address + fragment)
     page.locator("html[data-ready]").wait_for()
+    if whole:
+        page.evaluate(LAY_OUT)
     page.seen = [
         text for text in page.seen if text not in (address, address + fragment, "data:,")
     ]
@@ -36,6 +48,7 @@ def opened_in_firefox(firefox, root):
     """Open the page in Firefox, which must load nothing and log no error."""
     firefox.resize()
     firefox.goto((root / "report/index.html").as_uri())
+    firefox.evaluate(LAY_OUT)
     firefox.seen.clear()  # the page itself
     yield firefox
     firefox.evaluate("0")  # all that was logged before has arrived

@@ -89,11 +89,23 @@ function imageOfText(text) {
 }
 
 /**
+ * The colours that were asked for: each question makes the browser compute all styles.
+ *
+ * @type {Map<string, number[]>}
+ */
+const colours = new Map();
+onRedraw(() => colours.clear());
+
+/**
  * @param {string} name of a custom property of the style sheet
  * @returns {number[]} red, green, blue
  */
-const colourOf = (name) =>
-  getComputedStyle(document.documentElement).getPropertyValue(name).trim().split(" ").map(Number);
+function colourOf(name) {
+  const text = () => getComputedStyle(document.documentElement).getPropertyValue(name);
+  const colour = colours.get(name) ?? text().trim().split(" ").map(Number);
+  colours.set(name, colour);
+  return colour;
+}
 
 /**
  * Values from -limit to limit in a diverging colour map: negative ones in the colour

@@ -205,6 +205,15 @@ function fillNext() {
 
 addEventListener("beforeprint", () => fillUntil(Infinity));
 
+/** Give all sections their size: see the style sheet. */
+function layOutAll() {
+  document.documentElement.dataset.whole = "";
+}
+
+// The browser scrolls to where the reader was.
+const [visit] = performance.getEntriesByType("navigation");
+if (visit instanceof PerformanceNavigationTiming && visit.type !== "navigate") layOutAll();
+
 /**
  * Scroll to a section, and move the focus to its heading for screen readers.
  *
@@ -215,6 +224,7 @@ function goTo(id, behavior = "auto") {
   const section = document.getElementById(id);
   if (!section?.matches("section")) return;
   fillUntil(Infinity); // or those above would move the section
+  layOutAll();
   section.scrollIntoView({ behavior });
   section.querySelector("h2")?.focus({ preventScroll: true });
 }

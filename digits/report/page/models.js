@@ -30,6 +30,28 @@ const nameOf = (label) => isolated(payload.dataset.names[Number(label)]);
 
 /** @typedef {PayloadVariant & VariantData} Variant */
 
+/** @typedef {Pick<VariantData, "images" | "rowOf" | "actual">} Rows */
+
+/** @type {Map<string, Rows>} */
+const rowsByClasses = new Map();
+
+/**
+ * @param {number[]} classes of a variant
+ * @returns {Rows} the same for all variants of these classes
+ */
+function rowsOf(classes) {
+  const known = rowsByClasses.get(`${classes}`);
+  if (known) return known;
+  const images = Array.from(labels.keys()).filter((image) => classes.includes(labels[image]));
+  const rows = {
+    images,
+    rowOf: new Map(images.map((image, row) => [image, row])),
+    actual: Uint8Array.from(images, (image) => classes.indexOf(labels[image])),
+  };
+  rowsByClasses.set(`${classes}`, rows);
+  return rows;
+}
+
 /**
  * @param {PayloadVariant} variant
  * @returns {Variant}
@@ -39,15 +61,15 @@ function withData(variant) {
   const rule = DECISIONS[variant.decision];
   /** @param {string} part */
   const array = (part) => typedArray(`${name}/${part}`);
-  const images = Array.from(labels.keys()).filter((image) => classes.includes(labels[image]));
+  const { images, rowOf, actual } = rowsOf(classes);
   const weights = modelType ? payload.model_arrays[modelType] : [];
   return {
     ...variant,
     rule,
     names: classes.map(nameOf),
     images,
-    rowOf: new Map(images.map((image, row) => [image, row])),
-    actual: Uint8Array.from(images, (image) => classes.indexOf(labels[image])),
+    rowOf,
+    actual,
     predicted: /** @type {Uint8Array} */ (array("predicted")),
     mistakes: Array.from(array("mistakes")),
     arrays: Object.fromEntries(weights.map((part) =>
