@@ -24,8 +24,6 @@ from digits.config.params import Params, Variant
 from digits.data import dataset, files
 from digits.data.dataset import Split
 from digits.errors import InputError
-from digits.figures import plots
-from digits.figures.labels import plot_labels
 from digits.metrics import ScoreHistogram
 from digits.models import serialization
 from digits.models.base import Model, are_finite
@@ -216,6 +214,8 @@ def write_figures(
         variant: its name.
         of_margin: whether the histogram is one of margins.
     """
+    from digits.figures import plots  # noqa: PLC0415 (slow to import)
+
     plots.confusion(folder / "confusion.png", counts, classes, variant)
     plots.scores(
         folder / "scores.png",
@@ -240,6 +240,8 @@ def write_threshold_sweep(
         threshold: the one in use.
         variant: its name.
     """
+    from digits.figures import plots  # noqa: PLC0415 (slow to import)
+
     sweep = metrics.threshold_sweep(scores[:, 0], actual)
     files.write_csv(
         folder / "thresholds.csv",
@@ -288,7 +290,10 @@ def load_inputs(
 
 
 def main(params: Params, variant: str, root: Path) -> None:
-    """Load the model and the images, predict, write metrics, tables and figures."""
+    """Load the model and the images, predict, write metrics, tables and figures.
+
+    The line with the result comes before matplotlib is imported.
+    """
     chosen = params.variants[variant]
     model, split, names = load_inputs(variant, chosen, root)
     decision, thresholds = model.decision, chosen.evaluate.all_thresholds
@@ -315,6 +320,8 @@ def main(params: Params, variant: str, root: Path) -> None:
     write_mistakes(folder / "mistakes.csv", actual, predicted, of_classes)
     if not decision.has_single_score:
         histogram = drawn_histogram(scores, actual, len(model.classes))
+    from digits.figures.labels import plot_labels  # noqa: PLC0415 (slow to import)
+
     write_figures(
         figures,
         counts,
