@@ -111,7 +111,7 @@ test-firefox: setup  ## run the tests of the report page in Firefox as well
 test-results: repro  ## check the results on MNIST, and the numbers in README.md and docs/
 	pytest --numprocesses auto --dist loadfile -m 'results and not (firefox or hard)'
 
-test-exports: repro environment-hard  ## check exported models on the test images of MNIST
+test-exports: repro environment-hard  ## check exported models, and all types and kernels, on MNIST
 	pytest -m 'results and hard'
 
 test-reproduction: repro  ## check that the results equal those in Git (in a clean clone)

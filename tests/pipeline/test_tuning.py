@@ -179,6 +179,7 @@ NOTE = """    import time
 """
 
 
+@pytest.mark.hard
 def test_killed_at_random_no_fit_is_computed_twice_and_the_result_is_the_same(
     done, tmp_path
 ):

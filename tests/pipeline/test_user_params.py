@@ -111,7 +111,7 @@ def test_a_failing_test_of_published_results_says_what_it_checks(tmp_path):
 
 # The long tests of pages run no command in this folder, so `note` in conftest.py sees all
 # that they read.
-@pytest.mark.slow
+@pytest.mark.hard
 @pytest.mark.parametrize(
     ("change", "which", "folder"),
     [(one_variant_more, LONG, "tests/pipeline"), (data_of_their_own, FAST, "tests")],

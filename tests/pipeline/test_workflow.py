@@ -42,7 +42,7 @@ def test_only_the_job_that_runs_no_code_of_the_request_may_write():
 
 
 def test_code_of_a_fork_does_not_run_with_the_owners_rights():
-    assert set(WORKFLOW["on"]) == {"pull_request", "push"}
+    assert set(WORKFLOW["on"]) == {"pull_request", "push", "schedule"}
     assert "pull_request_target" not in TEXT
     assert "secrets" not in str(WORKFLOW)  # except in a comment
     checkouts = [step["with"] for step in STEPS if "checkout" in step.get("uses", "")]
@@ -56,11 +56,16 @@ def test_text_of_a_pull_request_does_not_become_a_script():
 
 
 def test_it_calls_the_targets_of_the_ci_script():
-    """Only `make setup` is a step of its own: DVC pulls before the pipeline runs."""
+    """It also sets up, before DVC pulls, and runs the longest tests every week."""
     makefile = (ROOT / "Makefile").read_text()
     target = re.compile(r"\bmake ([a-z-]+(?: [A-Z_]+=\d+)*)")
     called = set(target.findall("\n".join(SCRIPTS)))
-    assert called - {"setup"} == set(target.findall((ROOT / ".ci/run").read_text()))
+    stress = JOBS["stress"]
+    assert stress["if"] == "github.event_name == 'schedule'"
+    weekly = set(target.findall(str(stress["steps"])))
+    assert weekly == {"test-hard", "test-exports"}
+    in_script = set(target.findall((ROOT / ".ci/run").read_text()))
+    assert called - weekly - {"setup"} == in_script
     assert called >= {"check", "test", "repro", "test-reproduction", "test-results"}
     names = [name.split()[0] for name in called]
     assert all(re.search(rf"(?m)^{name}:", makefile) for name in names)
@@ -245,7 +250,7 @@ def test_a_variant_that_is_clearly_worse_fails_within_the_tolerance(done, tmp_pa
 
 @pytest.mark.parametrize("job", JOBS)
 def test_every_job_has_a_time_limit(job):
-    assert int(JOBS[job]["timeout-minutes"]) <= 60
+    assert int(JOBS[job]["timeout-minutes"]) <= (180 if job == "stress" else 60)
 
 
 @pytest.mark.hard

@@ -598,6 +598,7 @@ print(json.dumps(Z.argmax(axis=1).tolist()))
 """
 
 
+@pytest.mark.hard
 @pytest.mark.results
 @pytest.mark.parametrize("multi_class", ["one_vs_rest", "multinomial"])
 def test_no_thread_precision_or_kernel_changes_a_prediction_on_mnist(multi_class):
