@@ -71,7 +71,7 @@ def frames(page: Page, move: Callable[[], None]) -> list[float]:
 def open_cell(page: Page) -> None:
     """Show the images of the largest cell of the two-digit variant."""
     cells = page.locator("#two-matrix button")
-    counts = [int(text.replace(",", "")) for text in cells.all_inner_texts()]
+    counts = [int(text.replace(",", "")) for text in cells.all_text_contents()]
     cells.nth(counts.index(max(counts))).click()
     more = page.locator("#two-cell-images .more")
     if more.count():

@@ -76,7 +76,7 @@ def pipeline() -> Steps:
         clone_command = ["git", "clone", "--quiet", ROOT, clone]
         subprocess.run(clone_command, check=True)  # noqa: S603
         params = yaml.safe_load((clone / "params.yaml").read_text())
-        del params["variants"]["lenet5"]
+        del params["variants"]["lenet5"], params["tuning"]  # some are of LeNet-5
         (clone / "params.yaml").write_text(yaml.safe_dump(params))
         dvc = Path(sys.executable).parent / "dvc"
         environment = os.environ | {"PATH": f"{dvc.parent}:{os.environ['PATH']}"}
@@ -91,7 +91,6 @@ def pipeline() -> Steps:
             cwd=clone,
             env=environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
         )
         for line in process.stdout or ():
