@@ -959,7 +959,9 @@ def test_a_page_that_is_loaded_again_shows_the_same_place(chromium, root):
         page.reload()
         page.locator("html[data-ready]").wait_for()
         page.wait_for_timeout(500)
-        assert page.locator(f"#{section}").bounding_box()["y"] == pytest.approx(before, abs=4)
+        assert page.locator(f"#{section}").bounding_box()["y"] == pytest.approx(
+            before, abs=4
+        )
 
 
 def test_the_inspector_covers_the_window_from_every_section(chromium, root):
