@@ -63,7 +63,7 @@ def test_it_calls_the_targets_of_the_ci_script():
     stress = JOBS["stress"]
     assert stress["if"] == "github.event_name == 'schedule'"
     weekly = set(target.findall(str(stress["steps"])))
-    assert weekly == {"test-hard", "test-exports"}
+    assert {name.split()[0] for name in weekly} == {"test-hard", "test-exports"}
     in_script = set(target.findall((ROOT / ".ci/run").read_text()))
     assert called - weekly - {"setup"} == in_script
     assert called >= {"check", "test", "repro", "test-reproduction", "test-results"}
@@ -250,7 +250,7 @@ def test_a_variant_that_is_clearly_worse_fails_within_the_tolerance(done, tmp_pa
 
 @pytest.mark.parametrize("job", JOBS)
 def test_every_job_has_a_time_limit(job):
-    assert int(JOBS[job]["timeout-minutes"]) <= (180 if job == "stress" else 60)
+    assert int(JOBS[job]["timeout-minutes"]) <= 60
 
 
 @pytest.mark.hard
