@@ -131,5 +131,6 @@ for (const section of document.querySelectorAll("section[data-variant]")) {
   if (!(section instanceof HTMLElement)) continue;
   fillLater(section.id, () => showDifference(section, differences[Number(section.dataset.variant)]));
 }
+layOutAll(); // the browser itself follows this page's links
 if (location.hash) goTo(location.hash.slice(1), "instant");
 setTimeout(fillNext);
