@@ -39,9 +39,18 @@ def at(project, revision, path):
 
 @pytest.fixture(scope="module")
 def page(chromium, project):
-    with opened(chromium, project.root, name="comparison.html") as page:
+    with opened(chromium, project.root, name="comparison.html", whole=False) as page:
         yield page
         assert page.seen == []
+
+
+def test_a_link_leads_to_its_section_and_it_stays_there(page):
+    for link in page.locator("nav a").all():
+        link.click()
+        page.wait_for_timeout(200)
+        part = page.locator(f"section{link.get_attribute('href')}")
+        assert 0 < part.bounding_box()["y"] < 900
+    assert page.evaluate("document.documentElement.dataset.whole") == ""
 
 
 @pytest.fixture
