@@ -920,6 +920,21 @@ def test_print_and_forced_colours_lose_no_content(chromium, root):
             assert colour not in {"rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"}
 
 
+CENTRE = """canvas => {
+  const [x, y] = [canvas.width >> 1, canvas.height >> 1];
+  return Array.from(canvas.getContext("2d").getImageData(x, y, 1, 1).data);
+}"""
+
+
+def test_another_theme_draws_the_weights_in_its_colours(chromium, root):
+    with opened(chromium, root) as page:
+        weights = page.locator("#weights canvas").first
+        light = weights.evaluate(CENTRE)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_timeout(300)
+        assert weights.evaluate(CENTRE) != light
+
+
 IS_LAID_OUT = "part => part.checkVisibility({ contentVisibilityAuto: true })"
 
 
