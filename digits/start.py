@@ -1,5 +1,7 @@
 """Start a program: `stages` and `digits.commands` call this before importing libraries."""
 
+import atexit
+import gc
 import os
 import sys
 from types import TracebackType
@@ -32,7 +34,13 @@ from digits.memory import MIB  # noqa: E402
 
 
 def begin(status: int) -> None:
-    """Open the streams that are closed; exit with `status` if memory is too little."""
+    """Open the streams that are closed; exit with `status` if memory is too little.
+
+    Search for garbage less often, and not at the end: libraries have some 100,000 objects,
+    none of which is garbage.
+    """
+    gc.set_threshold(10_000)
+    atexit.register(gc.freeze)
     open_streams()
     try:
         memory.require(
