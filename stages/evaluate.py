@@ -7,7 +7,8 @@ writes  metrics/<variant>.json
         metrics/<variant>/mistakes.csv with a row per misclassified test image
         metrics/<variant>/figures/: plots of these; of a linear regression on two classes
             also the threshold sweep, as PNG and CSV
-        data/predictions/<variant>.npz: scores, predicted, actual, parameters
+        data/predictions/<variant>.npz: scores, predicted, actual, parameters, and
+        flipped_at: how small a change of all pixels flips the answer for each image
 """
 
 import logging
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digits import metrics
+from digits import metrics, robustness
 from digits.config import cli
 from digits.config.params import Params, Variant
 from digits.data import dataset, files
@@ -337,6 +338,7 @@ def main(params: Params, variant: str, root: Path) -> None:
         scores=scores,
         predicted=model.classes[predicted],
         actual=split.labels,
+        flipped_at=robustness.smallest_levels(model, split.images, thresholds),
         parameters=chosen.text("subset", "train", "evaluate"),
     )
 

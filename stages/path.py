@@ -29,8 +29,8 @@ from digits.models import logistic
 from digits.models.base import TrainingSet
 from digits.models.decision import Probabilistic, Sigmoid, Softmax
 from digits.models.training_log import TrainingLog
-from digits.report.linear_robustness import half_level
 from digits.report.regularisation import RegularisationPath, drawn_weights
+from digits.robustness.linear import half_level
 
 log = logging.getLogger(__name__)
 

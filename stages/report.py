@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from digits import robustness
 from digits.config import cli
 from digits.config.params import Params
 from digits.data import dataset, files
@@ -42,13 +43,13 @@ def load_predictions(
 
     Returns:
         `scores` (n_samples, n_outputs), `predicted` and `actual` (n_samples,), of the test
-        images of the model's classes.
+        images of the model's classes, and `flipped_at` (n_tried,) of the first of them.
 
     Raises:
         InputError: The file is missing or damaged, or was made from other images or with
             other parameters.
     """
-    names = ("scores", "predicted", "actual", "parameters")
+    names = ("scores", "predicted", "actual", "flipped_at", "parameters")
     try:
         arrays = files.read_npz(path, names)
     except (OSError, ValueError) as error:
@@ -59,7 +60,9 @@ def load_predictions(
     serialization.check_parameters(path, made_with, parameters, f"evaluate@{path.stem}")
     actual = labels[np.isin(labels, model.classes)]
     n_outputs = model.decision.n_outputs(len(model.classes))
-    scores, predicted = arrays["scores"], arrays["predicted"]
+    scores, predicted, flipped_at = (
+        arrays[name] for name in ("scores", "predicted", "flipped_at")
+    )
     sound = (
         scores.dtype == np.float64
         and scores.shape == (len(actual), n_outputs)
@@ -68,6 +71,9 @@ def load_predictions(
         and np.array_equal(arrays["actual"], actual)
         and np.isfinite(scores).all()
         and np.isin(predicted, model.classes).all()
+        and flipped_at.dtype == np.int16
+        and flipped_at.shape
+        == (robustness.n_tried(model.model_type, model.preprocess, len(actual)),)
     )
     if not sound:
         raise InputError(

@@ -93,6 +93,9 @@ def compute(name: str) -> dict[str, Any]:
         roots.append(f"digits.methods.{model}")
     if stage == "tune" and (paths := paths_of(model)):
         roots.append(paths)
+    elif stage == "evaluate":  # imports it by the type of the model
+        of_type = f"digits.robustness.{model}"
+        roots.append(of_type if _path(of_type) else "digits.robustness.linear")
     elif stage == "report":  # loads the models, and shows their summaries
         roots += [f"digits.methods.{model}" for model in methods.NAMES]
     modules = sorted(_closure(roots))

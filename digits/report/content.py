@@ -14,10 +14,11 @@ from digits.methods import lenet5
 from digits.models.base import Model
 from digits.models.decision import OneVsRest, Probabilistic
 from digits.models.linear import LinearModel
-from digits.report import notebook_results, packed_arrays, robustness, story
+from digits.report import notebook_results, packed_arrays, story
 from digits.report.calibration import Reliability, reliability
 from digits.report.regularisation import RegularisationPath
 from digits.report.result import Result
+from digits.robustness.levels import LEVELS
 from digits.thresholds import best_thresholds
 
 # The size of the images on the page, deflated. In base64 they grow by a third, and the rest
@@ -82,7 +83,7 @@ def payload(
         "variants": [
             variant(result, is_mnist=is_mnist)
             | {"only_right": story.only_right(result, results)}
-            | {"flips": flips(result, test)}
+            | {"flips": flips(result)}
             for result in results
         ],
     }
@@ -146,20 +147,23 @@ def variant(result: Result, *, is_mnist: bool) -> dict[str, Any]:
     return values
 
 
-def flips(result: Result, test: Split) -> dict[str, Any] | None:
-    """Count the answers that a small change of all pixels flips, as `robustness` does.
+def flips(result: Result) -> dict[str, Any] | None:
+    """Count the answers that a small change of all pixels flips.
 
     Args:
         result: The variant.
-        test: All test images.
 
     Returns:
-        None if the page cannot run the model.
+        As `Flips` in page/payload.js; None if the page cannot run the model.
     """
     if not isinstance(result.model, LinearModel | lenet5.LeNet5):
         return None
-    images = test.images[np.isin(test.labels, result.classes)]
-    return robustness.flips(result.model, images, result.thresholds)
+    return {
+        "images": len(result.flipped_at),
+        "levels": list(LEVELS),
+        "counts": [int((result.flipped_at <= level).sum()) for level in LEVELS],
+        "is_bound": isinstance(result.model, lenet5.LeNet5),
+    }
 
 
 def yes_counts(result: Result) -> list[dict[str, int]]:

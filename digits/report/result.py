@@ -25,6 +25,8 @@ class Result:
         scores: (n_samples, n_outputs) float64.
         actual: (n_samples,) labels.
         predicted: (n_samples,) labels.
+        flipped_at: (n_tried,) of the first images: the smallest change of all pixels that
+            flips the answer, as `robustness.smallest_levels` returns it.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Result:
     scores: np.ndarray
     actual: np.ndarray
     predicted: np.ndarray
+    flipped_at: np.ndarray
 
     @property
     def indices(self) -> tuple[np.ndarray, np.ndarray]:

@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from digits import robustness
 from digits.data import dataset
 from digits.data.dataset import Split
 from digits.methods import lenet5
 from digits.models import serialization
-from digits.report import robustness
+from digits.robustness.lenet5 import gradient_signs
+from digits.robustness.levels import pushed
 from tests.helpers.browser import (
     draw,
     opened,
@@ -87,7 +89,7 @@ def test_the_smallest_change_that_flips_an_answer_is_numpys(
         direction = np.reshape(found["direction"], image.shape)
         before, *after = (
             model.decision.predict(
-                model.scores(robustness.pushed(image, direction, level)[None]), thresholds
+                model.scores(pushed(image, direction, level)[None]), thresholds
             )[0]
             for level in (0, expected - 1, expected)
         )
@@ -144,13 +146,13 @@ def network(request, chromium, tmp_path_factory):
 @pytest.mark.slow
 def test_the_gradient_of_lenet5_is_numpys_in_each_sign(network):
     page, model, images = network
-    signs = robustness.gradient_signs(model, images)
+    signs = gradient_signs(model, images)
     for number, expected in enumerate(signs):
         found = page.evaluate(f"digits.fool('net', {number})")
         assert found["direction"] == expected.ravel().tolist()
         answer = model.scores(images[[number]]).argmax()
         for level in range(1, 256):
-            changed = robustness.pushed(images[[number]], expected, level)
+            changed = pushed(images[[number]], expected, level)
             if model.scores(changed).argmax() != answer:
                 break
         else:
@@ -318,7 +320,7 @@ def test_the_slider_changes_the_image_and_says_what_is_true(page, root, test_ima
     assert slider.input_value() == str(level)
     for tried in (level, level - 1, level + 2, 0):
         slider.fill(str(tried))
-        changed = robustness.pushed(images[4], direction, tried)
+        changed = pushed(images[4], direction, tried)
         after = int(model.scores(changed[None]).argmax())
         levels = f"{tried} grey level{'' if tried == 1 else 's'}"
         if tried == 0:
@@ -417,7 +419,7 @@ def test_each_part_is_there_only_with_a_model_for_it(chromium, tmp_path):
 def test_lenet5_is_fooled_on_mnist_as_in_numpy(chromium):
     images = dataset.load_split(ROOT / "data/raw/test").images[:20]
     model = serialization.load(ROOT / "data/models/lenet5.npz")
-    signs = robustness.gradient_signs(model, images)
+    signs = gradient_signs(model, images)
     levels = robustness.smallest_levels(model, images, ())
     with opened(chromium, ROOT) as page:
         for number in range(20):

@@ -4,6 +4,7 @@ from functools import cache
 
 import numpy as np
 
+from digits import robustness
 from digits.data import dataset
 from digits.data.dataset import DIGITS
 from digits.methods import lenet5
@@ -54,6 +55,7 @@ def result(name, decision, classes, split, seed=0):
         scores=scores,
         actual=kept.labels,
         predicted=model.classes[rule.predict(scores, thresholds)],
+        flipped_at=robustness.smallest_levels(model, kept.images, thresholds),
     )
 
 

@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from digits.data import dataset
 from digits.data.dataset import Dataset, Split
 from digits.errors import InputError
-from digits.report.linear_robustness import NEVER
 from digits.report.regularisation import RegularisationPath
+from digits.robustness.levels import NEVER
 from stages import path
 from tests.helpers.project import generate
 

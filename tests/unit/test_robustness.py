@@ -6,10 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from digits import robustness
 from digits.data.dataset import Split
 from digits.methods import lenet5
 from digits.models.decision import Softmax
-from digits.report import linear_robustness, robustness
+from digits.report import content
+from digits.robustness import lenet5 as gradient
+from digits.robustness import levels as changes
+from digits.robustness import linear
 from tests.helpers.pages import page_of, random_lenet5, result
 from tests.helpers.project import options
 
@@ -46,10 +50,10 @@ def test_half_of_the_answers_are_flipped_by_no_smaller_change(decision, monkeypa
     images = IMAGES[np.isin(SPLIT.labels, classes)]
     monkeypatch.setattr(robustness, "LEVELS", range(1, robustness.NEVER))
     levels = robustness.smallest_levels(each.model, images, ())
-    half = linear_robustness.half_level(each.model, images)
+    half = linear.half_level(each.model, images)
     assert (levels <= half).mean() >= 0.5 > (levels < half).mean()
     same = replace(each.model, coef=np.zeros_like(each.model.coef))
-    assert linear_robustness.half_level(same, images) == robustness.NEVER
+    assert linear.half_level(same, images) == robustness.NEVER
 
 
 def test_of_equal_scores_the_first_class_wins_in_the_change_as_well():
@@ -70,7 +74,7 @@ def test_of_equal_scores_the_first_class_wins_in_the_change_as_well():
 
 def test_pixels_stay_grey_values():
     image = np.array([0, 3, 250, 255], np.uint8)
-    changed = robustness.pushed(image, np.array([-1, 1, 1, 1], np.int8), 8)
+    changed = changes.pushed(image, np.array([-1, 1, 1, 1], np.int8), 8)
     assert changed.tolist() == [0, 11, 255, 255]
     assert changed.dtype == np.uint8
 
@@ -96,7 +100,7 @@ def smooth_logits(model, image):
 def test_the_gradient_of_lenet5_is_that_of_finite_differences(shape):
     model = random_lenet5(shape, seed=1, n_classes=4)
     images = np.random.default_rng(2).integers(1, 255, (2, *shape)).astype(np.uint8)
-    for image, signs in zip(images, robustness.gradient_signs(model, images), strict=True):
+    for image, signs in zip(images, gradient.gradient_signs(model, images), strict=True):
         logits = smooth_logits(model, image)
         second, first = np.argsort(logits)[-2:]
         differences = []
@@ -117,16 +121,18 @@ def test_the_gradient_of_lenet5_is_that_of_finite_differences(shape):
 def test_the_signs_of_the_gradient_do_not_depend_on_the_other_images():
     model = random_lenet5((28, 28), seed=1, n_classes=4)
     images = np.random.default_rng(3).integers(0, 256, (9, 28, 28)).astype(np.uint8)
-    together = robustness.gradient_signs(model, images)
+    together = gradient.gradient_signs(model, images)
     for i in range(9):
-        assert (robustness.gradient_signs(model, images[[i]])[0] == together[i]).all()
+        assert (gradient.gradient_signs(model, images[[i]])[0] == together[i]).all()
 
 
 def test_only_the_first_images_are_tried(monkeypatch):
-    monkeypatch.setitem(robustness.MOST_IMAGES, "linear", 7)
     each = result("some", "softmax", (0, 1, 2), SPLIT)
-    found = robustness.flips(each.model, IMAGES, ())
-    levels = robustness.smallest_levels(each.model, IMAGES[:7], ())
+    levels = robustness.smallest_levels(each.model, IMAGES, ())[:7]
+    monkeypatch.setitem(changes.MOST_IMAGES, "linear", 7)
+    tried = robustness.smallest_levels(each.model, IMAGES, ())
+    assert tried.tolist() == levels.tolist()
+    found = content.flips(replace(each, flipped_at=tried))
     assert found["images"] == 7
     assert found["counts"] == [int((levels <= level).sum()) for level in found["levels"]]
     assert found["is_bound"] is False
@@ -167,7 +173,7 @@ def test_the_sentences_are_chosen_by_the_counts(monkeypatch, counts, said, unsai
     )
     expected = iter(found)
     monkeypatch.setattr(
-        robustness, "flips",
+        content, "flips",
         lambda *_: {"images": 20, "levels": [1, 2, 4], "counts": next(expected),
                     "is_bound": False},
     )  # fmt: skip

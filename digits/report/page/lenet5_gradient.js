@@ -1,4 +1,4 @@
-// The gradient of LeNet-5 for its input, as in digits/report/robustness.py. Its sums are exact:
+// The gradient of LeNet-5 for its input, as in digits/robustness/lenet5.py. Its sums are exact:
 // what goes back through a layer is rounded to few bits. Rounding down counts as the identity.
 
 const GRADIENT_BITS = 20;

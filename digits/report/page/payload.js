@@ -84,7 +84,7 @@
  */
 
 /**
- * How many answers a change of all pixels flips, by `flips` in digits/report/robustness.py.
+ * How many answers a change of all pixels flips, by digits/robustness/.
  *
  * @typedef {object} Flips
  * @property {number} images the number of test images that were tried, the first ones

@@ -1,4 +1,4 @@
-// How small a change of all pixels flips a model's answer, as in digits/report/robustness.py.
+// How small a change of all pixels flips a model's answer, as in digits/robustness/.
 
 const BRIGHTEST = 255;
 

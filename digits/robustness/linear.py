@@ -16,9 +16,8 @@ from collections.abc import Callable
 import numpy as np
 
 from digits.models.base import flatten
-from digits.models.linear import BRIGHTEST, LinearModel
-
-NEVER = 256  # the level of an answer that no change flips
+from digits.models.linear import LinearModel
+from digits.robustness.levels import BRIGHTEST, NEVER
 
 
 def half_level(model: LinearModel, images: np.ndarray) -> int:
@@ -31,8 +30,7 @@ def half_level(model: LinearModel, images: np.ndarray) -> int:
     Returns:
         In whole grey levels.
     """
-    decide = model.decision.predict
-    is_flipped = flip_test(model.weights, model.offset, decide, images)
+    is_flipped = flip_test(model, images, ())
     rows = np.arange(len(images))
 
     def is_enough(level: int) -> bool:
@@ -42,28 +40,28 @@ def half_level(model: LinearModel, images: np.ndarray) -> int:
 
 
 def flip_test(
-    weights: np.ndarray,
-    offset: np.ndarray,
-    decide: Callable[[np.ndarray], np.ndarray],
-    images: np.ndarray,
+    model: LinearModel, images: np.ndarray, thresholds: tuple[float, ...]
 ) -> Callable[[np.ndarray, int], np.ndarray]:
     """Return a function that tells which answers a change of some levels flips.
 
     Args:
-        weights: (n_outputs, n_pixels).
-        offset: (n_outputs,).
-        decide: Turns scores into class indices.
+        model: The model.
         images: (n_samples, height, width) uint8.
+        thresholds: Of the decision.
 
     Returns:
         Takes row numbers and a level, and returns a bool for each row.
     """
-    X = flatten(images).astype(np.float64)
-    scores = X @ weights.T + offset
+    weights, X, scores = model.weights, flatten(images), model.scores(images)
+
+    def decide(scores: np.ndarray) -> np.ndarray:
+        return model.decision.predict(scores, thresholds)
+
     answers = decide(scores)
 
     def is_flipped(rows: np.ndarray, level: int) -> np.ndarray:
-        up, down = np.minimum(level, BRIGHTEST - X[rows]), np.minimum(level, X[rows])
+        pixels = X[rows].astype(np.float64)
+        up, down = np.minimum(level, BRIGHTEST - pixels), np.minimum(level, pixels)
         flipped = np.zeros(len(rows), bool)
         if len(weights) == 1:
             for sign in (1, -1):  # the score rises or falls by as much as it can

@@ -1,110 +1,42 @@
-"""How small a change of all pixels flips a model's answer.
+"""How small a change of all pixels flips an answer of LeNet-5: an upper bound.
 
-Each pixel changes by at most ε whole grey levels, and stays between 0 and 255. The page
-computes the same for one image, in perturbation.js, with the same directions and scores.
-
-Of a linear model, `linear_robustness` has the smallest ε.
-
-LeNet-5 is not linear, so its direction is a guess: the sign of the gradient of its second
+LeNet-5 is not linear, so the direction is a guess: the sign of the gradient of its second
 largest logit minus its largest one, as in Goodfellow, Shlens and Szegedy, "Explaining and
-harnessing adversarial examples", 2015. An ε that flips the answer in this direction is an
-upper bound of the smallest one.
+harnessing adversarial examples", 2015. A change that flips the answer in this direction is
+an upper bound of the smallest one.
 
 All scores are exact, and so is the gradient: what goes back through a layer is rounded to
 so few bits that the sums of the next one are exact. So each processor finds the same signs.
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import numpy as np
 
-from digits import parallel
 from digits.methods import lenet5
 from digits.methods.lenet5 import LeNet5
-from digits.models.linear import BRIGHTEST, LinearModel
-from digits.report import linear_robustness
-from digits.report.linear_robustness import NEVER
+from digits.robustness.levels import pushed
 
-LEVELS = (1, 2, 4, 8, 16, 32)  # the values of ε that are tried
-MOST_IMAGES = {"linear": 10_000, "lenet5": 500}  # less than a second of CPU time
 # Of what goes back through a layer. Its weights have 22 bits, and the longest sum has 400
 # terms: the 5 by 5 places of 16 maps.
 GRADIENT_BITS = 20
-BLOCK_ROWS = 250
 
 
-def flips(
-    model: LinearModel | LeNet5, images: np.ndarray, thresholds: tuple[float, ...]
-) -> dict[str, Any]:
-    """Count the images whose answer is flipped, for each of `LEVELS`.
-
-    Args:
-        model: The model.
-        images: (n_samples, height, width) uint8; only the first `MOST_IMAGES` are tried.
-        thresholds: Of the decision.
-
-    Returns:
-        As `Flips` in page/payload.js.
-    """
-    some = images[: MOST_IMAGES[model.model_type]]
-    levels = smallest_levels(model, some, thresholds)
-    return {
-        "images": len(some),
-        "levels": list(LEVELS),
-        "counts": [int((levels <= level).sum()) for level in LEVELS],
-        "is_bound": isinstance(model, LeNet5),
-    }
-
-
-def smallest_levels(
-    model: LinearModel | LeNet5, images: np.ndarray, thresholds: tuple[float, ...]
-) -> np.ndarray:
-    """Return (n_samples,) the smallest of `LEVELS` that flips each answer, or `NEVER`.
+def flip_test(
+    model: LeNet5,
+    images: np.ndarray,
+    thresholds: tuple[float, ...],  # noqa: ARG001 (as of a linear model)
+) -> Callable[[np.ndarray, int], np.ndarray]:
+    """Return a function that tells which answers a change of some levels flips.
 
     Args:
         model: The model.
         images: (n_samples, height, width) uint8.
-        thresholds: Of the decision.
+        thresholds: Of the decision: none.
+
+    Returns:
+        Takes row numbers and a level, and returns a bool for each row.
     """
-    find: Callable[[np.ndarray], np.ndarray]
-    if isinstance(model, LeNet5):
-        find = partial(_of_lenet5, model)
-    else:
-        decide = partial(model.decision.predict, thresholds=thresholds)
-        find = partial(_of_linear, model.weights, model.offset, decide)
-    blocks = parallel.map_row_blocks(
-        lambda rows: find(images[rows]), len(images), BLOCK_ROWS
-    )
-    return np.concatenate([np.empty(0, int), *blocks])
-
-
-def _try_levels(n_samples: int, is_flipped: Callable[[np.ndarray, int], Any]) -> np.ndarray:
-    """Return the first of `LEVELS` at which each answer is flipped.
-
-    Args:
-        n_samples: The number of images.
-        is_flipped: Called with the rows to try and a level; returns a bool for each row.
-    """
-    found = np.full(n_samples, NEVER)
-    for level in LEVELS:
-        rows = np.flatnonzero(found == NEVER)
-        found[rows[is_flipped(rows, level)]] = level
-    return found
-
-
-def _of_linear(
-    weights: np.ndarray,
-    offset: np.ndarray,
-    decide: Callable[[np.ndarray], np.ndarray],
-    images: np.ndarray,
-) -> np.ndarray:
-    is_flipped = linear_robustness.flip_test(weights, offset, decide, images)
-    return _try_levels(len(images), is_flipped)
-
-
-def _of_lenet5(model: LeNet5, images: np.ndarray) -> np.ndarray:
     answers = model.scores(images).argmax(axis=1)
     directions = gradient_signs(model, images)
 
@@ -112,19 +44,7 @@ def _of_lenet5(model: LeNet5, images: np.ndarray) -> np.ndarray:
         changed = pushed(images[rows], directions[rows], level)
         return np.not_equal(model.scores(changed).argmax(axis=1), answers[rows])
 
-    return _try_levels(len(images), is_flipped)
-
-
-def pushed(images: np.ndarray, directions: np.ndarray, level: int) -> np.ndarray:
-    """Return images whose pixels change by a level in their directions.
-
-    Args:
-        images: uint8, of any shape.
-        directions: -1, 0 or 1; of a shape that broadcasts to that of the images.
-        level: In grey values.
-    """
-    changed = images.astype(np.int16) + level * directions.astype(np.int16)
-    return changed.clip(0, BRIGHTEST).astype(np.uint8)
+    return is_flipped
 
 
 def gradient_signs(model: LeNet5, images: np.ndarray) -> np.ndarray:
