@@ -58,6 +58,10 @@ class HessianSampler:
         self.n_rows = max(ROWS_PER_HESSIAN, n_samples // ROW_FRACTION)
         self._max_rows = max(n_samples // MAX_ROW_FRACTION, ROWS_PER_HESSIAN)
 
+    def double_rows(self) -> None:
+        """Draw twice as many rows from now on, if there are enough."""
+        self.n_rows = min(2 * self.n_rows, self._max_rows)
+
     def grams(
         self, classes: Sequence[int], preconditioner: Preconditioner
     ) -> Iterator[np.ndarray]:

@@ -297,6 +297,8 @@ class _LogisticOptimizer:
         """Run phase 3."""
         self._switch_to_float64()
         every = np.ones(len(self.error), bool)
+        self.sampler.double_rows()  # M stays for many iterations from here on
+        self._sample_preconditioner(every)
         dtype: type = np.float32
         idle = 0
         while idle < ROUNDING_STEPS and not self._is_finished():
