@@ -17,7 +17,7 @@ import re
 import socket
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -488,7 +488,13 @@ class _Stop(BaseException):
     """Raised in a task that is cancelled."""
 
 
-def submit(client: Client, function: Callable[..., Any], *arguments: Any) -> Future:
+def submit(
+    client: Client,
+    function: Callable[..., Any],
+    *arguments: Any,
+    workers: Sequence[str] = (),
+    actor: bool = False,
+) -> Future:
     """Submit a task, which is stopped when its future is cancelled or the client ends.
 
     The worker refuses it unless it has the code of this process: it may have joined after
@@ -498,11 +504,22 @@ def submit(client: Client, function: Callable[..., Any], *arguments: Any) -> Fut
         client: The client.
         function: A function of a module, not of `__main__`, whose code would be sent.
         arguments: For the function; futures stand for their results.
+        workers: Addresses of the workers that may run it while one of them is there; none:
+            all.
+        actor: Whether the result stays on its worker, as a Dask actor.
     """
     assert function.__module__ != "__main__", function  # noqa: S101 (a mistake of ours)
     name = f"{function.__module__}.{function.__qualname__}"
+    where = {"workers": workers, "allow_other_workers": True} if workers else {}
     future: Future = client.submit(
-        _run, state(), function, *arguments, pure=False, key=f"{name}-{os.urandom(8).hex()}"
+        _run,
+        state(),
+        function,
+        *arguments,
+        pure=False,
+        key=f"{name}-{os.urandom(8).hex()}",
+        actor=actor,
+        **where,
     )
     return future
 
@@ -515,9 +532,23 @@ def _run(expected: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
     worker = get_worker()
     _never_pause(worker)
+    with explained(worker), stoppable(worker, worker.get_current_task()):
+        return function(*arguments)
+
+
+@contextmanager
+def explained(worker: Any) -> Iterator[None]:
+    """Raise what a client can show instead of what a function raises on a worker.
+
+    Args:
+        worker: The worker.
+
+    Raises:
+        StoppedError: `stoppable` has stopped the function.
+        InputError: An error of the machine, which is named.
+    """
     try:
-        with _stoppable(worker):
-            return function(*arguments)
+        yield
     except _Stop:
         raise StoppedError from None
     except InputError as error:
@@ -533,13 +564,17 @@ def _run(expected: str, function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 @contextmanager
-def _stoppable(worker: Any) -> Iterator[None]:
-    """Raise `_Stop` in this thread when its task is cancelled.
+def stoppable(worker: Any, key: Any) -> Iterator[None]:
+    """Raise `_Stop` in this thread when a task is cancelled or an actor is released.
 
     Dask only forgets a cancelled task that runs. A thread can be stopped in Python code, so
     the exception comes after a call of a library has returned.
+
+    Args:
+        worker: The worker.
+        key: Of the task or the actor.
     """
-    key, thread = worker.get_current_task(), threading.get_ident()
+    thread = threading.get_ident()
     ended, lock = threading.Event(), threading.Lock()
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
@@ -561,6 +596,28 @@ def _stoppable(worker: Any) -> Iterator[None]:
             raise_in(ctypes.c_ulong(thread), None)  # it may be on its way
 
 
+class _Watch:
+    """Looks whether there are workers, while a client waits.
+
+    Args:
+        client: The client.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._without = 0.0  # seconds that there has been no worker
+
+    def look(self) -> None:
+        """Count workers, each `PAUSE` seconds.
+
+        Raises:
+            InputError: The scheduler is gone, or no worker has been left for a minute.
+        """
+        self._without = 0.0 if _resume_workers(self._client) else self._without + PAUSE
+        if self._without >= WORKERS:
+            raise InputError(_no_worker(_address_of(self._client)))
+
+
 class Running:
     """Futures of `submit`; iterate to get each when it ends.
 
@@ -572,6 +629,7 @@ class Running:
         self._client = client
         self._ended: SimpleQueue[Future] = SimpleQueue()
         self._n_waiting = 0
+        self._watch = _Watch(client)
 
     def add(self, future: Future) -> None:
         """Add a future, also while others are yielded."""
@@ -585,14 +643,11 @@ class Running:
             InputError: The scheduler is gone; no worker has been left for a minute; a task
                 has lost several workers; or a worker has joined that has other code.
         """
-        without = 0.0  # seconds that there has been no worker
         while self._n_waiting:
             try:
                 future = self._ended.get(timeout=PAUSE)
             except Empty:
-                without = 0.0 if _resume_workers(self._client) else without + PAUSE
-                if without >= WORKERS:
-                    raise InputError(_no_worker(_address_of(self._client))) from None
+                self._watch.look()
                 continue
             try:
                 outcome = _outcome(self._client, future)
@@ -605,21 +660,67 @@ class Running:
 
 def _outcome(client: Client, future: Future) -> Any:
     """Return the result of a future that has ended, or the exception of its function."""
-    from distributed.scheduler import KilledWorker  # noqa: PLC0415 (an extra)
-
     try:
         return future.result(timeout=RESULT)
     except TimeoutError:
         raise
-    except (CancelledError, OSError) as error:  # those of a function are `InputError`
-        raise gone(client) from error
-    except KilledWorker as error:
-        raise InputError(
-            f"{error.allowed_failures + 1} workers ended while they computed the same task "
-            f"(the last was {error.last_worker.address}), as when memory is short there. "
-            "What is done is kept; give the workers more memory, and run this again"
-        ) from error
     except Exception as error:  # noqa: BLE001 (of the function; the caller raises it)
-        if isinstance(error, OtherCodeError) or type(error) is Exception:
-            check(client)  # names the worker, unless it has left
-        return error
+        return _of_function(client, error)
+
+
+def complete(client: Client, work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine in the event loop of the client; return its result.
+
+    Returns:
+        What the coroutine returns, or an `OtherCodeError` of a worker that has left.
+
+    Raises:
+        InputError: As for `Running`.
+        Exception: What a function on a worker raises.
+    """
+    watch = _Watch(client)
+    running = asyncio.run_coroutine_threadsafe(work, client.loop.asyncio_loop)
+    try:
+        while True:
+            try:
+                return running.result(PAUSE)
+            except TimeoutError:
+                watch.look()
+            except Exception as raised:  # noqa: BLE001 (of the function)
+                error = _of_function(client, raised)
+                if isinstance(error, OtherCodeError):
+                    return error
+                raise error from None
+    finally:
+        running.cancel()
+
+
+def _of_function(client: Client, error: Exception) -> Exception:
+    """Return an exception of a function on a worker.
+
+    Raises:
+        InputError: The exception means that something happened to the cluster.
+    """
+    from distributed.scheduler import KilledWorker  # noqa: PLC0415 (an extra)
+
+    if isinstance(error, CancelledError | OSError):  # those of a function are `InputError`
+        raise gone(client) from error
+    if isinstance(error, KilledWorker):
+        raise killed(error.allowed_failures + 1, error.last_worker.address) from error
+    if isinstance(error, OtherCodeError) or type(error) is Exception:
+        check(client)  # names the worker, unless it has left
+    return error
+
+
+def killed(n_lost: int, last: str) -> InputError:
+    """Return the error for a task that has lost several workers.
+
+    Args:
+        n_lost: How many.
+        last: The address of the last one.
+    """
+    return InputError(
+        f"{n_lost} workers ended while they computed the same task (the last was {last}), "
+        "as when memory is short there. What is done is kept; give the workers more "
+        "memory, and run this again"
+    )

@@ -1,24 +1,29 @@
 """Rows on the workers of a Dask cluster.
 
-The segments are divided into parts of consecutive ones, about as many as the workers have
-threads. Each part is a chain of tasks: an operation takes the part as the operation before
-has left it. Dask runs it where that is, and if its worker is lost, computes the chain again
-elsewhere. A part returns the sums of whole groups in the tree of all segments, so how the
-segments are divided changes no bit.
+The segments are divided into parts of consecutive ones. Each worker holds a part in a Dask
+actor: its share of the segments is that of its threads. For an operation each actor is
+called, which applies it to its segments in the worker's threads. It returns the sums of
+whole groups in the tree of all segments, so how these are divided changes no bit.
+
+The client keeps the operations that changed the segments since the last one that needed
+only their rows. If a worker is lost, another one opens its part and applies them again.
 
 Rows in a file that all workers see, with the same content, are mapped into memory there.
 Others are sent once, through the scheduler, which keeps them in its memory.
 """
 
+import asyncio
 import logging
+import math
 import warnings
-from collections.abc import Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from dataclasses import dataclass, fields, is_dataclass
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context, copy_context
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -27,6 +32,7 @@ from digits import cluster
 from digits.errors import InputError
 from digits.solvers.rows import (
     MAX_SEGMENTS,
+    Applied,
     Operation,
     Rows,
     Segment,
@@ -36,7 +42,8 @@ from digits.solvers.rows import (
     quiet,
 )
 
-GATHERED = 8  # parts whose sums are fetched at once, which bounds the client's memory
+AT_ONCE = 2**29  # bytes of sums that all parts may send at once; larger ones come in turn
+LOSSES = 4  # workers that may be lost with the same operation on a part
 
 Node = tuple[int, int, list[Any]]  # of `TreeSum`
 
@@ -98,16 +105,74 @@ def _mapped(
     return np.memmap(path, dtype, "r", offset, shape)
 
 
-@dataclass(frozen=True)
-class Part:
-    """Consecutive segments, and the sums of the operation that made them."""
+class Call(NamedTuple):
+    """An operation on all segments.
 
-    segments: tuple[Segment, ...]
-    nodes: list[Node]
+    Attributes:
+        number: Of the calls of a `DaskRows`, in their order.
+        kind: Whether it only sums; or gives segments, from those before or from fresh ones.
+        operation: The operation.
+        arguments: What it takes after the segment.
+    """
 
-    def __sizeof__(self) -> int:
-        """Return the bytes of all arrays: Dask asks before it moves a part."""
-        return _n_bytes(self)
+    number: int
+    kind: Literal["sum", "step", "fresh"]
+    operation: Operation | Summation
+    arguments: tuple[Any, ...]
+
+
+class HeldPart:
+    """Consecutive segments on a worker (a Dask actor).
+
+    Args:
+        segments: The segments, as they are opened.
+    """
+
+    def __init__(self, *segments: Segment) -> None:
+        from distributed import get_worker  # noqa: PLC0415 (an extra)
+
+        self._worker = get_worker()
+        self._key = self._worker.get_current_task()
+        self._pool = ThreadPoolExecutor(self._worker.state.nthreads)
+        self._opened = self._segments = segments
+        self._number, self._nodes = -1, list[Node]()  # of the last call
+
+    def apply(self, calls: Sequence[Call], most: float) -> list[Node] | None:
+        """Apply the calls that have not been applied; return the sums of the last one.
+
+        Args:
+            calls: In their order. The last one is the last that was applied, or a new one.
+            most: Bytes of the sums up to which they are returned; else None is.
+
+        Raises:
+            InputError: Not enough memory, or another error of this machine.
+            cluster.NotSeenError: The file with the rows is not there, or has changed.
+            cluster.StoppedError: The client has let go of this part.
+        """
+        _limit_blas()
+        with cluster.explained(self._worker):
+            for call in calls:
+                if call.number > self._number:
+                    self._apply(call)
+        return self._nodes if _n_bytes(self._nodes) <= most else None
+
+    def _apply(self, call: Call) -> None:
+        def apply(segment: Segment, context: Context) -> Applied:
+            return context.run(apply_in_context, segment)
+
+        def apply_in_context(segment: Segment) -> Applied:
+            with cluster.stoppable(self._worker, self._key), quiet():
+                applied: Any = call.operation(segment, *call.arguments)
+            return Applied(segment, applied) if call.kind == "sum" else applied
+
+        segments = self._opened if call.kind == "fresh" else self._segments
+        contexts = [copy_context() for _ in segments]  # the worker, for messages
+        applied = [*self._pool.map(apply, segments, contexts)]
+        total = TreeSum()
+        for segment, sums in applied:
+            total.add(segment.number, 1, sums)
+        self._segments = tuple(segment for segment, _ in applied)
+        self._number, self._nodes = call.number, total.nodes()
 
 
 def _n_bytes(value: Any) -> int:
@@ -115,9 +180,105 @@ def _n_bytes(value: Any) -> int:
         return value.nbytes
     if isinstance(value, tuple | list):
         return sum(map(_n_bytes, value))
-    if is_dataclass(value):
-        return sum(_n_bytes(getattr(value, field.name)) for field in fields(value))
-    return 64
+    return 8
+
+
+@cache
+def _limit_blas() -> None:
+    """Let each product of this process run in one thread, from now on."""
+    threadpool_limits(1, "blas")
+
+
+class _LostError(Exception):
+    """The worker of a part is lost."""
+
+
+class _Part:
+    """A part, as the client sees it. Its coroutines run in the client's event loop.
+
+    Args:
+        client: The client.
+        segments: The segments, or futures of them.
+        worker: The address of the worker that should hold it.
+    """
+
+    def __init__(self, client: Any, segments: Sequence[Any], worker: str) -> None:
+        self._client, self._segments, self._worker = client, segments, worker
+        self.was_lost = False
+        self._open([worker] if worker else [])
+
+    def _open(self, workers: Sequence[str] = ()) -> None:
+        """Open the part, on one of these workers if they are there."""
+        with warnings.catch_warnings(action="ignore"):  # Dask's, of the size of arguments
+            self._future = cluster.submit(
+                self._client, HeldPart, *self._segments, workers=workers, actor=True
+            )
+        release = self._client.loop.add_callback, self._client.cancel, [self._future]
+        weakref.finalize(self, *release).atexit = False  # Dask's calls hold the actor
+        self._actor: Any = None
+        self._number = -1  # of the last call whose answer came
+
+    async def ask(self, calls: Sequence[Call], most: float) -> list[Node] | None:
+        """Let the worker apply calls, as `HeldPart.apply` does; if it is lost, another one.
+
+        Args:
+            calls: All that have changed segments since the last fresh ones, and perhaps
+                one that sums.
+            most: As for `HeldPart.apply`.
+
+        Raises:
+            InputError: `LOSSES` workers are lost.
+            Exception: What an operation raises.
+        """
+        for _ in range(LOSSES):
+            try:
+                return await self._ask(calls, most)
+            except (_LostError, cluster.OtherCodeError) as error:
+                self.was_lost = True
+                self._open()
+                if isinstance(error, cluster.OtherCodeError):
+                    raise
+        raise cluster.killed(LOSSES, self._worker)
+
+    async def _ask(self, calls: Sequence[Call], most: float) -> list[Node] | None:
+        try:
+            if self._actor is None:
+                self._actor = await self._future
+                self._worker = self._actor._address  # noqa: SLF001 (there is no other way)
+            todo = [call for call in calls[:-1] if call.number > self._number]
+            nodes = await self._answer([*todo, calls[-1]], most)
+        except cluster.OtherCodeError:
+            raise
+        except cluster.StoppedError as error:
+            raise _LostError from error
+        except RuntimeError as error:
+            if self._future.status == "error" and "Actor" in str(error):
+                raise _LostError from error
+            raise
+        self._number = calls[-1].number
+        return nodes
+
+    async def _answer(self, calls: Sequence[Call], most: float) -> list[Node] | None:
+        """Call the actor until it has answered, or its worker is lost."""
+        while True:
+            self._check()
+            with self._client.as_current():
+                answer = asyncio.ensure_future(self._actor.apply(calls, most))
+            try:
+                while not (await asyncio.wait([answer], timeout=cluster.PAUSE))[0]:
+                    self._check()
+                return await answer
+            except OSError:  # of the connection: of the worker, or only of this call
+                await asyncio.sleep(cluster.PAUSE)
+            finally:
+                answer.cancel()
+
+    def _check(self) -> None:
+        """Raise an exception if the scheduler has given up the worker."""
+        if self._future.status == "error":
+            raise _LostError
+        if self._future.status != "finished":
+            raise cluster.gone(self._client)
 
 
 class DaskRows(Rows):
@@ -141,34 +302,30 @@ class DaskRows(Rows):
         self.client, self.n_trips = client, 0
         self._X, self._y, self._borders = X.reshape(len(X), -1), y, borders(len(X))
         self._file = MappedRows.of(self._X)
-        self._opened: list[Any] = []
-        self._parts: list[Any] = []
+        self._sent: dict[int, Any] = {}  # futures of segments, if there is no file
+        self._parts: list[_Part] = []
+        self._workers: dict[str, int] = {}  # addresses, and the threads of each
+        self._log: list[Call] = []  # the steps since the last fresh one
         self._is_checked = False
-        self._open()
+        self._divide()
         if self._file:
             self._send_if_not_seen()
         self._is_checked = True
 
     def sum(self, operation: Summation, *arguments: Any) -> list[Any]:
         """Apply an operation to each segment; return the sums."""
-        return self._total(
-            [
-                cluster.submit(self.client, sum_part, part, operation, arguments)
-                for part in self._parts
-            ]
-        )
+        return self._total(Call(self.n_trips, "sum", operation, arguments))
 
     def step(self, operation: Operation, *arguments: Any, fresh: bool = False) -> list[Any]:
         """Apply an operation to each segment, and keep the results."""
         if fresh:
-            self._open()
-        self._parts = [
-            cluster.submit(self.client, apply_to_part, part, operation, arguments)
-            for part in self._parts
-        ]
-        return self._total(
-            [cluster.submit(self.client, nodes_of_part, part) for part in self._parts]
-        )
+            self._log.clear()
+            self._divide()
+        kind: Literal["step", "fresh"] = "fresh" if fresh else "step"
+        call = Call(self.n_trips, kind, operation, arguments)
+        total = self._total(call)
+        self._log.append(call)
+        return total
 
     def _send_if_not_seen(self) -> None:
         """Open the file everywhere; send the rows if a worker does not see it."""
@@ -176,43 +333,42 @@ class DaskRows(Rows):
             self.sum(_first_pixels)
         except cluster.NotSeenError as reason:
             log.info("%s: the images are sent", reason)
-            self._file = None
-            self._opened = []
-            self._open()
+            self._file, self._workers = None, {}
+            self._divide()
 
-    def _open(self) -> None:
-        """Begin new chains: of a file, as many as the workers have threads now."""
-        if self._file or not self._opened:
-            with warnings.catch_warnings(action="ignore"):  # Dask's, of the size of rows
-                self._opened = [
-                    cluster.submit(self.client, open_part, *arguments)
-                    for arguments in self._divided()
-                ]
-        self._parts = self._opened
+    def _divide(self) -> None:
+        """Divide the segments among the workers, if those have changed."""
+        workers = cluster.ask(self.client, self.client.nthreads)
+        workers = workers or self._workers or {"": 1}
+        if workers == self._workers and not any(part.was_lost for part in self._parts):
+            return
+        self._workers, self._parts = workers, []
+        n_segments, ends = len(self._borders) - 1, np.cumsum([*workers.values()])
+        edges = [0, *(int(n_segments * end // ends[-1]) for end in ends)]
+        for worker, edge in zip(workers, pairwise(edges), strict=True):
+            if segments := [self._segment(i, worker) for i in range(*edge)]:
+                self._parts.append(_Part(self.client, segments, worker))
 
-    def _divided(self) -> Iterator[tuple[Any, ...]]:
-        """Yield what `open_part` takes, for each part."""
-        n_segments = len(self._borders) - 1
-        n_threads = sum(cluster.ask(self.client, self.client.nthreads).values())
-        n_parts = min(max(1, n_threads), n_segments)
-        edges = [i * n_segments // n_parts for i in range(n_parts + 1)]
-        for a, b in pairwise(edges):
-            ends = self._borders[a : b + 1]
-            first, end = ends[0], ends[-1]
-            pixels = (
-                self._file.part(first, end)
-                if self._file
-                else np.ascontiguousarray(self._X[first:end])
-            )
-            yield a, ends, pixels, self._y[first:end]
+    def _segment(self, number: int, worker: str) -> Any:
+        """Return a segment; the future of one whose rows are sent, first to this worker."""
+        first, end = self._borders[number : number + 2]
+        if self._file:
+            return Segment(number, self._file.part(first, end), self._y[first:end])
+        if number not in self._sent:
+            rows = np.ascontiguousarray(self._X[first:end]), self._y[first:end]
+            with warnings.catch_warnings(action="ignore"):  # Dask's, of their size
+                self._sent[number] = cluster.submit(
+                    self.client, Segment, number, *rows, workers=[worker] if worker else ()
+                )
+        return self._sent[number]
 
-    def _total(self, futures: list[Any]) -> list[Any]:
+    def _total(self, call: Call) -> list[Any]:
         self.n_trips += 1
-        total = TreeSum()
         try:
-            for nodes in _in_order(self.client, futures):
-                for node in nodes:
-                    total.add(*node)
+            while True:
+                total = cluster.complete(self.client, self._gather([*self._log, call]))
+                if not isinstance(total, cluster.OtherCodeError):
+                    return total
         except cluster.NotSeenError as error:
             if not self._is_checked:
                 raise
@@ -220,89 +376,24 @@ class DaskRows(Rows):
                 f"{error}: it has changed, or this worker has joined since. Let all "
                 "workers see the same folder under this path, or none, and run this again"
             ) from error
+
+    async def _gather(self, calls: list[Call]) -> list[Any]:
+        """Apply calls to all parts; return the sums of the last one."""
+        most = AT_ONCE / len(self._parts)
+        asked = [asyncio.ensure_future(part.ask(calls, most)) for part in self._parts]
+        total = TreeSum()
+        try:
+            for part, answer in zip(self._parts, asked, strict=True):
+                nodes = await answer
+                if nodes is None:
+                    nodes = await part.ask(calls, math.inf)
+                for node in nodes or ():
+                    total.add(*node)
+        finally:
+            for answer in asked:
+                answer.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
         return total.total()
-
-
-def _in_order(client: Any, futures: list[Any]) -> Iterator[list[Node]]:
-    """Yield the results of futures in their order, some at a time."""
-    for first in range(0, len(futures), GATHERED):
-        some = futures[first : first + GATHERED]
-        running, found = cluster.Running(client), {}
-        for future in some:
-            running.add(future)
-        for future, outcome in running:
-            if isinstance(outcome, cluster.StoppedError):  # its worker let go of it
-                _retry(client, future)
-                running.add(future)
-                continue
-            if isinstance(outcome, Exception):
-                raise outcome
-            found[future.key] = outcome
-        for future in some:
-            yield found.pop(future.key)
-
-
-def _retry(client: Any, future: Any) -> None:
-    try:
-        future.retry()
-    except (OSError, TimeoutError, CancelledError) as error:
-        raise cluster.gone(client) from error
-
-
-def open_part(
-    number: int, ends: list[int], pixels: np.ndarray | MappedRows, y: np.ndarray
-) -> Part:
-    """Return a part whose first segment has this number (a task).
-
-    Args:
-        number: Of the first segment.
-        ends: Where each segment begins among all rows, and where the last one ends.
-        pixels: The rows of the part.
-        y: Theirs.
-    """
-    parts = [(a - ends[0], b - ends[0]) for a, b in pairwise(ends)]
-    segments = [
-        Segment(
-            number + i,
-            pixels.part(a, b) if isinstance(pixels, MappedRows) else pixels[a:b],
-            y[a:b],
-        )
-        for i, (a, b) in enumerate(parts)
-    ]
-    return Part(tuple(segments), [])
-
-
-def apply_to_part(part: Part, operation: Operation, arguments: tuple[Any, ...]) -> Part:
-    """Return the part that an operation gives, with its sums (a task)."""
-    _limit_blas()
-    total, segments = TreeSum(), []
-    for segment in part.segments:
-        with quiet():
-            applied = operation(segment, *arguments)
-        segments.append(applied.segment)
-        total.add(segment.number, 1, applied.sums)
-    return Part(tuple(segments), total.nodes())
-
-
-def sum_part(part: Part, operation: Summation, arguments: tuple[Any, ...]) -> list[Node]:
-    """Return the sums of an operation on a part (a task)."""
-    _limit_blas()
-    total = TreeSum()
-    for segment in part.segments:
-        with quiet():
-            total.add(segment.number, 1, operation(segment, *arguments))
-    return total.nodes()
-
-
-def nodes_of_part(part: Part) -> list[Node]:
-    """Return the sums of the operation that made a part (a task)."""
-    return part.nodes
-
-
-@cache
-def _limit_blas() -> None:
-    """Let each product of this process run in one thread, from now on."""
-    threadpool_limits(1, "blas")
 
 
 def _first_pixels(segment: Segment) -> tuple[Any, ...]:
