@@ -13,14 +13,18 @@ Others are sent once, through the scheduler, which keeps them in its memory.
 """
 
 import asyncio
+import ctypes
 import logging
 import math
+import pickle
 import warnings
 import weakref
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import Context, copy_context
-from functools import cache, lru_cache
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import replace
+from functools import cache, lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -30,6 +34,7 @@ from threadpoolctl import threadpool_limits
 
 from digits import cluster
 from digits.errors import InputError
+from digits.memory import MIB
 from digits.solvers.rows import (
     MAX_SEGMENTS,
     Applied,
@@ -45,7 +50,7 @@ from digits.solvers.rows import (
 AT_ONCE = 2**29  # bytes of sums that all parts may send at once; larger ones come in turn
 LOSSES = 4  # workers that may be lost with the same operation on a part
 
-Node = tuple[int, int, list[Any]]  # of `TreeSum`
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 log = logging.getLogger(__name__)
 
@@ -133,60 +138,76 @@ class HeldPart:
 
         self._worker = get_worker()
         self._key = self._worker.get_current_task()
-        self._pool = ThreadPoolExecutor(self._worker.state.nthreads)
+        self._n_more = self._worker.state.nthreads - 1  # threads but that of the actor
+        self._pool = ThreadPoolExecutor(max(1, self._n_more))
         self._opened = self._segments = segments
-        self._number, self._nodes = -1, list[Node]()  # of the last call
+        self._number, self._sums = -1, b""  # of the last call
 
-    def apply(self, calls: Sequence[Call], most: float) -> list[Node] | None:
+    def apply(self, calls: bytes, most: float) -> bytes | None:
         """Apply the calls that have not been applied; return the sums of the last one.
 
         Args:
-            calls: In their order. The last one is the last that was applied, or a new one.
+            calls: A pickled list of `Call`s in their order. The last one is the last that
+                was applied, or a new one.
             most: Bytes of the sums up to which they are returned; else None is.
+
+        Returns:
+            The nodes of a `TreeSum`, pickled.
 
         Raises:
             InputError: Not enough memory, or another error of this machine.
             cluster.NotSeenError: The file with the rows is not there, or has changed.
             cluster.StoppedError: The client has let go of this part.
         """
-        _limit_blas()
+        _prepare()
         with cluster.explained(self._worker):
-            for call in calls:
+            for call in pickle.loads(calls):  # noqa: S301 (as all that Dask sends)
                 if call.number > self._number:
                     self._apply(call)
-        return self._nodes if _n_bytes(self._nodes) <= most else None
+        return self._sums if len(self._sums) <= most else None
 
     def _apply(self, call: Call) -> None:
-        def apply(segment: Segment, context: Context) -> Applied:
-            return context.run(apply_in_context, segment)
-
-        def apply_in_context(segment: Segment) -> Applied:
-            with cluster.stoppable(self._worker, self._key), quiet():
-                applied: Any = call.operation(segment, *call.arguments)
-            return Applied(segment, applied) if call.kind == "sum" else applied
-
         segments = self._opened if call.kind == "fresh" else self._segments
-        contexts = [copy_context() for _ in segments]  # the worker, for messages
-        applied = [*self._pool.map(apply, segments, contexts)]
-        total = TreeSum()
-        for segment, sums in applied:
-            total.add(segment.number, 1, sums)
-        self._segments = tuple(segment for segment, _ in applied)
-        self._number, self._nodes = call.number, total.nodes()
+        todo, done = iter(segments), dict[int, Applied]()
 
+        def work() -> None:
+            with cluster.stoppable(self._worker, self._key), quiet():
+                for held in todo:
+                    segment = replace(held, pixels=held.pixels[:])  # maps them
+                    applied: Any = call.operation(segment, *call.arguments)
+                    if call.kind == "sum":
+                        applied = Applied(held, applied)
+                    segment = replace(applied.segment, pixels=held.pixels)
+                    done[held.number] = Applied(segment, applied.sums)
 
-def _n_bytes(value: Any) -> int:
-    if isinstance(value, np.ndarray):
-        return value.nbytes
-    if isinstance(value, tuple | list):
-        return sum(map(_n_bytes, value))
-    return 8
+        contexts = [copy_context() for _ in range(self._n_more)]  # get_worker() needs them
+        others = [self._pool.submit(context.run, work) for context in contexts]
+        try:
+            work()
+        finally:
+            wait(others)
+        for other in others:
+            other.result()
+        total, in_order = TreeSum(), sorted(done.items())
+        for number, applied in in_order:
+            total.add(number, 1, applied.sums)
+        self._segments = tuple(applied.segment for _, applied in in_order)
+        self._number, self._sums = call.number, pickle.dumps(total.nodes(), protocol=5)
 
 
 @cache
-def _limit_blas() -> None:
-    """Let each product of this process run in one thread, from now on."""
+def _prepare() -> None:
+    """Let each product of this process run in one thread, and keep memory for the next one.
+
+    Dask's nanny sets a variable for a process that gives memory back at once, so that each
+    operation got its arrays page by page. These are the values that glibc otherwise finds
+    itself; other libraries have no `mallopt`.
+    """
     threadpool_limits(1, "blas")
+    with suppress(AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, 32 * MIB)
+        mallopt(M_TRIM_THRESHOLD, 64 * MIB)
 
 
 class _LostError(Exception):
@@ -213,40 +234,49 @@ class _Part:
             self._future = cluster.submit(
                 self._client, HeldPart, *self._segments, workers=workers, actor=True
             )
-        release = self._client.loop.add_callback, self._client.cancel, [self._future]
-        weakref.finalize(self, *release).atexit = False  # Dask's calls hold the actor
+        cancel = partial(self._client.cancel, [self._future])
+        later = weakref.finalize(self, self._client.loop.add_callback, cancel)
+        later.atexit = False  # till then, what Dask has of calls may hold the actor
         self._actor: Any = None
         self._number = -1  # of the last call whose answer came
 
-    async def ask(self, calls: Sequence[Call], most: float) -> list[Node] | None:
+    async def ask(self, calls: Sequence[Call], last: bytes, most: float) -> Any:
         """Let the worker apply calls, as `HeldPart.apply` does; if it is lost, another one.
 
         Args:
             calls: All that have changed segments since the last fresh ones, and perhaps
                 one that sums.
+            last: A list of the last call, pickled.
             most: As for `HeldPart.apply`.
+
+        Returns:
+            The nodes of a `TreeSum`, or None.
 
         Raises:
             InputError: `LOSSES` workers are lost.
             Exception: What an operation raises.
         """
         for _ in range(LOSSES):
+            missing = [call for call in calls[:-1] if call.number > self._number]
+            todo = pickle.dumps([*missing, calls[-1]], protocol=5) if missing else last
             try:
-                return await self._ask(calls, most)
+                sums = await self._ask(todo, most)
             except (_LostError, cluster.OtherCodeError) as error:
                 self.was_lost = True
                 self._open()
                 if isinstance(error, cluster.OtherCodeError):
                     raise
+            else:
+                self._number = calls[-1].number
+                return sums and pickle.loads(sums)  # noqa: S301 (as all that Dask sends)
         raise cluster.killed(LOSSES, self._worker)
 
-    async def _ask(self, calls: Sequence[Call], most: float) -> list[Node] | None:
+    async def _ask(self, calls: bytes, most: float) -> bytes | None:
         try:
             if self._actor is None:
                 self._actor = await self._future
                 self._worker = self._actor._address  # noqa: SLF001 (there is no other way)
-            todo = [call for call in calls[:-1] if call.number > self._number]
-            nodes = await self._answer([*todo, calls[-1]], most)
+            return await self._answer(calls, most)
         except cluster.OtherCodeError:
             raise
         except cluster.StoppedError as error:
@@ -255,10 +285,8 @@ class _Part:
             if self._future.status == "error" and "Actor" in str(error):
                 raise _LostError from error
             raise
-        self._number = calls[-1].number
-        return nodes
 
-    async def _answer(self, calls: Sequence[Call], most: float) -> list[Node] | None:
+    async def _answer(self, calls: bytes, most: float) -> bytes | None:
         """Call the actor until it has answered, or its worker is lost."""
         while True:
             self._check()
@@ -379,15 +407,15 @@ class DaskRows(Rows):
 
     async def _gather(self, calls: list[Call]) -> list[Any]:
         """Apply calls to all parts; return the sums of the last one."""
-        most = AT_ONCE / len(self._parts)
-        asked = [asyncio.ensure_future(part.ask(calls, most)) for part in self._parts]
+        last, most = pickle.dumps(calls[-1:], protocol=5), AT_ONCE / len(self._parts)
+        asked = [asyncio.ensure_future(part.ask(calls, last, most)) for part in self._parts]
         total = TreeSum()
         try:
             for part, answer in zip(self._parts, asked, strict=True):
                 nodes = await answer
                 if nodes is None:
-                    nodes = await part.ask(calls, math.inf)
-                for node in nodes or ():
+                    nodes = await part.ask(calls, last, math.inf)
+                for node in nodes:
                     total.add(*node)
         finally:
             for answer in asked:
