@@ -46,6 +46,8 @@ SAME_SETUP = (
     "set up the same environment there, at the same commit (`make setup EXTRAS=cluster`), "
     "and start it again"
 )
+# What computes in a worker: each sets the threads of BLAS, for all of the process.
+ALONE = threading.Lock()
 # What carries tasks: with other versions, a message may not be understood.
 TRANSPORT = ("dask", "distributed", "msgpack", "cloudpickle", "tornado")
 

@@ -159,8 +159,8 @@ class HeldPart:
             cluster.NotSeenError: The file with the rows is not there, or has changed.
             cluster.StoppedError: The client has let go of this part.
         """
-        _prepare()
-        with cluster.explained(self._worker):
+        with cluster.ALONE, cluster.explained(self._worker):
+            _prepare()
             for call in pickle.loads(calls):  # noqa: S301 (as all that Dask sends)
                 if call.number > self._number:
                     self._apply(call)

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +23,6 @@ log = logging.getLogger(__name__)
 
 # Computes from the images, the folds, a folder for checkpoints, and what else is submitted.
 Function = Callable[..., Any]
-
-_ALONE = Lock()  # one fit at a time in a process: each sets the threads of BLAS for all
 
 
 class Images(NamedTuple):
@@ -146,7 +143,7 @@ def compute(
             file.state()
         sent = Split(*(np.load(path, mmap_mode="r") for path, *_ in images.files))
     folder = Path(worker.local_directory) / "unfinished"
-    with _ALONE, _warnings() as messages:
+    with cluster.ALONE, _warnings() as messages:
         return function(sent, images.fold.astype(np.int64), folder, job), messages
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import psutil
@@ -18,6 +18,7 @@ import psutil
 from digits.data import dataset
 from digits.data.dataset import Dataset, Split
 from digits.errors import InputError
+from digits.solvers.rows import Segment
 from tests.helpers.project import ROOT, Project, generate, make
 
 PATIENCE = 60  # seconds for a process to start or to end
@@ -266,6 +267,12 @@ def tick(path: str, seconds: float) -> None:
         time.sleep(0.1)
 
 
+def tick_for(segment: Segment, folder: str, seconds: float) -> tuple[Any, ...]:
+    """Append to a file of this segment ten times a second, as an operation on rows."""
+    tick(f"{folder}/{segment.number}", seconds)
+    return (1,)
+
+
 def wait_for(path: str) -> None:
     """Wait until a file is there."""
     while not Path(path).exists():
@@ -281,7 +288,7 @@ def take_memory() -> None:
     time.sleep(1)
 
 
-def fill_disk() -> None:
+def fill_disk(*_) -> None:
     """Fail as on a full disk."""
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -297,6 +304,6 @@ def fill_disk_in_a_fit() -> None:
         raise InputError(f"the fit: {error}") from error
 
 
-def end_worker() -> None:
+def end_worker(*_) -> None:
     """End this worker, as when memory is short."""
     os._exit(1)

@@ -1,16 +1,24 @@
 """The solvers on a Dask cluster: the same bytes as on this machine, whatever is lost."""
 
+import asyncio
+import os
+import pickle
+import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed.actor import ActorFuture
 
 from digits import cluster
 from digits.errors import InputError
 from digits.solvers import dask_rows
 from digits.solvers.least_squares import LinearRegression
 from digits.solvers.logistic import LogisticRegression
-from tests.helpers.clusters import Cluster
+from tests.helpers import clusters
+from tests.helpers.clusters import Cluster, wait_until
+from tests.helpers.project import ROOT
 
 pytestmark = pytest.mark.hard
 
@@ -56,8 +64,8 @@ def on(tmp_path):
 def test_any_number_of_workers_gives_the_same_bytes(data, expected, on, in_memory):
     X, y = data
     X = np.array(X) if in_memory else X
-    for n_more in (1, 1, 1, 2):
-        on.add(n_more)
+    for n_more, threads in ((1, 1), (1, 1), (1, 3), (2, 2)):
+        on.add(n_more, threads=threads)
         with cluster.connect(on.address) as client:
             assert fits(X, y, client) == expected
 
@@ -153,3 +161,102 @@ def test_a_file_that_a_worker_does_not_see_is_named(data, tmp_path, on):
         pytest.raises(InputError, match=r"worker .*images.npy"),
     ):
         LogisticRegression(C=0.1, client=client, callback=remove).fit(X, y)
+
+
+def test_an_answer_that_is_lost_changes_no_byte(data, expected, on, monkeypatch):
+    """A call that has been applied, but whose answer did not come, is made again."""
+    answer, answers = ActorFuture._result, []
+
+    async def sometimes_lost(future):
+        answers.append(await answer(future))
+        if len(answers) % 5 == 0:
+            raise OSError("Unable to contact Actor's worker")
+        return answers[-1]
+
+    on.add(2)
+    monkeypatch.setattr(cluster, "PAUSE", 0.05)
+    monkeypatch.setattr(ActorFuture, "_result", sometimes_lost)
+    with cluster.connect(on.address) as client:
+        assert fits(*data, client) == expected
+    assert len(answers) > 100
+
+
+def test_a_worker_that_is_killed_while_it_applies_all_again(
+    data, expected, on, monkeypatch
+):
+    ask, pids, lengths = dask_rows._Part._ask, {}, []
+
+    async def ask_and_kill(part, calls, most):
+        n_calls = len(pickle.loads(calls))  # noqa: S301 (ours)
+        if n_calls > 1:
+            lengths.append(n_calls)
+            if len(lengths) <= 2:
+                actor = await part._future
+                kill = os.kill, pids[actor._address], signal.SIGKILL
+                asyncio.get_running_loop().call_later(0.02, *kill)
+        return await ask(part, calls, most)
+
+    def kill(iteration, *_):
+        if iteration == 6:
+            on.add(2)
+            pids.update(client.run(os.getpid))
+            on.kill(on.workers[0])
+
+    on.add(2)
+    monkeypatch.setattr(dask_rows._Part, "_ask", ask_and_kill)
+    with cluster.connect(on.address) as client:
+        assert fits(*data, client, kill) == expected
+    assert len(lengths) > 2
+    assert lengths[0] > 10
+
+
+def test_large_sums_come_in_turn(data, expected, on, monkeypatch):
+    on.add(2)
+    monkeypatch.setattr(dask_rows, "AT_ONCE", 1000)
+    with cluster.connect(on.address) as client:
+        assert fits(*data, client) == expected
+
+
+def n_kept(dask_worker):
+    """Return how many results and actors a worker keeps."""
+    return len(dask_worker.data) + len(dask_worker.state.actors)
+
+
+@pytest.mark.parametrize("in_memory", [False, True], ids=["file", "sent"])
+def test_nothing_is_kept_after_a_fit(data, on, in_memory):
+    X, y = data
+    on.add(2)
+    with cluster.connect(on.address) as client:
+        rows = dask_rows.DaskRows(np.array(X) if in_memory else X, y, None, client)
+        rows.sum(dask_rows._first_pixels)
+        assert all(client.run(n_kept).values())
+        del rows
+        wait_until(lambda: not any(client.run(n_kept).values()), 3)
+
+
+def test_a_full_disk_or_lost_workers_are_one_message(data, on):
+    on.add(2, nanny=True)
+    with cluster.connect(on.address) as client:
+        rows = dask_rows.DaskRows(*data, None, client)
+        with pytest.raises(InputError, match=r"worker tcp://.*No space left on device"):
+            rows.sum(clusters.fill_disk)
+        said = r"4 workers ended while they computed .*\(the last was tcp://127.0.0.1:\d+\)"
+        with pytest.raises(InputError, match=said):
+            rows.sum(clusters.end_worker)
+
+
+def test_a_late_worker_with_other_code_is_named(data, tmp_path, on):
+    other = tmp_path / "other"
+    for name in ("digits", "stages", "tests"):
+        shutil.copytree(ROOT / name, other / name)
+    with (other / "digits/grid.py").open("a") as file:
+        file.write("\nEXTRA = 1\n")
+
+    def add(iteration, *_):
+        if iteration == 3:
+            on.add(code=other)
+
+    on.add()
+    said = r"worker tcp://.*has another version of the code of digits"
+    with cluster.connect(on.address) as client, pytest.raises(InputError, match=said):
+        LogisticRegression(C=0.1, client=client, callback=add).fit(*data)
