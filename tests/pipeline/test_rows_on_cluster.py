@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from distributed.actor import ActorFuture
 
 from digits import cluster
 from digits.errors import InputError
@@ -165,6 +164,8 @@ def test_a_file_that_a_worker_does_not_see_is_named(data, tmp_path, on):
 
 def test_an_answer_that_is_lost_changes_no_byte(data, expected, on, monkeypatch):
     """A call that has been applied, but whose answer did not come, is made again."""
+    from distributed.actor import ActorFuture  # noqa: PLC0415 (an extra)
+
     answer, answers = ActorFuture._result, []
 
     async def sometimes_lost(future):
