@@ -66,6 +66,8 @@ def needed(name: str) -> set[str]:
         imports(ROOT / f"digits/methods/{model}.py", seen)
         if stage == "tune" and (paths := fingerprint.paths_of(model)):
             imports(ROOT / f"{paths.replace('.', '/')}.py", seen)
+        if stage == "evaluate":
+            imports(ROOT / "digits/robustness/linear.py", seen)  # of a linear model
     found = {file for file in seen if len(ast.parse(file.read_text()).body) > 1}
     modules = (file.relative_to(ROOT).with_suffix("").parts for file in found)
     return {".".join(p for p in parts if p != "__init__") for parts in modules}
