@@ -26,6 +26,7 @@ from digits.models import serialization
 from digits.report import content, graph, render
 from digits.report.regularisation import RegularisationPath
 from digits.report.result import Result
+from digits.robustness.levels import LEVELS, NEVER
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ def load_predictions(
         and flipped_at.dtype == np.int16
         and flipped_at.shape
         == (robustness.n_tried(model.model_type, model.preprocess, len(actual)),)
+        and np.isin(flipped_at, (*LEVELS, NEVER)).all()
     )
     if not sound:
         raise InputError(

@@ -10,7 +10,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -64,7 +64,7 @@ def run(
             depends on in dvc.yaml; empty: the whole file.
         on_cluster: Whether it can work on a Dask cluster, by `cluster.current`.
     """
-    from digits import process  # noqa: PLC0415 (slow to import, as the next two)
+    from digits import cluster, process  # noqa: PLC0415 (slow to import, as the next two)
     from digits.config import guard, params  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(
@@ -101,16 +101,10 @@ def run(
             _refuse_links(root)
         with (
             guard.unchanged(checked, stage, inputs, used, root) if stage else nullcontext(),
-            _scheduler(arguments.scheduler) if on_cluster else nullcontext(),
+            cluster.use(arguments.scheduler) if on_cluster else nullcontext(),
         ):
             main(checked, *names, root)
     log.info("done in %.1f s", time.perf_counter() - start)
-
-
-def _scheduler(named: str | None) -> AbstractContextManager[None]:
-    from digits import cluster  # noqa: PLC0415 (slow to import)
-
-    return cluster.use(named)
 
 
 def add_root(parser: argparse.ArgumentParser) -> None:

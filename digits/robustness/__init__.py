@@ -15,9 +15,7 @@ import numpy as np
 
 from digits import parallel
 from digits.models.base import Model
-from digits.robustness.levels import LEVELS, MOST_IMAGES, NEVER
-
-BLOCK_ROWS = 250
+from digits.robustness.levels import BLOCK_ROWS, LEVELS, MOST_IMAGES, NEVER
 
 
 def n_tried(model_type: str, preprocess: str, n_samples: int) -> int:

@@ -13,9 +13,10 @@ from collections.abc import Callable
 
 import numpy as np
 
+from digits import parallel
 from digits.methods import lenet5
 from digits.methods.lenet5 import LeNet5
-from digits.robustness.levels import pushed
+from digits.robustness.levels import BLOCK_ROWS, pushed
 
 # Of what goes back through a layer. Its weights have 22 bits, and the longest sum has 400
 # terms: the 5 by 5 places of 16 maps.
@@ -38,7 +39,10 @@ def flip_test(
         Takes row numbers and a level, and returns a bool for each row.
     """
     answers = model.scores(images).argmax(axis=1)
-    directions = gradient_signs(model, images)
+    blocks = parallel.map_row_blocks(
+        lambda rows: gradient_signs(model, images[rows]), len(images), BLOCK_ROWS
+    )
+    directions = np.concatenate(blocks)
 
     def is_flipped(rows: np.ndarray, level: int) -> np.ndarray:
         changed = pushed(images[rows], directions[rows], level)

@@ -5,6 +5,7 @@ import numpy as np
 BRIGHTEST = 255  # grey value
 LEVELS = (1, 2, 4, 8, 16, 32)  # the changes that are tried, in grey levels
 MOST_IMAGES = {"linear": 10_000, "lenet5": 500}  # less than a second of CPU time
+BLOCK_ROWS = 250  # images that are tried at once
 NEVER = 256  # the level of an answer that no change flips
 
 

@@ -274,6 +274,8 @@ MISFITS = {
         lambda r, n: change(r, n, predicted=lambda a: a + 200)),
     "a score that is not finite": ("report", "data/predictions/softmax.npz",
         lambda r, n: change(r, n, scores=lambda a: np.where(a == a.max(), np.inf, a))),
+    "a change that is never tried": ("report", "data/predictions/softmax.npz",
+        lambda r, n: change(r, n, flipped_at=lambda a: a + 3)),
     "the model of another variant, on the page": ("report", "data/models/line.npz",
         lambda r, n: shutil.copy(r / "data/models/softmax.npz", r / n)),
 }  # fmt: skip
