@@ -203,7 +203,20 @@ function fillNext() {
   else document.documentElement.dataset.ready = "";
 }
 
-addEventListener("beforeprint", () => fillUntil(Infinity));
+/**
+ * Functions that finish slow work at once.
+ *
+ * @type {(() => void)[]}
+ */
+const finishWork = [];
+
+/** Fill all sections, also with what is usually done later. */
+function fillAll() {
+  fillUntil(Infinity);
+  for (const finish of finishWork) finish();
+}
+
+addEventListener("beforeprint", fillAll);
 
 /** Give all sections their size: see the style sheet. */
 function layOutAll() {
@@ -223,7 +236,7 @@ if (visit instanceof PerformanceNavigationTiming && visit.type !== "navigate") l
 function goTo(id, behavior = "auto") {
   const section = document.getElementById(id);
   if (!section?.matches("section")) return;
-  fillUntil(Infinity); // or those above would move the section
+  fillAll(); // or those above would move the section
   layOutAll();
   section.scrollIntoView({ behavior });
   section.querySelector("h2")?.focus({ preventScroll: true });

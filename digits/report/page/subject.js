@@ -60,16 +60,6 @@ function onSubject(keys, show) {
   onChange(["image", ...keys], show);
 }
 
-/**
- * Functions that finish slow work at once.
- *
- * @type {(() => void)[]}
- */
-const finishWork = [];
-addEventListener("beforeprint", () => {
-  for (const finish of finishWork) finish();
-});
-
 const SLICE = 8; // ms that a step of slow work may take from a frame
 
 /**
