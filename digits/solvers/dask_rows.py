@@ -330,7 +330,7 @@ class DaskRows(Rows):
         self.client, self.n_trips = client, 0
         self._X, self._y, self._borders = X.reshape(len(X), -1), y, borders(len(X))
         self._file = MappedRows.of(self._X)
-        self._sent: dict[int, Any] = {}  # futures of segments, if there is no file
+        self._sent: dict[int, Any] = {}  # futures of segments whose rows are sent
         self._parts: list[_Part] = []
         self._workers: dict[str, int] = {}  # addresses, and the threads of each
         self._log: list[Call] = []  # the steps since the last fresh one
