@@ -735,6 +735,28 @@ def test_a_chosen_image_is_explained_next_to_it_and_back_undoes_it(chromium, roo
             assert page.locator("#image-number").input_value() == number
 
 
+def test_an_address_that_the_reader_types_is_not_overwritten(chromium, root):
+    with opened(chromium, root) as page:
+        page.evaluate(
+            """() => {
+              const later = [];
+              const wait = window.setTimeout;
+              window.setTimeout = (call, _, ...values) =>
+                later.push(() => call(...values));
+              document.getElementById("clear").click(); // the address follows a while later
+              window.setTimeout = wait;
+              location.hash = "drawing=image-3&image=drawing";
+              for (const call of later) call(); // before the page hears of the new address
+            }"""
+        )
+        wait_until(
+            page,
+            "document.getElementById('image-result').innerText.startsWith("
+            "'Test image 3, actual')",
+        )
+        assert page.evaluate("location.hash") == "#image=drawing&drawing=image-3"
+
+
 @pytest.mark.slow
 def test_a_filter_that_the_variant_does_not_have_is_removed(chromium, root):
     fragment = "#variant=logistic_binary&actual=4&predicted=1"

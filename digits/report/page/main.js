@@ -16,6 +16,7 @@ addEventListener("popstate", (event) => {
 addEventListener("hashchange", () => {
   if (history.state === WRITTEN) return;
   setState(stateFromAddress());
+  writeAddress(state);
   if (state.section) goTo(state.section);
 });
 writeAddress(state);

@@ -169,7 +169,9 @@ function setState(changes, isStep = false) {
     return;
   }
   clearTimeout(addressTimer); // browsers refuse many changes of the address in a row
-  addressTimer = setTimeout(writeAddress, 150, state);
+  addressTimer = setTimeout(() => {
+    if (history.state === WRITTEN) writeAddress(state); // else the reader just typed one
+  }, 150);
 }
 
 /**
