@@ -17,7 +17,7 @@ import re
 import socket
 import threading
 import warnings
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -41,6 +41,8 @@ WORKERS = 60.0  # seconds to wait for a worker: at the start, and when none is l
 ANSWER = 20.0  # seconds in which the scheduler or a worker must answer
 RESULT = 60.0  # seconds in which a result must arrive, before workers are counted again
 PAUSE = 0.5  # seconds between two checks
+DIRECT = 2.0  # seconds in which workers must answer this process, or the scheduler is asked
+UNREACHED = 900.0  # seconds in which a worker that sends heartbeats must be reached again
 CLOSE = 3.0  # seconds to say goodbye to the scheduler
 SAME_SETUP = (
     "set up the same environment there, at the same commit (`make setup EXTRAS=cluster`), "
@@ -260,6 +262,27 @@ def ask(client: Client, method: Callable[..., Any], *arguments: Any) -> Any:
         return client.sync(bounded)
     except (OSError, TimeoutError, CancelledError, AttributeError) as error:
         raise gone(client) from error
+
+
+def reaches(client: Client, workers: Iterable[str]) -> bool:
+    """Return whether this process reaches all workers directly, which is faster.
+
+    Through a tunnel, often only the scheduler is reached.
+
+    Args:
+        client: The client.
+        workers: Their addresses.
+    """
+
+    async def identify() -> None:
+        answers = (client.rpc(worker).identity() for worker in workers)
+        await asyncio.wait_for(asyncio.gather(*answers), DIRECT)
+
+    try:
+        client.sync(identify)
+    except (OSError, ValueError, TimeoutError, CancelledError):
+        return False
+    return True
 
 
 def gone(client: Client) -> InputError:
@@ -725,4 +748,17 @@ def killed(n_lost: int, last: str) -> InputError:
         f"{n_lost} workers ended while they computed the same task (the last was {last}), "
         "as when memory is short there. What is done is kept; give the workers more "
         "memory, and run this again"
+    )
+
+
+def unreached(worker: str) -> InputError:
+    """Return the error for a worker that is alive, but that cannot be connected to.
+
+    Args:
+        worker: Its address.
+    """
+    return InputError(
+        f"{worker}: the scheduler hears from this worker, but has not reached it for "
+        f"{UNREACHED:.0f} s. End it, or let the network pass connections to this address, "
+        "and run this again"
     )

@@ -17,6 +17,7 @@ import ctypes
 import logging
 import math
 import pickle
+import time
 import warnings
 import weakref
 from collections.abc import Sequence
@@ -288,6 +289,7 @@ class _Part:
 
     async def _answer(self, calls: bytes, most: float) -> bytes | None:
         """Call the actor until it has answered, or its worker is lost."""
+        failing_since = None
         while True:
             self._check()
             with self._client.as_current():
@@ -296,7 +298,11 @@ class _Part:
                 while not (await asyncio.wait([answer], timeout=cluster.PAUSE))[0]:
                     self._check()
                 return await answer
-            except OSError:  # of the connection: of the worker, or only of this call
+            except OSError as error:  # of the connection: of the worker, or of this call
+                self._client.direct_to_workers = False
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() - failing_since > cluster.UNREACHED:
+                    raise cluster.unreached(self._worker) from error
                 await asyncio.sleep(cluster.PAUSE)
             finally:
                 answer.cancel()
@@ -371,6 +377,7 @@ class DaskRows(Rows):
         if workers == self._workers and not any(part.was_lost for part in self._parts):
             return
         self._workers, self._parts = workers, []
+        self.client.direct_to_workers = cluster.reaches(self.client, workers)
         n_segments, ends = len(self._borders) - 1, np.cumsum([*workers.values()])
         edges = [0, *(int(n_segments * end // ends[-1]) for end in ends)]
         for worker, edge in zip(workers, pairwise(edges), strict=True):

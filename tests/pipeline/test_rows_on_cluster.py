@@ -182,6 +182,37 @@ def test_an_answer_that_is_lost_changes_no_byte(data, expected, on, monkeypatch)
     assert len(answers) > 100
 
 
+@pytest.mark.parametrize("are_reached", [True, False])
+def test_workers_are_asked_directly_if_they_are_reached(
+    data, expected, on, monkeypatch, are_reached
+):
+    on.add(2)
+    if not are_reached:
+        monkeypatch.setattr(cluster, "DIRECT", 0.5)
+        closed = ["tcp://127.0.0.1:1"]
+        reaches = cluster.reaches
+        monkeypatch.setattr(cluster, "reaches", lambda client, _: reaches(client, closed))
+    with cluster.connect(on.address) as client:
+        assert fits(*data, client) == expected
+        assert client.direct_to_workers is are_reached
+
+
+def test_a_worker_that_is_never_reached_is_named(data, on, monkeypatch):
+    from distributed.actor import ActorFuture  # noqa: PLC0415 (an extra)
+
+    async def lost(_):
+        raise OSError("Unable to contact Actor's worker")
+
+    on.add()
+    monkeypatch.setattr(cluster, "UNREACHED", 1)
+    monkeypatch.setattr(ActorFuture, "_result", lost)
+    with (
+        cluster.connect(on.address) as client,
+        pytest.raises(InputError, match=r"tcp://.*: the scheduler hears from this worker"),
+    ):
+        LinearRegression(client=client).fit(*data)
+
+
 def test_a_worker_that_is_killed_while_it_applies_all_again(
     data, expected, on, monkeypatch
 ):
