@@ -15,6 +15,7 @@ from tests.helpers.clusters import Cluster, wait_until
 
 HUB = "hub"  # the network namespace of the bridge
 PORT = 8786
+NOBODY = "02:00:00:00:00:01"  # a hardware address that no machine has
 ISOLATED = "TESTS_ISOLATED"  # the environment variable that `isolate` sets
 TOP = Path("/run/machines")  # in a tmpfs that only the program sees
 
@@ -93,7 +94,7 @@ class Machines(Cluster):
         ip("netns", "add", HUB)
         ip("-n", HUB, "link", "add", "bridge", "type", "bridge")
         ip("-n", HUB, "link", "set", "bridge", "up")
-        self.n_plugged = 0
+        self.addresses: dict[str, str] = {}
         shutil.rmtree(TOP / "log", ignore_errors=True)
         self.plug("client")
         super().__init__(TOP / "log", code=self.only_code(code))
@@ -108,8 +109,8 @@ class Machines(Cluster):
 
     def plug(self, machine: str) -> str:
         """Connect a new machine to the bridge, and return its address."""
-        self.n_plugged += 1
-        address = f"10.0.{self.n_plugged // 250}.{self.n_plugged % 250 + 1}"
+        number = len(self.addresses) + 1
+        self.addresses[machine] = address = f"10.0.{number // 250}.{number % 250 + 1}"
         ip("netns", "add", machine)
         ip("-n", HUB, "link", "add", machine, "type", "veth",
            "peer", "name", "eth0", "netns", machine)  # fmt: skip
@@ -123,6 +124,11 @@ class Machines(Cluster):
     def cut(machine: str) -> None:
         """Cut the network of a machine: no packet arrives, and nobody is told."""
         ip("-n", HUB, "link", "set", machine, "down")
+
+    def part(self, machine: str, other: str) -> None:
+        """Lose all packets from a machine to another one; nobody is told."""
+        place = "lladdr", NOBODY, "dev", "eth0", "nud", "permanent"
+        ip("-n", machine, "neigh", "replace", self.addresses[other], *place)
 
     def enter(
         self, machine: str, code: Path, *arguments: str, disk: str = "1g", **options

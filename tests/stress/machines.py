@@ -67,6 +67,15 @@ def all_workers_are_replaced(on: Machines) -> None:
     on.add()
 
 
+def client_is_parted(on: Machines) -> None:
+    on.part("w0", "client")
+
+
+def client_is_parted_first(on: Machines) -> None:
+    on.add(N_WORKERS)
+    client_is_parted(on)
+
+
 def one_has_little_memory(on: Machines, factor: float = 1.1) -> None:
     """Add a worker without limit, and one that may take little more than it takes idle.
 
@@ -111,6 +120,8 @@ FAULTS = (
         during=lambda on: on.kill(on.workers[0], signal.SIGSTOP),
     ),
     Fault("a worker is cut off", (FITS, TRAIN), during=lambda on: on.cut("w0")),
+    Fault("the client reaches a worker no more", (TRAIN,), during=client_is_parted),
+    Fault("the client never reaches a worker", (TRAIN,), before=client_is_parted_first),
     Fault("all workers are replaced", (FITS, TRAIN), during=all_workers_are_replaced),
     Fault(
         "a worker has little memory",
