@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, TypeAlias
 
+from digits import worker_files
 from digits.config import fingerprint
 from digits.data import regular
 from digits.errors import InputError
@@ -155,6 +156,7 @@ def connect(scheduler: str | None = None) -> Iterator[Client | None]:
 
 @contextmanager
 def _connected(address: str) -> Iterator[Client]:
+    worker_files.storage()  # a wrong one is an error now, not when it is needed
     client = _open(address)
     try:
         info = ask(client, client.scheduler.identity)
@@ -448,57 +450,6 @@ def _problem(answer: Any) -> str:
             if other == "digits":
                 said = "has another version of the code of digits"
     return f"{said}; {SAME_SETUP}"
-
-
-class File(NamedTuple):
-    """A file, and the SHA-256 of its content."""
-
-    path: str
-    size: int
-    sha256: str
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        """Read a file, and return its description."""
-        with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return cls(str(path), path.stat().st_size, sha256)
-
-    def state(self) -> tuple[int, int]:
-        """Return the inode and the time of the last change, on a worker.
-
-        Raises:
-            NotSeenError: This process does not see the file, or another content there.
-        """
-        try:
-            stat = Path(self.path).stat()
-            found = stat.st_ino, stat.st_mtime_ns
-            same = stat.st_size == self.size and _described(self.path, *found) == self
-        except OSError:
-            same = False
-        if not same:
-            raise NotSeenError(f"{_where()} does not see {self.path}")
-        return found
-
-
-@cache
-def _described(path: str, _inode: int, _mtime_ns: int) -> File:
-    """Return a file and its hash, once for each of its states."""
-    return File.of(Path(path))
-
-
-def _where() -> str:
-    """Return the name of this process for a message."""
-    from distributed import get_worker  # noqa: PLC0415 (an extra, imported only if used)
-
-    try:
-        return f"worker {get_worker().address}"
-    except ValueError:
-        return "this process"
-
-
-class NotSeenError(Exception):
-    """A worker does not see a file, or it has another content there."""
 
 
 class StoppedError(Exception):

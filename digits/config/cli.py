@@ -138,7 +138,8 @@ def add_scheduler(parser: argparse.ArgumentParser) -> None:
         "--scheduler", metavar="ADDRESS|FILE",
         help="work on the Dask cluster with this scheduler: tcp://HOST:PORT, "
         "tls://HOST:PORT or the path of a scheduler file (default: $DIGITS_SCHEDULER; if "
-        "empty, on this machine)",
+        "empty, on this machine). Workers that do not see the images fetch them from "
+        "$DIGITS_STORAGE, a URL such as s3://BUCKET/FOLDER, if it is set",
     )  # fmt: skip
     complete_with(scheduler, "FILE")
 

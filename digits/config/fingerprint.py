@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("digits", "stages")
 NO_RESULT = (
     "stages",  # the package, which only prepares the process
-    "digits.data.regular",
+    *("digits.data.regular", "digits.worker_files"),
     *(f"digits.{name}" for name in ("cluster", "errors", "memory", "process", "start")),
     *(f"digits.config.{name}" for name in ("cli", "fingerprint", "guard", "params")),
 )
@@ -48,8 +48,8 @@ LOGGED = {"debug", "info", "warning", "error", "exception"}
 # Libraries that download, read, display or check, and change no result. No package of an
 # extra may be recorded: not every environment has it.
 NOT_COMPUTING = {
-    *("distributed", "dvc", "pathspec", "pooch", "pyarrow", "pydantic", "pydantic_core"),
-    *("ruamel", "threadpoolctl", "tqdm", "voluptuous"),
+    *("distributed", "dvc", "fsspec", "pathspec", "pooch", "pyarrow", "pydantic"),
+    *("pydantic_core", "ruamel", "threadpoolctl", "tqdm", "voluptuous"),
 }
 # Distributions whose name is not that of their module.
 DISTRIBUTIONS = {

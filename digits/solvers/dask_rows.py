@@ -8,8 +8,9 @@ whole groups in the tree of all segments, so how these are divided changes no bi
 The client keeps the operations that changed the segments since the last one that needed
 only their rows. If a worker is lost, another one opens its part and applies them again.
 
-Rows in a file that all workers see, with the same content, are mapped into memory there.
-Others are sent once, through the scheduler, which keeps them in its memory.
+Rows in a file that all workers see, or fetch from a storage (`worker_files`), are mapped
+into memory there. Others are sent once, through the scheduler, which keeps them in its
+memory.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from digits import cluster
+from digits import cluster, worker_files
 from digits.errors import InputError
 from digits.memory import MIB
 from digits.solvers.rows import (
@@ -67,7 +68,7 @@ class MappedRows:
     """
 
     def __init__(
-        self, file: cluster.File, offset: int, shape: tuple[int, ...], dtype: np.dtype
+        self, file: worker_files.File, offset: int, shape: tuple[int, ...], dtype: np.dtype
     ) -> None:
         self.file, self.offset, self.shape, self.dtype = file, offset, shape, dtype
 
@@ -80,7 +81,7 @@ class MappedRows:
         if not isinstance(root, np.memmap) or not root.filename or not X.flags.c_contiguous:
             return None
         start = X.__array_interface__["data"][0] - root.__array_interface__["data"][0]
-        file = cluster.File.of(Path(root.filename).absolute())
+        file = worker_files.File.of(Path(root.filename).absolute())
         return cls(file, root.offset + start, X.shape, X.dtype)
 
     def part(self, first: int, end: int) -> "MappedRows":
@@ -97,18 +98,17 @@ class MappedRows:
         """Return rows, by a slice or by their numbers.
 
         Raises:
-            cluster.NotSeenError: The file is not there, or has changed.
+            worker_files.NotSeenError: The file is not there, or has changed.
         """
-        state = self.file.state()
-        return _mapped(self.file.path, state, self.offset, self.shape, self.dtype)[rows]
+        return _mapped(self.file.copy(), self.offset, self.shape, self.dtype)[rows]
 
 
 @lru_cache(maxsize=2 * MAX_SEGMENTS)
 def _mapped(
-    path: str, _state: tuple[int, int], offset: int, shape: tuple[int, ...], dtype: np.dtype
+    copy: worker_files.Copy, offset: int, shape: tuple[int, ...], dtype: np.dtype
 ) -> np.ndarray:
     """Map a part of a file, once for each state of the file."""
-    return np.memmap(path, dtype, "r", offset, shape)
+    return np.memmap(copy.path, dtype, "r", offset, shape)
 
 
 class Call(NamedTuple):
@@ -157,7 +157,7 @@ class HeldPart:
 
         Raises:
             InputError: Not enough memory, or another error of this machine.
-            cluster.NotSeenError: The file with the rows is not there, or has changed.
+            worker_files.NotSeenError: The file with the rows is not there, or has changed.
             cluster.StoppedError: The client has let go of this part.
         """
         with cluster.ALONE, cluster.explained(self._worker):
@@ -365,7 +365,7 @@ class DaskRows(Rows):
         """Open the file everywhere; send the rows if a worker does not see it."""
         try:
             self.sum(_first_pixels)
-        except cluster.NotSeenError as reason:
+        except worker_files.NotSeenError as reason:
             log.info("%s: the images are sent", reason)
             self._file, self._workers = None, {}
             self._divide()
@@ -399,18 +399,21 @@ class DaskRows(Rows):
 
     def _total(self, call: Call) -> list[Any]:
         self.n_trips += 1
-        try:
-            while True:
+        while True:
+            try:
                 total = cluster.complete(self.client, self._gather([*self._log, call]))
-                if not isinstance(total, cluster.OtherCodeError):
-                    return total
-        except cluster.NotSeenError as error:
-            if not self._is_checked:
-                raise
-            raise InputError(
-                f"{error}: it has changed, or this worker has joined since. Let all "
-                "workers see the same folder under this path, or none, and run this again"
-            ) from error
+            except worker_files.NotSeenError as error:
+                if self._file and self._file.file.put():
+                    continue
+                if not self._is_checked:
+                    raise
+                raise InputError(
+                    f"{error}: it has changed, or this worker has joined since. Let all "
+                    "workers see the same folder under this path, or none, or name a "
+                    f"storage ({worker_files.VARIABLE}), and run this again"
+                ) from error
+            if not isinstance(total, cluster.OtherCodeError):
+                return total
 
     async def _gather(self, calls: list[Call]) -> list[Any]:
         """Apply calls to all parts; return the sums of the last one."""

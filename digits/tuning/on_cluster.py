@@ -1,7 +1,7 @@
 """The fits of a tuning on the workers of a Dask cluster.
 
-A worker memory-maps the training images if it sees their files, with the same content.
-Otherwise they are sent to it, once. A task has the parameters and a fold, its result is
+A worker memory-maps the training images if it finds their files (`worker_files`). Otherwise
+they are sent to it, once. A task has the parameters and a fold, its result is
 scores, and the client keeps those in the store.
 """
 
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from digits import cluster
+from digits import cluster, worker_files
 from digits.data.dataset import Split
 from digits.tuning import tasks
 from digits.tuning.tasks import HeldOut, Store, Task
@@ -33,7 +33,7 @@ class Images(NamedTuple):
         fold: (n_samples,) uint8, the fold of each image.
     """
 
-    files: tuple[cluster.File, ...]
+    files: tuple[worker_files.File, ...]
     fold: np.ndarray
 
 
@@ -50,9 +50,10 @@ class Cluster:
     def __init__(self, client: Any, folder: Path, split: Split, fold: np.ndarray) -> None:
         self.client, self.split = client, split
         names = (folder / f"{name}.npy" for name in Split._fields)
-        files = tuple(cluster.File.of(path.absolute()) for path in names)
-        images = Images(files, fold.astype(np.uint8))
+        self.files = tuple(worker_files.File.of(path.absolute()) for path in names)
+        images = Images(self.files, fold.astype(np.uint8))
         self.images = cluster.submit(client, _given, images)
+        self.stored = False
         self.sent: Any = None
 
     def run(self, function: Function, jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
@@ -69,16 +70,16 @@ class Cluster:
             future = cluster.submit(
                 self.client, compute, function, self.images, self.sent, job
             )
-            job_of[future.key] = job
+            job_of[future.key] = job, self.stored
             running.add(future)
 
         for job in jobs:
             submit(job)
         for future, outcome in running:
-            job = job_of.pop(future.key)
-            if isinstance(outcome, cluster.NotSeenError | cluster.StoppedError):
-                if isinstance(outcome, cluster.NotSeenError):
-                    self.send(outcome)
+            job, was_stored = job_of.pop(future.key)
+            if isinstance(outcome, worker_files.NotSeenError | cluster.StoppedError):
+                if isinstance(outcome, worker_files.NotSeenError):
+                    self.give(outcome, was_stored=was_stored)
                 submit(job)
                 continue
             if isinstance(outcome, Exception):
@@ -88,7 +89,21 @@ class Cluster:
                 log.warning("%s", message)
             yield job, result
 
-    def send(self, reason: cluster.NotSeenError) -> None:
+    def give(self, reason: worker_files.NotSeenError, *, was_stored: bool) -> None:
+        """Put the images into the storage; if that is not possible or no help, send them.
+
+        Args:
+            reason: What a worker said.
+            was_stored: Whether they were in the storage before it looked.
+        """
+        if self.stored and not was_stored:
+            return
+        put = [file.put() for file in self.files]
+        self.stored = any(put)
+        if not self.stored:
+            self.send(reason)
+
+    def send(self, reason: worker_files.NotSeenError) -> None:
         """Send the images to the cluster, if they are not there yet."""
         if self.sent is not None:
             return
@@ -133,15 +148,14 @@ def compute(
         The function's result, and the warnings that it logged.
 
     Raises:
-        cluster.NotSeenError: The worker does not see the files.
+        worker_files.NotSeenError: The worker does not find the files.
     """
     from distributed import get_worker  # noqa: PLC0415 (an extra, imported only if used)
 
     worker = get_worker()
     if sent is None:
-        for file in images.files:
-            file.state()
-        sent = Split(*(np.load(path, mmap_mode="r") for path, *_ in images.files))
+        paths = [file.copy().path for file in images.files]
+        sent = Split(*(np.load(path, mmap_mode="r") for path in paths))
     folder = Path(worker.local_directory) / "unfinished"
     with cluster.ALONE, _warnings() as messages:
         return function(sent, images.fold.astype(np.int64), folder, job), messages

@@ -140,8 +140,14 @@ def test_a_worker_with_other_code_is_named(project, tmp_path, on):
     assert "has loaded another version of the code of digits; start it again" in message
 
 
-def test_images_that_a_worker_does_not_see_are_sent(project, expected, on):
+@pytest.mark.parametrize("stored", [False, True], ids=["sent", "stored"])
+def test_images_that_a_worker_does_not_see_reach_it(  # noqa: PLR0917 (fixtures)
+    project, expected, on, stored, tmp_path, monkeypatch
+):
     """In a mount namespace, where the folder with the data is empty."""
+    if stored:
+        (tmp_path / "storage").mkdir()
+        monkeypatch.setenv("DIGITS_STORAGE", (tmp_path / "storage").as_uri())
     command = ("unshare", "--user", "--map-root-user", "--mount")
     if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no namespaces for this user")
@@ -152,7 +158,11 @@ def test_images_that_a_worker_does_not_see_are_sent(project, expected, on):
     on.add()  # sees it
     status, said = stage.end()
     assert status == 0
-    assert f"does not see {data}/subsets/digits/train/images.npy: the images are" in said
+    images = f"{data}/subsets/digits/train/images.npy"
+    if stored:
+        assert f"{images}: is copied to file://{tmp_path}/storage/" in said
+        assert len([*(tmp_path / "storage").iterdir()]) == len(("images", "labels"))
+    assert (f"does not see {images}: the images are sent" in said) is not stored
     stage = Stage(project, "tune", "fits", scheduler=on.address)
     assert stage.results() == expected["fits"]
     on.kill(on.workers[1])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digits import cluster
+from digits import cluster, worker_files
 from digits.errors import InputError
 from digits.solvers import dask_rows
 from digits.solvers.least_squares import LinearRegression
@@ -18,6 +18,7 @@ from digits.solvers.logistic import LogisticRegression
 from tests.helpers import clusters
 from tests.helpers.clusters import Cluster, wait_until
 from tests.helpers.project import ROOT
+from tests.pipeline.test_remotes import s3
 
 pytestmark = pytest.mark.hard
 
@@ -122,15 +123,13 @@ def test_a_file_that_was_replaced_is_read_again(data, tmp_path, on):
 
 
 def differing(path):
-    """Change a byte in the middle of a file of this worker alone."""
-    dask_rows.cluster._described.cache_clear()
-    real = cluster.File.of
+    """Let this worker find another content at a path."""
+    real = getattr(worker_files._sha256, "__wrapped__", worker_files._sha256)  # no cache
 
-    def of(where):
-        found = real(where)
-        return found._replace(sha256="0" * 64) if where == path else found
+    def sha256(copy):
+        return "0" * 64 if copy.path == str(path) else real(copy)
 
-    cluster.File.of = of
+    worker_files._sha256 = sha256
 
 
 def test_rows_are_sent_if_a_worker_has_another_file(data, expected, on, caplog):
@@ -141,6 +140,67 @@ def test_rows_are_sent_if_a_worker_has_another_file(data, expected, on, caplog):
         client.run(differing, Path(X.filename).absolute())
         assert fits(X, y, client) == expected
     assert "images.npy: the images are sent" in caplog.text
+
+
+@pytest.fixture(scope="module", params=["file", "s3"])
+def storage(request, tmp_path_factory):
+    """A storage: its URL, the variables with its credentials, and the names in it."""
+    if request.param == "file":
+        folder = tmp_path_factory.mktemp("storage")
+        yield folder.as_uri(), {}, lambda: {path.name for path in folder.iterdir()}
+        return
+    with s3() as remote:
+        variables = {
+            "AWS_ENDPOINT_URL": remote.options["endpointurl"],
+            "AWS_DEFAULT_REGION": remote.options["region"],
+            "AWS_ACCESS_KEY_ID": remote.options["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": remote.options["secret_access_key"],
+        }
+        yield remote.url, variables, remote.objects.names
+
+
+def test_rows_are_fetched_from_a_storage(  # noqa: PLR0917 (fixtures)
+    data, expected, storage, tmp_path, monkeypatch, caplog
+):
+    X, y = data
+    url, variables, names = storage
+    for name, value in {worker_files.VARIABLE: url, **variables}.items():
+        monkeypatch.setenv(name, value)
+    path = Path(X.filename).absolute()
+    caplog.set_level("INFO")
+
+    def add(iteration, *_):
+        if iteration == 3:  # one that does not see the file, instead of one that has it
+            on.add()
+            client.run(differing, path)
+            on.kill(on.workers[0])
+
+    with Cluster(tmp_path / "cluster") as on:
+        on.add(2)
+        with cluster.connect(on.address) as client:
+            client.run(differing, path)
+            assert fits(X, y, client, add) == expected
+            n_copied = caplog.text.count("is copied to")
+            assert fits(X, y, client) == expected
+    assert caplog.text.count("is copied to") == n_copied == 1
+    assert names() == {f"{worker_files.File.of(path).sha256}.npy"}
+    assert "are sent" not in caplog.text
+
+
+def test_a_storage_that_a_worker_cannot_read_is_named(data, storage, tmp_path, monkeypatch):
+    X, y = data
+    url, variables, _ = storage
+    if not variables:
+        pytest.skip("a folder has no credentials")
+    for name, value in {worker_files.VARIABLE: url, **variables}.items():
+        monkeypatch.setenv(name, value)
+    wrong = {"AWS_SECRET_ACCESS_KEY": "hush"}
+    with Cluster(tmp_path / "cluster", environment=wrong) as on:
+        on.add()
+        with cluster.connect(on.address) as client:
+            client.run(differing, Path(X.filename).absolute())
+            with pytest.raises(InputError, match=r"worker tcp://.*: s3://team/.*Storage"):
+                LinearRegression(client=client).fit(X, np.eye(5)[y])
 
 
 def test_a_file_that_a_worker_does_not_see_is_named(data, tmp_path, on):

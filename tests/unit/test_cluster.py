@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import subprocess
 import sys
 
@@ -121,20 +120,6 @@ def test_a_worker_with_other_code_or_libraries_is_told_what_to_do():
         "has loaded another version of the code of digits; start it again"
     )
     assert "lacks the package digits" in cluster._problem(ModuleNotFoundError("digits"))
-
-
-def test_a_file_is_seen_only_with_the_same_content(tmp_path, monkeypatch):
-    path = tmp_path / "images.npy"
-    path.write_bytes(b"1234")
-    file = cluster.File.of(path)
-    monkeypatch.setattr(cluster, "_where", lambda: "worker 1")
-    before = file.state()
-    os.utime(path, ns=(0, 0))
-    assert file.state() != before
-    for content in (b"1235", b"12345", None):
-        path.unlink() if content is None else path.write_bytes(content)
-        with pytest.raises(cluster.NotSeenError, match=r"worker 1 does not see .*\.npy"):
-            file.state()
 
 
 def test_warnings_of_a_fit_are_returned_to_the_client():
