@@ -24,7 +24,7 @@ from digits.solvers.standardized import (
     chunks,
     clear_padding,
     scores,
-    with_intercept,
+    weighted_gram,
 )
 
 N_PROJECTIONS = 8  # for the leverages
@@ -33,7 +33,6 @@ ROW_FRACTION = 50  # of many samples, a fiftieth is drawn
 MAX_ROW_FRACTION = 3  # and at most a third
 ROW_GROWTH = 1.05  # so many times the rows the next time
 CURVATURE_SHARE = 0.3  # of a draw that is by curvature alone, compared with leverage
-GRAM_ROWS = 1000  # rows of a product
 MOST_SENT = 20_000  # rows drawn for a class, up to which they are multiplied in one place
 SCALE_STEPS, MAX_SCALE = 100, 1e30
 # The buckets of a histogram: exponent and 3 bits of the fraction of a positive float32.
@@ -209,13 +208,7 @@ def _gram_of_parts(
         parts: Pixels and roots.
     """
     pixels, root = (np.concatenate(values) for values in zip(*parts, strict=True))
-    n_columns = int(columns.varies.sum()) + 1
-    G = np.zeros((n_columns, n_columns), np.float32)
-    for start in range(0, len(pixels), GRAM_ROWS):
-        rows = slice(start, start + GRAM_ROWS)
-        F = with_intercept(columns, pixels[rows]) * root[rows, None]
-        G += F.T @ F
-    return G
+    return weighted_gram(columns, pixels, root)
 
 
 def _curvature(segment: Segment, blocks: slice, classes: list[int]) -> np.ndarray:

@@ -127,7 +127,8 @@ class LogisticRegression(Estimator):
             threadpool_limits(1, "blas"),
             np.errstate(over="ignore", under="ignore"),  # a probability may be 0 or 1
         ):
-            matrix = StandardizedMatrix(rows_of(X, index, pool, self.client))
+            rows = rows_of(X, index, pool, self.client)
+            matrix = StandardizedMatrix(rows, is_passed_often=True)
             problem = LogisticProblem(matrix, len(classes), loss, self.C)
             optimizer = _LogisticOptimizer(problem, self.tol, self.max_iter)
             self.n_iter_, (coef, objective) = optimizer.run(self.callback)

@@ -20,10 +20,12 @@ from digits.solvers.standardized import (
     Weights,
     chunks,
     clear_padding,
+    rare_scores,
     rmatmul,
     scores,
     tiles,
     to_blocks,
+    with_rare_product,
 )
 
 
@@ -366,21 +368,22 @@ def _hessian_product(segment: Segment, weights: Weights) -> tuple[Any, ...]:
     """Multiply by the Hessian of the loss, in a single pass over the rows."""
     state: State = segment.state
     assert state.curvature is not None  # noqa: S101 (in phase 3 there is one)
-    raw, shift = weights
-    sums = []
+    raw, sums = weights.weights, []
     for blocks in chunks(segment):
         P = state.curvature[blocks]
+        R = np.empty(P.shape, raw.dtype)
+        R[:] = rare_scores(segment, blocks, weights)
+        R += weights.shift
         product: Any = 0.0
-        total: Any = 0.0
         for i, tile in tiles(segment, blocks, raw.dtype):
             w = P[i : i + len(tile)]  # 0 for padded rows
-            r = np.matmul(raw, tile.transpose(0, 2, 1))
-            r += shift
+            r = R[i : i + len(tile)]
+            r += np.matmul(raw, tile.transpose(0, 2, 1))
             r *= w
             if state.loss.coupled:
                 r -= w * r.sum(axis=1, keepdims=True)
             for values, block in zip(r, tile, strict=True):
                 product = product + np.matmul(values, block)
-            total = total + r.sum(axis=(0, 2), dtype=float)
-        sums.append((product.astype(float), total))
+        product = with_rare_product(segment, blocks, R, product)
+        sums.append((product, R.sum(axis=(0, 2), dtype=float)))
     return tuple(sum_tuples(sums))

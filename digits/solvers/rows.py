@@ -16,7 +16,7 @@ be computed again.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -40,6 +40,7 @@ class Segment:
         y: (n_rows, ...), what the rows are to give.
         columns: How columns are standardised (`standardized.Columns`), once it is known.
         state: What an objective keeps of the rows.
+        kept: What was computed from the pixels and the columns, and need not be again.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Segment:
     y: np.ndarray
     columns: Any = None
     state: Any = None
+    kept: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def n_blocks(self) -> int:

@@ -3,23 +3,35 @@
 The data are grey values (uint8) or floats, in memory or memory-mapped. A standardised
 copy would take four to eight times the memory. So the rows are standardised block by
 block, or not at all: of bytes the raw pixels are multiplied, and the standardisation is
-applied to the other factor of the product. All functions of a `Segment` here are for
-operations on it (`rows`), each with a single-threaded BLAS.
+applied to the other factor of the product. Columns of bytes that are nearly always 0, such
+as those at the border of an image, can be multiplied as a sparse matrix. All functions of a
+`Segment` here are for operations on it (`rows`), each with a single-threaded BLAS.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import DTypeLike
+from scipy import sparse
 
+from digits.memory import MIB
 from digits.solvers.rows import BLOCK_ROWS, Applied, Rows, Segment
 
 CHUNK_BLOCKS = 40  # blocks whose scores are computed at once, at most
 TILE_BLOCKS = 2  # blocks that are converted at once, so that they stay in the cache
 SHIFT_ROWS = 1000  # rows whose mean is subtracted from floats before they are squared
 ROUNDING = 1e-12  # the share of a float column's mean square that may be rounding
+
+RARE = 0.05  # the share of rows up to which a column is multiplied as a sparse one
+COUNTED = 8  # that share is estimated from one row in so many
+WORD = 4  # bytes that are copied at once, at most: this is faster than one by one
+MOST_DENSE = 0.75  # of all columns, up to which the others are multiplied as sparse ones
+MOST_COPIED = 128 * MIB  # of the other columns, up to which a copy is kept
+
+GRAM_ROWS = 1000  # rows of a product
 
 # float32 sums whole numbers exactly up to 2²⁴. So many squares of bytes can be summed:
 EXACT_SQUARES = 256  # 256 · 255² < 2²⁴
@@ -31,13 +43,73 @@ class Weights(NamedTuple):
     """Coefficients as `scores` takes them.
 
     Attributes:
-        weights: (n_outputs, n_features) of raw pixels, or (n_outputs, n_columns - 1) of
-            standardised columns.
+        weights: (n_outputs, n_features) of raw pixels, or those of the dense columns alone;
+            or (n_outputs, n_columns - 1) of standardised columns.
+        rare: (n_rare, n_outputs), of the sparse columns.
         shift: (n_outputs, 1), what is added to the scores.
     """
 
     weights: np.ndarray
+    rare: np.ndarray
     shift: np.ndarray
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns of bytes are multiplied as a dense matrix, and which as a sparse one.
+
+    Attributes:
+        word: Bytes of a word, which divides a row.
+        words: The words of a row with a dense column.
+        dense: (n_dense,) the columns of these words.
+        rare: (n_rare,) the columns that are multiplied as sparse ones.
+        is_copied: Whether each segment keeps a copy of the dense columns, which is faster.
+    """
+
+    word: int
+    words: np.ndarray
+    dense: np.ndarray
+    rare: np.ndarray
+    is_copied: bool
+
+    @classmethod
+    def of(cls, share: np.ndarray, varies: np.ndarray, n_samples: int) -> Self | None:
+        """Return the layout of columns; None if nearly all are dense.
+
+        Args:
+            share: (n_features,) of the rows in which each column is not 0, estimated.
+            varies: (n_features,) bool, false for a column that is not needed.
+            n_samples: Number of rows.
+        """
+        word = math.gcd(WORD, len(share))
+        needed = ((share > RARE) & varies).reshape(-1, word).any(axis=1)
+        is_dense = np.repeat(needed, word)
+        if is_dense.mean() > MOST_DENSE:
+            return None
+        return cls(
+            word,
+            np.flatnonzero(needed),
+            np.flatnonzero(is_dense),
+            np.flatnonzero(varies & ~is_dense),
+            n_samples * int(is_dense.sum()) <= MOST_COPIED,
+        )
+
+    def take(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the dense columns of rows, (n_rows, n_dense) uint8."""
+        words = np.ascontiguousarray(pixels).view(f"u{self.word}")
+        return np.take(words, self.words, axis=1, mode="clip").view(np.uint8)
+
+
+class Rare(NamedTuple):
+    """The sparse columns of some blocks, float32, with rows of zeros at the end.
+
+    Attributes:
+        rows: (n_rows, n_rare).
+        columns: The same, transposed.
+    """
+
+    rows: sparse.csr_array
+    columns: sparse.csc_array
 
 
 @dataclass(frozen=True)
@@ -49,12 +121,14 @@ class Columns:
         mean: (n_features,) float64, of each column.
         scale: (n_features,) float64, the standard deviation; 1 for a constant column.
         varies: (n_features,) bool, false for a constant column.
+        layout: Of bytes, which columns are sparse; None: all are multiplied as dense ones.
     """
 
     is_bytes: bool
     mean: np.ndarray
     scale: np.ndarray
     varies: np.ndarray
+    layout: Layout | None = None
 
     def to_raw(self, coef: np.ndarray, dtype: DTypeLike) -> Weights:
         """Return the weights of what `tiles` yields.
@@ -68,15 +142,25 @@ class Columns:
             weights = np.zeros((len(coef), len(self.varies)))
             weights[:, self.varies] = coef[:, :-1] / self.scale[self.varies]
             shift = coef[:, -1] - weights @ self.mean
-        return Weights(np.ascontiguousarray(weights, dtype), shift.astype(dtype)[:, None])
+        rare = weights[:, :0]
+        if self.layout:
+            weights, rare = weights[:, self.layout.dense], weights[:, self.layout.rare]
+        return Weights(
+            np.ascontiguousarray(weights, dtype),
+            np.ascontiguousarray(rare.T, dtype),
+            shift.astype(dtype)[:, None],
+        )
 
     def from_raw(self, product: np.ndarray, total: np.ndarray) -> np.ndarray:
         """Return R X, (n_outputs, n_columns) float64.
 
         Args:
-            product: The products of R with what `tiles` yields.
+            product: The products of R with what `tiles` yields, and with sparse columns.
             total: The sums of R, (n_outputs,).
         """
+        if self.layout:
+            found, product = product, np.zeros((len(total), len(self.varies)))
+            product[:, np.concatenate([self.layout.dense, self.layout.rare])] = found
         if self.is_bytes:
             product = product - np.outer(total, self.mean)
             product = product[:, self.varies] / self.scale[self.varies]
@@ -123,20 +207,77 @@ def tiles(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the index and the rows of the blocks, TILE_BLOCKS at a time.
 
-    For bytes these are the raw pixels, else the standardised columns that vary, with rows
-    of zeros at the end. The same array is filled each time.
+    For bytes these are the raw pixels, or the dense columns of them; else the standardised
+    columns that vary, with rows of zeros at the end. The same array is filled each time.
     """
-    columns, pixels = segment.columns, segment.pixels
+    columns, pixels, layout = segment.columns, segment.pixels, segment.columns.layout
     width = len(columns.varies) if columns.is_bytes else int(columns.varies.sum())
+    if layout:
+        width = len(layout.dense)
+    if layout and layout.is_copied:
+        pixels = segment.kept.get("dense")
+        if pixels is None:
+            pixels = segment.kept["dense"] = layout.take(segment.pixels)
     tile = np.empty((TILE_BLOCKS, BLOCK_ROWS, width), dtype)
     rows = tile.reshape(TILE_BLOCKS * BLOCK_ROWS, width)
     for i in range(blocks.start, blocks.stop, TILE_BLOCKS):
         stop = min(i + TILE_BLOCKS, blocks.stop)
         U = pixels[i * BLOCK_ROWS : stop * BLOCK_ROWS]
+        if layout and not layout.is_copied:
+            U = layout.take(U)
         rows[: len(U)] = U if columns.is_bytes else columns.standardize(U, dtype)
         if len(U) < len(rows):
             rows[len(U) :] = 0
         yield i - blocks.start, tile[: stop - i]
+
+
+def _rare(segment: Segment, blocks: slice) -> Rare | None:
+    """Return the sparse columns of some blocks, which are kept; None if there are none."""
+    layout = segment.columns.layout
+    if not layout or not len(layout.rare):
+        return None
+    found = segment.kept.get((blocks.start, blocks.stop))
+    if found is None:
+        U = segment.pixels[blocks.start * BLOCK_ROWS : blocks.stop * BLOCK_ROWS]
+        rows = sparse.csr_array(U[:, layout.rare]).astype(np.float32)
+        rows.resize((blocks.stop - blocks.start) * BLOCK_ROWS, len(layout.rare))
+        found = segment.kept[blocks.start, blocks.stop] = Rare(rows, rows.T)
+    return found
+
+
+def rare_scores(segment: Segment, blocks: slice, weights: Weights) -> Any:
+    """Return what the sparse columns of some blocks add to the scores, or 0.
+
+    Returns:
+        (n_blocks, n_outputs, BLOCK_ROWS), a view of another order.
+    """
+    rare = _rare(segment, blocks)
+    if rare is None:
+        return 0
+    Z = rare.rows @ weights.rare
+    return Z.reshape(-1, BLOCK_ROWS, Z.shape[1]).transpose(0, 2, 1)
+
+
+def with_rare_product(
+    segment: Segment, blocks: slice, R: np.ndarray, product: np.ndarray
+) -> np.ndarray:
+    """Return the product of R with some blocks: what is given, and the sparse columns'.
+
+    Args:
+        segment: The rows.
+        blocks: Which of its blocks.
+        R: (n_blocks, n_outputs, BLOCK_ROWS), 0 for padded rows.
+        product: (n_outputs, n_dense), of R with the dense columns.
+
+    Returns:
+        (n_outputs, n_dense + n_rare) float64.
+    """
+    product = product.astype(float)
+    rare = _rare(segment, blocks)
+    if rare is None:
+        return product
+    by_row = R.transpose(0, 2, 1).reshape(-1, R.shape[1])
+    return np.hstack([product, (rare.columns @ by_row).T])
 
 
 def scores(segment: Segment, blocks: slice, weights: Weights) -> np.ndarray:
@@ -145,11 +286,12 @@ def scores(segment: Segment, blocks: slice, weights: Weights) -> np.ndarray:
     Returns:
         (n_blocks, n_outputs, BLOCK_ROWS), 0 for padded rows.
     """
-    raw, shift = weights
+    raw = weights.weights
     Z = np.empty((blocks.stop - blocks.start, len(raw), BLOCK_ROWS), raw.dtype)
     for i, tile in tiles(segment, blocks, raw.dtype):
         np.matmul(raw, tile.transpose(0, 2, 1), out=Z[i : i + len(tile)])
-    Z += shift
+    Z += rare_scores(segment, blocks, weights)
+    Z += weights.shift
     clear_padding(segment, blocks, Z)
     return Z
 
@@ -174,15 +316,58 @@ def rmatmul(
     for i, tile in tiles(segment, blocks, dtype):
         for j, block in enumerate(tile, i):
             product = product + np.matmul(r[j], block)
-    return product.astype(float), r.sum(axis=(0, 2), dtype=float)
+    product = with_rare_product(segment, blocks, r, product)
+    return product, r.sum(axis=(0, 2), dtype=float)
 
 
-def with_intercept(columns: Columns, pixels: np.ndarray) -> np.ndarray:
-    """Return standardised rows with a column of ones, (n_rows, n_columns) float32."""
-    U = columns.standardize(pixels, np.float32)
-    rows = np.ones((len(U), U.shape[1] + 1), np.float32)
-    rows[:, :-1] = U
-    return rows
+def weighted_gram(columns: Columns, pixels: np.ndarray, root: np.ndarray) -> np.ndarray:
+    """Return FᵀF, where F are standardised rows with a column of ones, times `root`.
+
+    Args:
+        columns: How columns are standardised.
+        pixels: (n_rows, n_features).
+        root: (n_rows,) float32.
+
+    Returns:
+        (n_columns, n_columns) float32.
+    """
+    layout, n_columns = columns.layout, int(columns.varies.sum()) + 1
+    width = len(layout.dense) if layout else n_columns - 1
+    G = np.zeros((width + 1, width + 1), np.float32)
+    with_dense: Any = 0
+    with_rare: Any = 0
+    for start in range(0, len(pixels), GRAM_ROWS):
+        U, r = pixels[start : start + GRAM_ROWS], root[start : start + GRAM_ROWS, None]
+        F = np.empty((len(U), width + 1), np.float32)
+        if layout:
+            F[:, :-1] = layout.take(U)
+            F[:, :-1] -= columns.mean[layout.dense].astype(np.float32)
+            F[:, :-1] *= (1 / columns.scale[layout.dense]).astype(np.float32)
+            S = sparse.csr_array(U[:, layout.rare]).astype(np.float32)
+            S.data *= np.repeat(r.ravel(), np.diff(S.indptr))
+        else:
+            F[:, :-1] = columns.standardize(U, np.float32)
+        F[:, -1] = 1
+        F *= r
+        G += F.T @ F
+        if layout:
+            with_dense = with_dense + S.T @ F
+            with_rare = with_rare + (S.T @ S).toarray()
+    if not layout:
+        return G
+    # Sparse columns are raw pixels u up to here, and shall be (u - mean) / scale.
+    mean, scale = (
+        values[layout.rare, None].astype(np.float32)
+        for values in (columns.mean, columns.scale)
+    )
+    total = with_dense[:, -1:]
+    with_rare = with_rare - mean * total.T - total * mean.T + mean * mean.T * G[-1, -1]
+    with_dense = (with_dense - mean * G[-1]) / scale
+    G = np.block([[G, with_dense.T], [with_dense, with_rare / (scale * scale.T)]])
+    place = np.full(len(columns.varies) + 1, -1)  # of each column in G
+    place[np.concatenate([layout.dense, [-1], layout.rare])] = np.arange(len(G))
+    kept = place[np.append(np.flatnonzero(columns.varies), -1)]
+    return G[np.ix_(kept, kept)]
 
 
 class StandardizedMatrix:
@@ -190,6 +375,8 @@ class StandardizedMatrix:
 
     Args:
         rows: The rows.
+        is_passed_often: Whether so many products follow that it is worth while to find
+            columns of bytes that are nearly always 0, and to keep them as a sparse matrix.
 
     Attributes:
         rows: As given.
@@ -198,7 +385,7 @@ class StandardizedMatrix:
         n_columns: Number of columns that vary, plus one for the intercept.
     """
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, *, is_passed_often: bool = False) -> None:
         self.rows, self.n_samples = rows, rows.n_samples
         shift: Any = 0
         if not rows.is_bytes:
@@ -208,7 +395,11 @@ class StandardizedMatrix:
         variance = (n * squares - total**2) / n**2
         varies = variance > (0 if rows.is_bytes else ROUNDING * squares / n)
         scale = np.where(varies, np.sqrt(np.maximum(variance, 0)), 1.0)
-        self.columns = Columns(rows.is_bytes, total / n + shift, scale, varies)
+        layout = None
+        if rows.is_bytes and is_passed_often:
+            count, counted = rows.sum(_nonzeros)
+            layout = Layout.of(count / counted, varies, n)
+        self.columns = Columns(rows.is_bytes, total / n + shift, scale, varies, layout)
         self.n_columns = int(varies.sum()) + 1
         rows.step(_set_columns, self.columns)
 
@@ -287,6 +478,12 @@ def _mean_of_first_rows(segment: Segment) -> tuple[Any, ...]:
     """Return the mean of the first rows of all, which are in the first segment."""
     mean = segment.pixels[:SHIFT_ROWS].mean(axis=0, dtype=float)
     return (mean if segment.number == 0 else np.zeros_like(mean),)
+
+
+def _nonzeros(segment: Segment) -> tuple[Any, ...]:
+    """Count the values that are not 0 in each column, in some of the rows."""
+    U = segment.pixels[::COUNTED]
+    return (np.count_nonzero(U, axis=0), len(U))
 
 
 def _moments(segment: Segment, shift: Any) -> tuple[Any, ...]:

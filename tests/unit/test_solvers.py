@@ -18,6 +18,7 @@ from digits.solvers import (
     logistic,
     rows,
     sklearn_backend,
+    standardized,
 )
 from digits.solvers.hessian_sampling import HessianSampler
 from digits.solvers.least_squares import LinearRegression
@@ -32,7 +33,7 @@ from digits.solvers.standardized import (
     rmatmul,
     scores,
     to_blocks,
-    with_intercept,
+    weighted_gram,
 )
 from tests.helpers.project import ROOT
 from tests.stress import rounding
@@ -356,10 +357,10 @@ class InOrder:
     map = staticmethod(map)
 
 
-def matrix_of(X, y=None):
+def matrix_of(X, y=None, **options):
     """Return the standardised matrix of X, and its segments."""
     rows = LocalRows(X, np.zeros(len(X)) if y is None else y, InOrder())
-    return StandardizedMatrix(rows), rows.segments
+    return StandardizedMatrix(rows, **options), rows.segments
 
 
 @pytest.mark.parametrize("n_samples", [1, 119, 120, 121, 2000, 120 * 16 * 2, 25_007])
@@ -405,7 +406,53 @@ def scores_and_products(segment, weights, R, dtype):
 def test_products_are_those_of_the_standardised_matrix(n_samples, dtype):
     X = np.random.default_rng(0).integers(0, 256, (n_samples, 6)).astype(dtype)
     X[:, 2] = 9
-    matrix, segments = matrix_of(X)
+    compare_products(X, *matrix_of(X))
+
+
+@pytest.mark.parametrize("most_copied", [0, 10**9], ids=["not copied", "copied"])
+@pytest.mark.parametrize("n_features", [1, 30, 33, 36])
+@pytest.mark.parametrize("n_samples", [1, BLOCK_ROWS + 1, 5 * BLOCK_ROWS + 7])
+def test_products_with_columns_that_are_nearly_always_0(
+    n_samples, n_features, most_copied, monkeypatch
+):
+    """Such columns are a sparse matrix: at the left, alone, and all of them."""
+    monkeypatch.setattr(standardized, "MOST_COPIED", most_copied)
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (n_samples, n_features)).astype(np.uint8)
+    often = np.arange(n_features) >= n_features // 2
+    for is_rare in (~often, often, np.ones(n_features, bool)):
+        U = X.copy()
+        U[:, is_rare] *= rng.random((n_samples, int(is_rare.sum()))) < 0.02
+        U[:, -1:] = 7
+        matrix, segments = matrix_of(U, is_passed_often=True)
+        compare_products(U, matrix, segments)
+        if n_samples > 2 * BLOCK_ROWS and n_features > 1:
+            assert len(matrix.columns.layout.rare) > n_features // 4
+            assert {*segments[-1].kept} > ({"dense"} if most_copied else set())
+
+
+@pytest.mark.parametrize("kind", ["multinomial", "one_vs_rest"])
+def test_sparse_columns_change_no_byte(kind, monkeypatch):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 1500)
+    X = np.clip(rng.normal(100 + 20 * y[:, None], 60, (len(y), 24)), 0, 255)
+    X = (X * (rng.random(X.shape) < np.where(np.arange(24) < 12, 0.03, 1))).astype(np.uint8)
+
+    def fit():
+        model = LogisticRegression(C=0.1, multi_class=kind).fit(X, y)
+        assert model.is_canonical_
+        return model.coef_.tobytes() + model.intercept_.tobytes()
+
+    with_sparse = fit()
+    monkeypatch.setattr(standardized, "MOST_COPIED", 0)
+    assert fit() == with_sparse
+    monkeypatch.setattr(standardized, "MOST_DENSE", 0)
+    assert fit() == with_sparse
+
+
+def compare_products(X, matrix, segments):
+    """Compare all products with those of the standardised matrix."""
+    n_samples = len(X)
     A = np.column_stack([standardise(X)[:, matrix.columns.varies], np.ones(n_samples)])
     assert matrix.n_columns == A.shape[1]
     rng = np.random.default_rng(1)
@@ -420,8 +467,10 @@ def test_products_are_those_of_the_standardised_matrix(n_samples, dtype):
             np.testing.assert_allclose(Z, A[first:end] @ W.T, atol=atol)
             total.add(segment.number, 1, sums)
             index = np.arange(0, n, 2)
-            found = with_intercept(segment.columns, segment.pixels[index])
-            np.testing.assert_allclose(found, A[first:end][index], atol=1e-4)
+            root = rng.random(len(index)).astype(np.float32)
+            F = A[first:end][index] * root[:, None]
+            found = weighted_gram(segment.columns, segment.pixels[index], root)
+            np.testing.assert_allclose(found, F.T @ F, atol=1e-4 * len(index))
         G = matrix.columns.from_raw(*total.total())
         np.testing.assert_allclose(G, R.T @ A, atol=atol * n_samples)
     np.testing.assert_allclose(matrix.gram(), A.T @ A, atol=1e-9 * n_samples)
