@@ -21,7 +21,7 @@ import pickle
 import time
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from contextvars import copy_context
@@ -215,25 +215,77 @@ class _LostError(Exception):
     """The worker of a part is lost."""
 
 
+class _Segments:
+    """All segments, as they are given to workers.
+
+    Args:
+        client: The client.
+        X: (n_samples, n_features) uint8 or float, may be memory-mapped.
+        y: (n_samples, ...).
+
+    Attributes:
+        file: Where X lies in a file; None if its rows are sent.
+    """
+
+    def __init__(self, client: Any, X: np.ndarray, y: np.ndarray) -> None:
+        self._client, self._X, self._y = client, X, y
+        self._borders = borders(len(X))
+        self.file = MappedRows.of(X)
+        self._sent: dict[int, tuple[Any, str]] = {}  # a future, and the worker it is for
+
+    def __len__(self) -> int:
+        """Return the number of segments."""
+        return len(self._borders) - 1
+
+    def given(self, number: int, worker: str) -> Any:
+        """Return a segment; the future of one whose rows are sent, first to this worker."""
+        first, end = self._borders[number : number + 2]
+        if self.file:
+            return Segment(number, self.file.part(first, end), self._y[first:end])
+        if number not in self._sent or self._waits_for(number) not in {"", worker}:
+            rows = np.ascontiguousarray(self._X[first:end]), self._y[first:end]
+            workers = [worker] if worker else []
+            with warnings.catch_warnings(action="ignore"):  # Dask's, of their size
+                future = cluster.submit(
+                    self._client, Segment, number, *rows, workers=workers
+                )
+            self._sent[number] = future, worker
+        return self._sent[number][0]
+
+    def waits_for(self, numbers: Iterable[int]) -> set[str]:
+        """Return the workers that were named for rows which are not there yet."""
+        return {*map(self._waits_for, numbers)} - {""}
+
+    def _waits_for(self, number: int) -> str:
+        future, worker = self._sent.get(number, (None, ""))
+        return worker if future is not None and future.status != "finished" else ""
+
+
 class _Part:
     """A part, as the client sees it. Its coroutines run in the client's event loop.
 
     Args:
         client: The client.
-        segments: The segments, or futures of them.
-        worker: The address of the worker that should hold it.
+        segments: All segments.
+        numbers: Those of this part.
+        worker: The address of the worker that should hold it; empty: any.
     """
 
-    def __init__(self, client: Any, segments: Sequence[Any], worker: str) -> None:
-        self._client, self._segments, self._worker = client, segments, worker
-        self.was_lost = False
-        self._open([worker] if worker else [])
+    def __init__(
+        self, client: Any, segments: _Segments, numbers: Sequence[int], worker: str
+    ) -> None:
+        self._client, self._segments, self._numbers = client, segments, numbers
+        self._worker, self.was_lost = worker, False
+        self._open(worker)
 
-    def _open(self, workers: Sequence[str] = ()) -> None:
-        """Open the part, on one of these workers if they are there."""
+    def _open(self, worker: str = "") -> None:
+        """Open the part, on this worker if it is there."""
+        self._named = worker
+        given = [self._segments.given(number, worker) for number in self._numbers]
+        workers = [worker] if worker else []
         with warnings.catch_warnings(action="ignore"):  # Dask's, of the size of arguments
             self._future = cluster.submit(
-                self._client, HeldPart, *self._segments, workers=workers, actor=True
+                self._client, HeldPart, *given, workers=workers, actor=True
             )
         cancel = partial(self._client.cancel, [self._future])
         later = weakref.finalize(self, self._client.loop.add_callback, cancel)
@@ -275,7 +327,7 @@ class _Part:
     async def _ask(self, calls: bytes, most: float) -> bytes | None:
         try:
             if self._actor is None:
-                self._actor = await self._future
+                self._actor = await self._opened()
                 self._worker = self._actor._address  # noqa: SLF001 (there is no other way)
             return await self._answer(calls, most)
         except cluster.OtherCodeError:
@@ -286,6 +338,27 @@ class _Part:
             if self._future.status == "error" and "Actor" in str(error):
                 raise _LostError from error
             raise
+
+    async def _opened(self) -> Any:
+        """Wait until a worker has opened the part; return the actor.
+
+        Dask never starts a task for which a worker was named that has left while there was
+        no other one (https://github.com/dask/distributed/issues/7346).
+
+        Raises:
+            _LostError: So it is with this part.
+        """
+        opening, pause = asyncio.ensure_future(self._future.result()), cluster.PAUSE
+        try:
+            while not (await asyncio.wait([opening], timeout=pause))[0]:
+                there = await self._client.nthreads()
+                named = {self._named} - {""} | self._segments.waits_for(self._numbers)
+                if there and named - {*there}:
+                    raise _LostError
+                pause *= 2  # many parts may wait
+            return await opening
+        finally:
+            opening.cancel()
 
     async def _answer(self, calls: bytes, most: float) -> bytes | None:
         """Call the actor until it has answered, or its worker is lost."""
@@ -334,15 +407,13 @@ class DaskRows(Rows):
     ) -> None:
         super().__init__(X, pool)
         self.client, self.n_trips = client, 0
-        self._X, self._y, self._borders = X.reshape(len(X), -1), y, borders(len(X))
-        self._file = MappedRows.of(self._X)
-        self._sent: dict[int, Any] = {}  # futures of segments whose rows are sent
+        self._segments = _Segments(client, X.reshape(len(X), -1), y)
         self._parts: list[_Part] = []
         self._workers: dict[str, int] = {}  # addresses, and the threads of each
         self._log: list[Call] = []  # the steps since the last fresh one
         self._is_checked = False
         self._divide()
-        if self._file:
+        if self._segments.file:
             self._send_if_not_seen()
         self._is_checked = True
 
@@ -367,7 +438,7 @@ class DaskRows(Rows):
             self.sum(_first_pixels)
         except worker_files.NotSeenError as reason:
             log.info("%s: the images are sent", reason)
-            self._file, self._workers = None, {}
+            self._segments.file, self._workers = None, {}
             self._divide()
 
     def _divide(self) -> None:
@@ -378,24 +449,11 @@ class DaskRows(Rows):
             return
         self._workers, self._parts = workers, []
         self.client.direct_to_workers = cluster.reaches(self.client, workers)
-        n_segments, ends = len(self._borders) - 1, np.cumsum([*workers.values()])
+        n_segments, ends = len(self._segments), np.cumsum([*workers.values()])
         edges = [0, *(int(n_segments * end // ends[-1]) for end in ends)]
         for worker, edge in zip(workers, pairwise(edges), strict=True):
-            if segments := [self._segment(i, worker) for i in range(*edge)]:
-                self._parts.append(_Part(self.client, segments, worker))
-
-    def _segment(self, number: int, worker: str) -> Any:
-        """Return a segment; the future of one whose rows are sent, first to this worker."""
-        first, end = self._borders[number : number + 2]
-        if self._file:
-            return Segment(number, self._file.part(first, end), self._y[first:end])
-        if number not in self._sent:
-            rows = np.ascontiguousarray(self._X[first:end]), self._y[first:end]
-            with warnings.catch_warnings(action="ignore"):  # Dask's, of their size
-                self._sent[number] = cluster.submit(
-                    self.client, Segment, number, *rows, workers=[worker] if worker else ()
-                )
-        return self._sent[number]
+            if numbers := range(*edge):
+                self._parts.append(_Part(self.client, self._segments, numbers, worker))
 
     def _total(self, call: Call) -> list[Any]:
         self.n_trips += 1
@@ -403,7 +461,8 @@ class DaskRows(Rows):
             try:
                 total = cluster.complete(self.client, self._gather([*self._log, call]))
             except worker_files.NotSeenError as error:
-                if self._file and self._file.file.put():
+                file = self._segments.file
+                if file and file.file.put():
                     continue
                 if not self._is_checked:
                     raise

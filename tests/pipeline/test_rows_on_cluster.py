@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from digits.errors import InputError
 from digits.solvers import dask_rows
 from digits.solvers.least_squares import LinearRegression
 from digits.solvers.logistic import LogisticRegression
+from digits.solvers.problem import LogisticProblem
 from tests.helpers import clusters
 from tests.helpers.clusters import Cluster, wait_until
 from tests.helpers.project import ROOT
@@ -91,6 +93,32 @@ def test_a_killed_worker_changes_no_byte(data, expected, on, nanny, in_memory):
 
     with cluster.connect(on.address) as client:
         assert fits(X, y, client, kill) == expected
+
+
+@pytest.mark.parametrize("in_memory", [False, True], ids=["file", "sent"])
+def test_all_workers_are_lost_and_others_join(data, expected, on, in_memory, monkeypatch):
+    """Dask would keep what is for a worker that has left while there was no other one."""
+    X, y = data
+    X = np.array(X) if in_memory else X
+    on.add(2)
+    joining, go_to = [], LogisticProblem.go_to
+
+    def kill(*_):
+        for worker in on.running():
+            on.kill(worker)
+        joining.append(threading.Timer(2, on.add, (2,)))
+        joining[-1].start()
+
+    def kill_and_go(problem, coef):  # after which segments are divided again
+        if len(joining) == 1:
+            kill()
+        return go_to(problem, coef)
+
+    with cluster.connect(on.address) as client:
+        monkeypatch.setattr(LogisticProblem, "go_to", kill_and_go)
+        found = fits(X, y, client, lambda iteration, *_: iteration == 3 and kill())
+    assert found == expected
+    assert len(joining) == 2
 
 
 def n_mapped():
