@@ -953,8 +953,8 @@ def test_another_theme_draws_the_weights_in_its_colours(chromium, root):
         weights = page.locator("#weights canvas").first
         light = weights.evaluate(CENTRE)
         page.emulate_media(color_scheme="dark")
-        page.wait_for_timeout(300)
-        assert weights.evaluate(CENTRE) != light
+        centre = f"({CENTRE})(document.querySelector('#weights canvas'))"
+        page.wait_for_function(f"light => `${{{centre}}}` != `${{light}}`", arg=light)
 
 
 IS_LAID_OUT = "part => part.checkVisibility({ contentVisibilityAuto: true })"

@@ -33,6 +33,7 @@ ANYTHING = {
         "dask",
         "dpkg",
         "helm",
+        "kill",
         "kubectl",
         "mkdir",
         "openssl",
