@@ -98,6 +98,19 @@ def test_a_matrix_of_differences_is_that_of_both(page):
         assert (blue > red) == gained if value else red == blue
 
 
+def test_mistakes_are_those_of_the_confusion_matrices(page):
+    def numbers(title):
+        card = page.locator("main > .card", has_text=title)
+        texts = card.locator("svg .mark-text.role-mark text").all_text_contents()
+        return [int(text) for text in texts if text.isdecimal()]
+
+    before, after = (
+        numbers(f"Confusion matrix of {CHANGED}")[start : start + 4] for start in (0, 4)
+    )
+    expected = [*before[1:3], *after[1:3]]
+    assert sorted(numbers(f"Mistakes of {CHANGED}")) == sorted(filter(None, expected))
+
+
 def test_plots_that_do_not_differ_are_folded_and_drawn_when_opened(page):
     names = page.locator("main > .card h2").all_text_contents()
     assert not [
