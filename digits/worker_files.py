@@ -8,6 +8,7 @@ the client puts the file there, under its SHA-256.
 import hashlib
 import logging
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,7 +92,7 @@ class File(NamedTuple):
         with _opened(self.url) as (system, path):
             if _size(system, path) == self.size:
                 return False
-            log.info("%s: is copied to %s", self.path, self.url)
+            log.info("%s: is copied to %s", self.path, _shown(self.url))
             system.put_file(self.path, path, callback=TqdmCallback(bar))
         return True
 
@@ -122,10 +123,10 @@ class File(NamedTuple):
                         if found := self._seen(str(to)):
                             return found
                         raise InputError(
-                            f"{_who()}: {self.url} has another content than its name says; "
-                            "remove it, and run this again"
+                            f"{_who()}: {_shown(self.url)} has another content than its "
+                            "name says; remove it, and run this again"
                         )
-        nor = f", and does not find {self.url}" if self.url else ""
+        nor = f", and does not find {_shown(self.url)}" if self.url else ""
         raise NotSeenError(f"{_who()} does not see {self.path}{nor}")
 
 
@@ -163,8 +164,13 @@ def _opened(url: str) -> Iterator[tuple[Any, str]]:
     except Exception as error:  # noqa: BLE001 (each file system has errors of its own)
         said = " ".join(str(error).split()) or repr(error)
         raise InputError(
-            f"{_who()}: {url}: {said}. See docs/cluster.md, Storage"
+            f"{_who()}: {_shown(url)}: {said}. See docs/cluster.md, Storage"
         ) from None  # `cluster.explained` names the worker if there is an OSError
+
+
+def _shown(url: str) -> str:
+    """Return a URL without a user's name and password."""
+    return re.sub(r"(?<=://)[^/]*@", "", url)
 
 
 def _size(system: Any, path: str) -> int | None:
@@ -190,4 +196,4 @@ def _who() -> str:
 
         return f"worker {get_worker().address}"
     except (ImportError, ValueError):
-        return "this process"
+        return VARIABLE  # of this process

@@ -92,6 +92,15 @@ def test_a_storage_that_cannot_be_written_is_named(images, storage):
         file.put()
 
 
+def test_no_password_is_shown(monkeypatch):
+    monkeypatch.setenv(worker_files.VARIABLE, "nowhere://me:hush@host/folder")
+    with pytest.raises(
+        InputError, match="DIGITS_STORAGE: nowhere://host/folder: "
+    ) as error:
+        worker_files.storage()
+    assert "hush" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
