@@ -56,7 +56,7 @@ def payload(
         packed arrays.
     """
     by_classes = sorted(paths.items(), key=lambda path: -len(path[1].classes))
-    arrays = page_arrays(results, test)
+    arrays = page_arrays(results, test, len(described["names"]))
     # A space is in no name of a variant.
     arrays |= {f"path of/{subset}": path.weights for subset, path in by_classes}
     packed = packed_arrays.pack(arrays)
@@ -258,7 +258,9 @@ def _deflated_bytes(images: np.ndarray) -> int:
     return len(packed_arrays.deflate(images.tobytes()))
 
 
-def page_arrays(results: Sequence[Result], test: Split) -> dict[str, np.ndarray]:
+def page_arrays(
+    results: Sequence[Result], test: Split, n_classes: int
+) -> dict[str, np.ndarray]:
     """Return the arrays that the page computes with.
 
     A variant's test images are those of its classes, in the order of `test`.
@@ -266,6 +268,7 @@ def page_arrays(results: Sequence[Result], test: Split) -> dict[str, np.ndarray]
     Args:
         results: All variants.
         test: All test images.
+        n_classes: Of the data set.
     """
     images, labels = test
     mistakes = [worst_first(result) for result in results]
@@ -276,6 +279,7 @@ def page_arrays(results: Sequence[Result], test: Split) -> dict[str, np.ndarray]
         "labels": labels.astype(np.uint8),
         "included_images": included.astype(np.uint32),
         "images": images[included],
+        "averages": _averages(images[included], labels[included], n_classes),
     }
     for result, rows in zip(results, mistakes, strict=True):
         name = result.name
@@ -290,6 +294,14 @@ def page_arrays(results: Sequence[Result], test: Split) -> dict[str, np.ndarray]
             # In full precision, so that a threshold gives the same predictions as evaluate.
             arrays[f"{name}/scores"] = result.scores[:, 0].astype(np.float64)
     return arrays
+
+
+def _averages(images: np.ndarray, labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return the rounded average image of each class: (n_classes, height, width) uint8."""
+    averages = np.zeros((n_classes, *images.shape[1:]), np.uint8)
+    for label in np.unique(labels):  # of others, no image is included
+        averages[label] = np.rint(images[labels == label].mean(axis=0))
+    return averages
 
 
 def _model_arrays(model: Model) -> dict[str, np.ndarray]:

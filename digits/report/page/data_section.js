@@ -2,19 +2,6 @@
 
 const SAMPLES = 8; // of each class
 
-/**
- * @param {number[]} numbers of test images
- * @returns {Uint8Array} their average
- */
-function averageImage(numbers) {
-  const total = new Float64Array(height * width);
-  for (const image of numbers) {
-    const pixels = pixelsOf(image);
-    for (let i = 0; i < pixels.length; i += 1) total[i] += pixels[i];
-  }
-  return Uint8Array.from(total, (value) => Math.round(value / Math.max(numbers.length, 1)));
-}
-
 /** @param {string} name @param {boolean} [isNumber] */
 const dataHead = (name, isNumber = false) =>
   element("th", { scope: "col", className: isNumber ? "number" : "" }, name);
@@ -36,13 +23,15 @@ fillLater("data", () => {
   labels.forEach((label, image) => byClass[label].push(image));
   const most = Math.max(...byClass.map((images) => images.length), 1);
   const mostTraining = Math.max(...(training ?? []), 1);
+  const averages = /** @type {Uint8Array} */ (typedArray("averages"));
+  const size = height * width;
   const rows = byClass.map((images, label) => {
-    const included = images.filter(isIncluded);
     const samples = element("div", { className: "images" });
-    imageButtons(samples)(included.slice(0, SAMPLES), (image) =>
+    imageButtons(samples)(images.filter(isIncluded).slice(0, SAMPLES), (image) =>
       ({ label: `Test image ${image}: class ${nameOf(label)}`, caption: "" }));
     const average = element("div", { className: "frame", role: "img",
-      "aria-label": `Average of class ${nameOf(label)}` }, imageCanvas(averageImage(included)));
+      "aria-label": `Average of class ${nameOf(label)}` },
+    imageCanvas(averages.subarray(label * size, (label + 1) * size)));
     return element("tr", {}, element("th", { scope: "row" }, nameOf(label)),
       ...(training ? [countCell(training[label], mostTraining)] : []),
       countCell(images.length, most), element("td", {}, average), element("td", {}, samples));

@@ -136,9 +136,8 @@ function dataText(id) {
  * @returns {Promise<ArrayBuffer>}
  */
 async function inflate(text) {
-  const letters = atob(text);
-  const packed = new Uint8Array(letters.length);
-  for (let i = 0; i < packed.length; i += 1) packed[i] = letters.charCodeAt(i);
+  const packed = Uint8Array.fromBase64?.(text)
+    ?? Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const { writable, readable } = new DecompressionStream("deflate");
   const writer = writable.getWriter();
   writer.write(packed);
