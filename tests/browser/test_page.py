@@ -993,8 +993,12 @@ def test_a_link_leads_to_its_section_and_it_stays_there(chromium, root, name, fr
         assert top == pytest.approx(64, abs=4) or (last and 64 < top < 900)
 
 
-def test_a_page_that_is_loaded_again_shows_the_same_place(chromium, root):
+@pytest.mark.parametrize("slower", [1, 4])
+@pytest.mark.parametrize("again", ["reload", "back"])
+def test_a_page_that_is_loaded_again_shows_the_same_place(chromium, root, again, slower):
     with opened(chromium, root, whole=False) as page:
+        session = page.context.new_cdp_session(page)
+        session.send("Emulation.setCPUThrottlingRate", {"rate": slower})
         for _ in range(10):
             page.evaluate("scrollBy({ top: 700, behavior: 'instant' })")
             page.wait_for_timeout(50)
@@ -1003,12 +1007,16 @@ def test_a_page_that_is_loaded_again_shows_the_same_place(chromium, root):
             ".find((part) => part.getBoundingClientRect().bottom > 100).id"
         )
         before = page.locator(f"#{section}").bounding_box()["y"]
-        page.reload()
+        if again == "reload":
+            page.reload()
+        else:
+            page.goto("about:blank")
+            page.go_back()
         page.locator("html[data-ready]").wait_for()
         page.wait_for_timeout(500)
-        assert page.locator(f"#{section}").bounding_box()["y"] == pytest.approx(
-            before, abs=4
-        )
+        after = page.locator(f"#{section}").bounding_box()["y"]
+        assert after == pytest.approx(before, abs=4)
+        assert page.evaluate("history.scrollRestoration") == "auto"
 
 
 def test_the_inspector_covers_the_window_from_every_section(chromium, root):

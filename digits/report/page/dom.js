@@ -176,6 +176,24 @@ function onRedraw(draw, sized) {
   }).observe(sized);
 }
 
+/** Give all sections their size: see the style sheet. */
+function layOutAll() {
+  document.documentElement.dataset.whole = "";
+}
+
+// A page that is loaded again shows the place where the reader was. The browser would scroll
+// there before the sections have their size.
+const PLACE = `place in ${location.pathname}`;
+const isReturn = history.scrollRestoration === "manual";
+if (isReturn) layOutAll();
+addEventListener("pagehide", () => {
+  sessionStorage.setItem(PLACE, String(scrollY)); // fails where a page may store nothing
+  history.scrollRestoration = "manual";
+});
+addEventListener("pageshow", (event) => {
+  if (event.persisted) history.scrollRestoration = "auto"; // the browser kept the page
+});
+
 /**
  * Functions that fill sections further down, once the first section is there.
  *
@@ -198,9 +216,14 @@ function fillUntil(end) {
 }
 
 function fillNext() {
-  fillUntil(performance.now() + FILL);
-  if (waiting.length) setTimeout(fillNext);
-  else document.documentElement.dataset.ready = "";
+  fillUntil(isReturn ? Infinity : performance.now() + FILL);
+  if (waiting.length) {
+    setTimeout(fillNext);
+    return;
+  }
+  document.documentElement.dataset.ready = "";
+  if (isReturn) scrollTo({ top: Number(sessionStorage.getItem(PLACE)), behavior: "instant" });
+  history.scrollRestoration = "auto";
 }
 
 /**
@@ -217,15 +240,6 @@ function fillAll() {
 }
 
 addEventListener("beforeprint", fillAll);
-
-/** Give all sections their size: see the style sheet. */
-function layOutAll() {
-  document.documentElement.dataset.whole = "";
-}
-
-// The browser scrolls to where the reader was.
-const [visit] = performance.getEntriesByType("navigation");
-if (visit instanceof PerformanceNavigationTiming && visit.type !== "navigate") layOutAll();
 
 /**
  * Scroll to a section, and move the focus to its heading for screen readers.
