@@ -16,6 +16,7 @@ classes only, so there the classes are odd and even digits.
 
 import argparse
 import json
+import math
 import platform
 import statistics
 import subprocess
@@ -154,12 +155,52 @@ CHILDREN = {
     "ours_binary": lambda folder, target: fit_ours(folder, binary=True, target=target),
 }
 
+# For each package the key of our fit, and whether there are only two classes.
+OTHERS = {"spark": ("ours_multinomial", False), "dask_ml": ("ours_binary", True)}
 
-def child(python: str, what: str, folder: Path, *more: str) -> dict | None:
-    """Run one of `CHILDREN` in a process; return its result."""
+
+def child(
+    python: str, what: str, folder: Path, *more: str, limit: float | None = None
+) -> dict | None:
+    """Run one of `CHILDREN` in a process; return its result, None if it was ended.
+
+    Args:
+        python: That runs it.
+        what: A key of `CHILDREN`.
+        folder: With the data.
+        more: Arguments.
+        limit: Seconds after which it is ended.
+    """
     command = (python, __file__, "--child", what, str(folder), *more)
-    output = subprocess.check_output(command, text=True)  # noqa: S603 (these children)
+    try:
+        output = subprocess.check_output(command, text=True, timeout=limit)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return None
     return json.loads(output.splitlines()[-1])
+
+
+def compare(
+    python: str, folder: Path, other: str, limit: float
+) -> tuple[float, float, float, float, float]:
+    """Fit with another package and with ours.
+
+    Args:
+        python: Of the other package.
+        folder: With the data.
+        other: A key of `OTHERS`.
+        limit: Seconds after which the other fit is ended, with an infinite objective.
+
+    Returns:
+        Its seconds and objective; our seconds to that objective, to the optimum, and
+        the objective there.
+    """
+    ours, binary = OTHERS[other]
+    found = child(python, other, folder, limit=limit)
+    reached = objective(folder, found, binary=binary) if found else math.inf
+    target = reached if found else 0.0  # our time is then to the optimum
+    mine = child(sys.executable, ours, folder, str(target))
+    seconds = found["seconds"] if found else limit
+    return seconds, reached, mine["seconds"], mine["whole"], mine["objective"]
 
 
 def main() -> None:
@@ -168,6 +209,8 @@ def main() -> None:
     parser.add_argument("--python", help="of an environment with pyspark and dask-ml")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--copies", type=int, default=COPIES)
+    parser.add_argument("--others", nargs="+", choices=OTHERS, default=[*OTHERS])
+    parser.add_argument("--limit", type=float, default=3600, help="seconds of a fit (3600)")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -181,27 +224,22 @@ def main() -> None:
         folder = Path(name)
         large.write(folder, arguments.copies)
         n = len(np.load(folder / "y.npy"))
-        child(arguments.python, "parquet", folder)
-        for other, ours, binary in (
-            ("spark", "ours_multinomial", False),
-            ("dask_ml", "ours_binary", True),
-        ):
-            times, ratios = [], []
+        if "spark" in arguments.others:
+            child(arguments.python, "parquet", folder)
+        for other in arguments.others:
+            rounds = []
             for _ in range(arguments.rounds):
-                found = child(arguments.python, other, folder)
-                reached = objective(folder, found, binary=binary)
-                mine = child(sys.executable, ours, folder, str(reached))
-                ratios.append(found["seconds"] / mine["seconds"])
-                times.append((found["seconds"], mine["seconds"], mine["whole"]))
-                print(other, times[-1], reached, mine["objective"], ratios[-1], flush=True)
-            theirs, own, whole = (
-                statistics.median(column) for column in zip(*times, strict=True)
+                rounds.append(compare(arguments.python, folder, other, arguments.limit))
+                print(other, rounds[-1], flush=True)
+            ratio = statistics.median(theirs / ours for theirs, _, ours, _, _ in rounds)
+            theirs, reached, own, whole, best = map(
+                statistics.median, zip(*rounds, strict=True)
             )
-            ratio = statistics.median(ratios)
+            over = "" if math.isfinite(reached) else "more than "
             rows.append(
-                f"| {other.replace('_', '-')} | {2 if binary else 10} | {theirs:.1f} "
-                f"| {reached:,.1f} | {own:.1f} | {ratio:.1f} | {whole:.1f} "
-                f"| {mine['objective']:,.1f} |"
+                f"| {other.replace('_', '-')} | {2 if OTHERS[other][1] else 10} "
+                f"| {over}{theirs:.1f} | {f'{reached:,.1f}' if not over else 'none'} "
+                f"| {own:.1f} | {over}{ratio:.1f} | {whole:.1f} | {best:,.1f} |"
             )
     text = f"""# Spark and dask-ml on {n:,} rows
 
