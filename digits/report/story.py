@@ -111,5 +111,4 @@ def ranking(results: Sequence[Result]) -> list[dict[str, Any]]:
                 }
             )
     adjusted = certainty.holm([certainty.mcnemar(*row["only"]) for row in rows])
-    # To four digits, as the last ones differ between processors.
     return [row | {"p": float(f"{p:.4g}")} for row, p in zip(rows, adjusted, strict=True)]
