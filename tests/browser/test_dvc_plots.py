@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from tests.helpers.dvc_yaml import COMPARISONS, VARIANTS
@@ -109,6 +110,20 @@ def test_mistakes_are_those_of_the_confusion_matrices(page):
     )
     expected = [*before[1:3], *after[1:3]]
     assert sorted(numbers(f"Mistakes of {CHANGED}")) == sorted(filter(None, expected))
+
+
+def test_bars_begin_at_zero(page):
+    card = page.locator("main > .card", has_text=f"F1 of {CHANGED}")
+    texts = card.locator("svg .mark-text.role-mark text").all_text_contents()
+    widths = card.locator("svg .mark-rect.role-mark path").evaluate_all(
+        "(bars) => bars.map((bar) => bar.getBBox().width)"
+    )
+    values = np.array(texts, float)
+    assert len(values) == 4  # two classes in two revisions
+    assert len({*texts}) > 1
+    assert np.array(widths) / np.max(widths) == pytest.approx(
+        values / np.max(values), abs=0.002
+    )
 
 
 def test_plots_that_do_not_differ_are_folded_and_drawn_when_opened(page):
