@@ -179,6 +179,11 @@ class Firefox:
         """Go back in the history."""
         self.send("browsingContext.traverseHistory", context=self._page, delta=-1)
 
+    def reload(self):
+        """Load the page again."""
+        self.send("browsingContext.reload", context=self._page, wait="complete")
+        self.until("'ready' in document.documentElement.dataset")
+
     def act_with_mouse(self, *actions):
         """Perform actions of the standard's pointer."""
         self._act({"type": "pointer", "id": "mouse", "actions": list(actions)})

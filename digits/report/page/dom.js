@@ -184,14 +184,15 @@ function layOutAll() {
 // A page that is loaded again shows the place where the reader was. The browser would scroll
 // there before the sections have their size.
 const PLACE = `place in ${location.pathname}`;
-const isReturn = history.scrollRestoration === "manual";
+const [visit] = performance.getEntriesByType("navigation");
+const isReturn = visit instanceof PerformanceNavigationTiming && visit.type !== "navigate";
 if (isReturn) layOutAll();
 addEventListener("pagehide", () => {
   sessionStorage.setItem(PLACE, String(scrollY)); // fails where a page may store nothing
-  history.scrollRestoration = "manual";
+  history.scrollRestoration = "manual"; // when it is loaded again
 });
 addEventListener("pageshow", (event) => {
-  if (event.persisted) history.scrollRestoration = "auto"; // the browser kept the page
+  if (event.persisted) history.scrollRestoration = "auto"; // it was kept, not loaded
 });
 
 /**
@@ -222,8 +223,9 @@ function fillNext() {
     return;
   }
   document.documentElement.dataset.ready = "";
-  if (isReturn) scrollTo({ top: Number(sessionStorage.getItem(PLACE)), behavior: "instant" });
-  history.scrollRestoration = "auto";
+  const place = isReturn && sessionStorage.getItem(PLACE);
+  if (place) scrollTo({ top: Number(place), behavior: "instant" });
+  history.scrollRestoration = "auto"; // within the page
 }
 
 /**
