@@ -112,18 +112,18 @@ def test_mistakes_are_those_of_the_confusion_matrices(page):
     assert sorted(numbers(f"Mistakes of {CHANGED}")) == sorted(filter(None, expected))
 
 
-def test_bars_begin_at_zero(page):
+def test_bars_are_side_by_side_and_as_long_as_their_values(page):
     card = page.locator("main > .card", has_text=f"F1 of {CHANGED}")
     texts = card.locator("svg .mark-text.role-mark text").all_text_contents()
-    widths = card.locator("svg .mark-rect.role-mark path").evaluate_all(
-        "(bars) => bars.map((bar) => bar.getBBox().width)"
+    boxes = card.locator("svg .mark-rect.role-mark path").evaluate_all(
+        "(bars) => bars.map((bar) => bar.getBBox()).map(({ x, width }) => [x, width])"
     )
+    starts, widths = np.array(boxes).T
     values = np.array(texts, float)
     assert len(values) == 4  # two classes in two revisions
     assert len({*texts}) > 1
-    assert np.array(widths) / np.max(widths) == pytest.approx(
-        values / np.max(values), abs=0.002
-    )
+    assert starts == pytest.approx(np.zeros(4), abs=0.01)  # none is stacked on another
+    assert widths / max(widths) == pytest.approx(values / max(values), abs=0.002)
 
 
 def test_plots_that_do_not_differ_are_folded_and_drawn_when_opened(page):
